@@ -1,0 +1,54 @@
+"""Extreme multi-label text classification through four hook points."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xmlkit.config import Config as Config
+    from xmlkit.data.corpus import Corpus as Corpus
+    from xmlkit.data.corpus import load_corpus as load_corpus
+    from xmlkit.data.corpus import load_split as load_split
+    from xmlkit.errors import UserError as UserError
+    from xmlkit.hooks import BuildContext as BuildContext
+    from xmlkit.hooks import Documents as Documents
+    from xmlkit.hooks import Head as Head
+    from xmlkit.hooks import LayerStates as LayerStates
+    from xmlkit.hooks import LossCombiner as LossCombiner
+    from xmlkit.hooks import RaggedLabels as RaggedLabels
+    from xmlkit.hooks import RaggedTokens as RaggedTokens
+    from xmlkit.hooks import Representation as Representation
+    from xmlkit.hooks import Run as Run
+    from xmlkit.hooks import Shortlist as Shortlist
+    from xmlkit.hooks import Shortlister as Shortlister
+    from xmlkit.hooks import Training as Training
+    from xmlkit.hooks import Vectors as Vectors
+    from xmlkit.hooks import hookimpl as hookimpl
+    from xmlkit.inference.predict import Prediction as Prediction
+    from xmlkit.inference.predict import Predictor as Predictor
+    from xmlkit.inference.predict import load as load
+    from xmlkit.training.train import train as train
+
+__version__ = metadata.version("xmlkit")
+
+# Imported on first use: torch takes seconds, and `xmlkit --help` needs none of it.
+_HOME = {
+    "xmlkit.config": ["Config"],
+    "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
+    "xmlkit.errors": ["UserError"],
+    "xmlkit.hooks": [
+        *["BuildContext", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels", "RaggedTokens"],
+        *["Representation", "Run", "Shortlist", "Shortlister", "Training", "Vectors", "hookimpl"],
+    ],
+    "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
+    "xmlkit.training.train": ["train"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'xmlkit' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -1,0 +1,209 @@
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from itertools import tee
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import xmlkit
+from xmlkit.config import merge, parse_assignments, read_config_file
+from xmlkit.errors import UserError
+
+app = typer.Typer(
+    help="Extreme multi-label text classification: give a text the few right labels out of very many.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+data_app = typer.Typer(help="Looks at corpora.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+out, err = Console(), Console(stderr=True)
+
+EXAMPLES = 5
+
+
+class Layout(StrEnum):
+    """Of predictions."""
+
+    text = "text"
+    jsonl = "jsonl"
+    tsv = "tsv"
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str, typer.Argument(metavar="[DATA]", help="A corpus folder, or `demo`: Python's own docstrings.")
+    ] = "demo",
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B", help="Plugins, in the order in which they wrap.", show_default=False),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A local folder or hub name; default: `scratch`, small, from random weights."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="`default`, or `lightxml` as the paper trains.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in TOML or JSON; `--set` goes over them.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting (`epochs=3`) or a plugin's option (`se.reduction=2`); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
+    ] = None,
+) -> None:
+    """Trains a model, keeps the best weights and scores them on the corpus's test split.
+
+    Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
+    """
+    options: dict[str, Any] = {"encoder": encoder, "recipe": recipe}
+    if plugin:
+        options["plugins"] = [name.strip() for names in plugin for name in names.split(",") if name.strip()]
+    document = merge(
+        read_config_file(config) if config else {},
+        {key: value for key, value in options.items() if value is not None},
+        parse_assignments(set_ or []),
+    )
+    from xmlkit.config import resolve
+
+    settings = resolve(document, data)  # typing errors before any work
+    if data == "demo":
+        err.print("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.display import example_table, metric_table
+    from xmlkit.inference.predict import load
+    from xmlkit.training.train import train as train_on
+
+    corpus = load_corpus(data)
+    trained = train_on(corpus, settings, out_)
+    if trained.outcome == "interrupted":
+        err.print(f"interrupted; the weights so far are in {trained.folder}", highlight=False)
+        raise typer.Exit(130)
+    if trained.metrics and corpus.test:
+        out.print(metric_table(trained.metrics, f"{corpus.name}, test"))
+        few = corpus.test.take(np.arange(min(EXAMPLES, len(corpus.test))))
+        out.print(example_table(few, corpus.labels, load(trained.folder).predict(few.texts)))
+    err.print(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}', highlight=False)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A corpus folder (its test split is taken) or one file; default: the corpus it was trained on.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
+    from xmlkit.data.corpus import load_split
+    from xmlkit.display import metric_table
+    from xmlkit.inference.predict import load
+
+    model = load(run)
+    source = data or model.source
+    if source is None:
+        raise UserError(f"{run} was trained on a corpus in memory: name DATA, as in xmlkit evaluate {run} FOLDER")
+    split = load_split(source, model.labels)
+    out.print(metric_table(model.evaluate(split), f"{run} on {source}, {len(split.texts):,} documents"))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    file: Annotated[
+        str, typer.Argument(metavar="[FILE]", help="Texts, one a line, `.gz` or not; `-`: standard input.")
+    ] = "-",
+    top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Smallest score of a label.")] = 0.0,
+    format_: Annotated[
+        Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
+    ] = Layout.text,
+) -> None:
+    """Labels texts."""
+    from xmlkit.data.lines import read_lines, read_stream
+    from xmlkit.display import LAYOUTS
+    from xmlkit.inference.predict import load
+
+    model = load(run)
+    lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(Path(file))
+    texts, again = tee(text for _, text in lines)
+    layout = LAYOUTS[format_]
+    for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), start=1):
+        if block := layout(text, found, number):
+            print(block)
+
+
+@app.command()
+def plugins() -> None:
+    """Lists the installed plugins, their hook points and their options."""
+    from xmlkit.display import plugin_table
+
+    out.print(plugin_table())
+
+
+@data_app.command()
+def describe(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A corpus folder, or `demo`.", show_default=False)],
+) -> None:
+    """Counts documents and labels, and shows how the labels are spread."""
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.data.describe import describe as describe_corpus
+    from xmlkit.data.describe import render
+
+    out.print(render(describe_corpus(load_corpus(path))))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(xmlkit.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Prints the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Extreme multi-label text classification: give a text the few right labels out of very many."""
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one line on the error stream."""
+    try:
+        app()
+    except UserError as error:
+        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader of our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,207 @@
+"""One flat set of settings for a run: defaults, a recipe, a file, `--set`; the later wins."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from xmlkit.errors import UserError
+
+
+class Config(BaseModel, extra="forbid", frozen=True):
+    """Every setting of a run. In a file, a table `[NAME]` holds the options of the plugin NAME."""
+
+    encoder: str = Field(
+        "scratch", description="a folder or hub name; `scratch`: a small one from random weights"
+    )
+    recipe: Literal["default", "lightxml"] = Field("default", description="a set of defaults, see the README")
+    plugins: tuple[str, ...] = Field((), description="in the order in which they wrap")
+    options: dict[str, dict[str, Any]] = Field({}, description="each plugin's, by its name")
+
+    max_len: int = Field(128, ge=3, description="tokens that the encoder reads, special ones included")
+    text_cap: int = Field(4096, ge=1, description="tokens of a text that are kept at all")
+    validation: float = Field(0.05, ge=0, lt=1, description="share of the training documents held out")
+    validation_max: int = Field(4000, ge=0, description="most documents held out")
+
+    layers: int = Field(5, ge=1, description="last layers whose first-token states are read")
+    pooling: Literal["first", "mean"] = Field(
+        "first", description="first-token states of the last layers, or the last layer's token mean"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="on the document vector; by default 0.5 for first, 0.1 for mean"
+    )
+    start: Literal["prior", "random"] = Field(
+        "prior", description="label rows at zero with log-odds biases, or at random"
+    )
+    reduction: Literal["sum", "mean"] = Field("sum", description="a document's loss over its labels")
+
+    epochs: int = Field(3, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps")
+    batch_size: int = Field(64, ge=1, description="documents of an optimiser step")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="most documents at once; more are accumulated"
+    )
+    micro_batch_tokens: int = Field(
+        32768, ge=1, description="most tokens at once, padding included; more are accumulated"
+    )
+    lr: float = Field(1e-4, gt=0, description="the encoder's learning rate")
+    head_lr: float = Field(2e-3, gt=0, description="the learning rate of everything else")
+    schedule: Literal["linear", "constant"] = Field("linear", description="decay after the warm-up")
+    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
+    weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")
+    eps: float = Field(1e-8, gt=0, description="AdamW's")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
+    swa_start: float | None = Field(
+        None, ge=0, description="epoch from which on weights are averaged; none: never"
+    )
+    swa_every: int = Field(100, ge=1, description="steps between two weights that enter the average")
+
+    eval_every: int | None = Field(
+        None, ge=1, description="steps between two evaluations; by default an epoch"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many evaluations without a better P@5"
+    )
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="steps between two savings of the live weights"
+    )
+    log_every: int = Field(20, ge=1, description="steps between two lines of the log")
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="bfloat16 autocast; auto: on CUDA, and on CPUs with AMX"
+    )
+    deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
+
+    ks: tuple[int, ...] = Field((1, 3, 5), min_length=1, description="the k of P@k and of the others")
+    propensity_a: float = Field(0.55, gt=0)
+    propensity_b: float = Field(1.5, gt=0)
+
+    def as_document(self) -> dict[str, Any]:
+        """As a config file holds it, the plugins' options as tables."""
+        document = self.model_dump(mode="json", exclude={"options"})
+        return document | self.options
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # LightXML (Jiang et al., AAAI 2021), paper and code: the losses' means over labels, one learning rate,
+    # no schedule, weight averaging.
+    "lightxml": {
+        "start": "random",
+        "reduction": "mean",
+        "batch_size": 16,
+        "lr": 1e-4,
+        "head_lr": 1e-4,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "eps": 1e-6,
+        "clip": None,
+        "swa_start": 1.0,
+    },
+}
+# Random weights learn at a rate that would spoil pretrained ones.
+SCRATCH = {"lr": 5e-4}
+CORPORA: dict[str, dict[str, Any]] = {"demo": {"epochs": 10}}
+
+
+def resolve(given: Mapping[str, Any], corpus: str = "") -> Config:
+    """The settings of a run on this corpus.
+
+    Raises UserError for an unknown setting or a value out of bounds, in one line.
+    """
+    settings = {key: value for key, value in given.items() if key in Config.model_fields}
+    plugins = settings.get("plugins", ())
+    options: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in settings:
+            continue
+        if key not in plugins:
+            raise UserError(_unknown(key, isinstance(value, Mapping), plugins))
+        if not isinstance(value, Mapping):
+            raise UserError(f"{key} is a plugin: set its options one by one, as in --set {key}.OPTION=VALUE")
+        options[key] = dict(value)
+    recipe = settings.get("recipe", "default")
+    defaults = SCRATCH if settings.get("encoder", "scratch") == "scratch" else {}
+    layers = [defaults, CORPORA.get(corpus, {}), RECIPES.get(str(recipe), {}), settings, {"options": options}]
+    merged = {key: value for layer in layers for key, value in layer.items()}
+    try:
+        config = Config(**merged)
+    except ValidationError as error:
+        raise UserError(explain(error)) from None
+    if config.dropout is None:
+        config = config.model_copy(update={"dropout": 0.5 if config.pooling == "first" else 0.1})
+    if config.micro_batch_size is None:
+        config = config.model_copy(update={"micro_batch_size": config.batch_size})
+    return config
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """The first thing that pydantic found wrong, as one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])])
+    return f"{where}={first['input']!r}: {first['msg']} (--set {where}=VALUE, or the config file)"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A clause that proposes the name that was probably meant, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f": did you mean {close[0]!r}?" if close else ""
+
+
+def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
+    if is_table:
+        active = ", ".join(plugins) or "none"
+        return f"options are set for {key!r}, which is not among the plugins in use ({active}): add --plugin {key}"
+    settings = [name for name in Config.model_fields if name != "options"]
+    return f"unknown setting {key!r}{nearest(key, settings) or '; the README lists the settings'}"
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Settings from a TOML or JSON file; a run's `config.json` is one.
+
+    Raises UserError where the file is missing or does not parse.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror}") from None
+    except ValueError as error:  # both parsers' and the decoder's errors are ValueErrors
+        raise UserError(f"--config {path}: {error}") from None
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """`epochs=3`, `se.reduction=2`, `encoder=folder` as a document; values are JSON, else plain text."""
+    document: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {assignment}: expected KEY=VALUE, as in --set epochs=3")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = None if text == "none" else text
+        plugin, dot, option = key.partition(".")
+        if dot:
+            document.setdefault(plugin, {})[option] = value
+        else:
+            document[key] = value
+    return document
+
+
+def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Documents laid over each other, the later wins; a plugin's options one by one."""
+    merged: dict[str, Any] = {}
+    for document in documents:
+        for key, value in document.items():
+            old = merged.get(key)
+            both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
+            merged[key] = {**old, **value} if both_tables else value
+    return merged

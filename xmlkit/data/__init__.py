@@ -1,0 +1,1 @@
+"""Corpora: reading, splitting, tokenising, batching. Knows nothing of models."""

@@ -1,0 +1,44 @@
+"""Which documents form a step, and which of them go through the model together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+STEPS_A_POOL = 50  # documents are sorted by length within this many steps, so that a step wastes no padding
+
+
+def training_steps(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """An epoch as steps of `batch_size` documents of like length, in random order.
+
+    Every document stands in exactly one step; the order follows from seed and epoch alone.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    pool = STEPS_A_POOL * batch_size
+    steps = []
+    for start in range(0, len(order), pool):
+        rows = order[start : start + pool]
+        rows = rows[np.argsort(lengths[rows], kind="stable")]
+        steps += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    return [steps[i] for i in rng.permutation(len(steps))]
+
+
+def micro_batches(
+    rows: np.ndarray, lengths: np.ndarray, max_documents: int, max_tokens: int
+) -> Iterator[np.ndarray]:
+    """The rows in runs of like length, each within both limits; padding counts, and one document always fits."""
+    rows = rows[np.argsort(lengths[rows], kind="stable")]
+    sorted_lengths = lengths[rows]
+    start = 0
+    while start < len(rows):
+        end = start + 1
+        while (
+            end < len(rows)
+            and end - start < max_documents
+            and (end + 1 - start) * sorted_lengths[end] <= max_tokens
+        ):
+            end += 1
+        yield rows[start:end]
+        start = end

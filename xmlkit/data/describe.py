@@ -1,0 +1,92 @@
+"""A corpus in figures: what to know before training on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from xmlkit.data.corpus import Corpus
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """Plain numbers of a corpus; texts, labels and counts are those of train where `test` is not named.
+
+    `deciles` splits the labels, sorted by frequency, into ten groups (fewer where there are fewer labels).
+    """
+    texts, labels, label_count = corpus.train.texts, corpus.train.labels, len(corpus.labels)
+    counts = np.bincount(labels.values, minlength=label_count)
+    lengths = labels.lengths
+    unknown = None
+    if corpus.test is not None:
+        used = np.unique(corpus.test.labels.values)
+        known = used[used < label_count]
+        unknown = len(used) - int(np.count_nonzero(counts[known]))
+    return {
+        "name": corpus.name,
+        "train_documents": len(texts),
+        "test_documents": None if corpus.test is None else len(corpus.test),
+        "labels": label_count,
+        "labels_without_training_document": int(np.sum(counts == 0)),
+        "test_labels_unknown_to_train": unknown,
+        "documents_without_labels": int(np.sum(lengths == 0)),
+        "empty_texts": sum(not text.strip() for text in texts),
+        "duplicate_texts": len(texts) - len(set(texts)),
+        "labels_per_document": _summary(lengths),
+        "documents_per_label": _summary(counts),
+        "characters_per_text": _summary([len(text) for text in texts]),
+        "words_per_text": _summary([len(text.split()) for text in texts]),
+        "deciles": _deciles(counts),
+    }
+
+
+def render(description: dict[str, Any]) -> RenderableType:
+    """The description as tables for a terminal."""
+    overview = Table(title=description["name"], show_header=False)
+    spreads = Table("", title="Train")
+    for column in ("mean", "median", "min", "max"):
+        spreads.add_column(column, justify="right")
+    for key, value in description.items():
+        title = key.replace("_", " ")
+        if isinstance(value, dict):
+            spreads.add_row(title, *(_number(part) for part in value.values()))
+        elif key not in ("name", "deciles"):
+            overview.add_row(title, _number(value))
+    deciles = Table(title="Labels by frequency, head to tail")
+    for column in ("decile", "labels", "share of occurrences", "largest count", "smallest count"):
+        deciles.add_column(column, justify="right")
+    for place, group in enumerate(description["deciles"], start=1):
+        counts = (_number(group[key]) for key in ("largest_count", "smallest_count"))
+        deciles.add_row(str(place), _number(group["labels"]), f"{group['share']:.1%}", *counts)
+    return Group(overview, spreads, deciles)
+
+
+def _summary(values: Sequence[int] | np.ndarray) -> dict[str, float]:
+    return {
+        "mean": float(np.mean(values)),
+        "median": float(np.median(values)),
+        "min": int(np.min(values)),
+        "max": int(np.max(values)),
+    }
+
+
+def _deciles(counts: np.ndarray) -> list[dict[str, float]]:
+    groups = np.array_split(np.sort(counts)[::-1], min(10, len(counts)))
+    return [
+        {
+            "labels": len(group),
+            "share": float(group.sum() / counts.sum()),
+            "largest_count": int(group[0]),
+            "smallest_count": int(group[-1]),
+        }
+        for group in groups
+    ]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"

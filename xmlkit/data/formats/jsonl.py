@@ -1,0 +1,72 @@
+"""JSON Lines: one object a line, `{"text": "...", "labels": ["...", ...]}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from xmlkit.data.formats import Document
+from xmlkit.data.lines import find_file, read_lines
+from xmlkit.errors import UserError
+
+DESCRIPTION = "train.jsonl, test.jsonl"
+SUFFIX = ".jsonl"
+
+
+def find(folder: Path, split: str) -> tuple[Path, ...] | None:
+    """`train.jsonl` or `test.jsonl`."""
+    path = find_file(folder, f"{split}.jsonl")
+    return (path,) if path else None
+
+
+def read(paths: tuple[Path, ...]) -> Iterator[Document]:
+    """Integer labels become strings; blank lines are skipped; other keys are ignored."""
+    (path,) = paths
+    for number, line in read_lines(path):
+        if line.strip():
+            try:
+                yield _document(line)
+            except UserError as error:
+                raise UserError(f"{path}:{number}: {error}") from None
+
+
+def _document(line: str) -> Document:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        # The position that the error's own text gives counts lines within this one line.
+        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+        raise UserError(f"not valid JSON ({reason}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise UserError('not an object; write {"text": "...", "labels": ["...", ...]}')
+    for key in ("text", "labels"):
+        if key not in record:
+            raise UserError(f'no "{key}"; write {{"text": "...", "labels": ["...", ...]}}')
+    text, labels = record["text"], record["labels"]
+    if not isinstance(text, str):
+        raise UserError(f'"text" is not a string but {_kind(text)}; put it in quotes')
+    if not isinstance(labels, list):
+        raise UserError(f'"labels" is not a list but {_kind(labels)}; write ["...", ...]')
+    for label in labels:
+        if isinstance(label, bool) or not isinstance(label, str | int):
+            raise UserError(f'"labels" holds {_kind(label)}; a label is a string or an integer')
+    labels = [str(label) for label in labels]
+    if "" in labels:
+        raise UserError('an empty label ""; remove it or name it')
+    try:
+        "".join([text, *labels]).encode()
+    except UnicodeEncodeError:
+        raise UserError("half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it") from None
+    return Document(text, labels)
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {
+        bool: "a boolean",
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        type(None): "null",
+    }
+    return kinds.get(type(value), "a number")

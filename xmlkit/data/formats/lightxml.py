@@ -1,0 +1,42 @@
+"""The folders of LightXML and AttentionXML: a file of texts and a file of labels, one document a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from xmlkit.data.formats import Document
+from xmlkit.data.lines import find_file, read_lines
+from xmlkit.errors import UserError
+
+DESCRIPTION = "train_texts.txt or train_raw_texts.txt with train_labels.txt (likewise test_...)"
+SUFFIX = None
+
+
+def find(folder: Path, split: str) -> tuple[Path, ...] | None:
+    """(texts, labels); the raw texts where both kinds are there, as the others may be stemmed."""
+    texts = find_file(folder, f"{split}_raw_texts.txt") or find_file(folder, f"{split}_texts.txt")
+    labels = find_file(folder, f"{split}_labels.txt")
+    if texts and labels:
+        return texts, labels
+    if texts:
+        raise UserError(f"{folder / f'{split}_labels.txt'}: missing; {texts.name} needs it, one line a text")
+    if labels:
+        raise UserError(f"{folder / f'{split}_texts.txt'}: missing; {labels.name} needs it, one line a text")
+    return None
+
+
+def read(paths: tuple[Path, ...]) -> Iterator[Document]:
+    """Labels are separated by white space; an empty line is an empty text or a document without labels."""
+    texts, labels = paths
+    text_count = label_count = 0
+    for text, names in zip_longest(read_lines(texts), read_lines(labels)):
+        if text and names:
+            yield Document(text[1], names[1].split())
+        text_count += text is not None
+        label_count += names is not None
+    if text_count != label_count:
+        raise UserError(
+            f"{texts} has {text_count} lines and {labels} has {label_count}; each needs a line a document"
+        )

@@ -1,0 +1,62 @@
+"""The token store: whole texts, tokenised once, ragged, memory-mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xmlkit.data.cache import cached, digest
+from xmlkit.data.progress import track
+from xmlkit.data.ragged import Ragged
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TEXTS_AT_ONCE = 4096
+
+
+def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:
+    """Token ids of each text, without special tokens, at most `cap` of them; in memory.
+
+    The fast tokenizers spread a list of texts over all cores.
+    """
+    ids = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        truncation=True,
+        max_length=cap,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+    )["input_ids"]
+    return Ragged.of(ids, np.int32)
+
+
+def token_store(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:
+    """Like `tokenise`, kept in the cache folder and memory-mapped.
+
+    The key is the content of texts and tokenizer, so the encoder's window plays no part in it.
+    """
+    key = digest(texts, tokenizer.backend_tokenizer.to_str(), str(cap))
+    folder = cached("tokens", key, lambda folder: _write(folder, texts, tokenizer, cap))
+    return Ragged(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
+
+
+def _write(folder: Path, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> None:
+    lengths = np.zeros(len(texts), np.int64)
+    raw = folder / "values.raw"
+    with raw.open("wb") as values:
+        for start in track(range(0, len(texts), TEXTS_AT_ONCE), "tokenising"):
+            part = tokenise(texts[start : start + TEXTS_AT_ONCE], tokenizer, cap)
+            lengths[start : start + len(part)] = part.lengths
+            part.values.tofile(values)
+    offsets = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
+    np.save(folder / "offsets.npy", offsets)
+    shape = (int(offsets[-1]),)
+    if shape[0]:  # an empty file can't be mapped
+        np.save(folder / "values.npy", np.memmap(raw, np.int32, "r", shape=shape))
+    else:
+        np.save(folder / "values.npy", np.zeros(0, np.int32))
+    raw.unlink()

@@ -1,0 +1,96 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from xmlkit.data.corpus import Labels, Split
+from xmlkit.errors import UserError
+from xmlkit.inference.predict import Prediction
+from xmlkit.plugins import BASE, installed, load
+
+TEXT_WIDTH = 160
+
+
+def metric_table(metrics: dict[str, float], title: str) -> Table:
+    """Metrics as rows, k as columns, in percent."""
+    names = list(dict.fromkeys(name.partition("@")[0] for name in metrics))
+    ks = list(dict.fromkeys(name.partition("@")[2] for name in metrics))
+    table = Table(title=title, title_justify="left")
+    table.add_column("%")
+    for k in ks:
+        table.add_column(f"@{k}", justify="right")
+    for name in names:
+        table.add_row(name, *(f"{metrics[f'{name}@{k}']:.2f}" for k in ks))
+    return table
+
+
+def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[Prediction]]) -> Table:
+    """Texts with what was predicted beside what is true; what is right is marked."""
+    table = Table(title="documents of the test split", title_justify="left", show_lines=True)
+    for column in ("text", "predicted", "true"):
+        table.add_column(column, ratio=2 if column == "text" else 1)
+    for row, found in enumerate(predictions):
+        known = [int(i) for i in split.labels[row] if i < len(labels)]
+        true = {labels.ids[i] for i in known}
+        marks = [f"{'✓' if p.label in true else ' '} {p.score:.2f} {p.name}" for p in found]
+        unknown = len(split.labels[row]) - len(known)
+        names = [labels.name(i) for i in known] + ([f"({unknown} unknown to the model)"] if unknown else [])
+        table.add_row(*map(_plain, (shortened(split.texts[row]), "\n".join(marks), "\n".join(names))))
+    return table
+
+
+def shortened(text: str) -> str:
+    """A text as one line that fits."""
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
+
+
+def plugin_table() -> Table:
+    """All installed plugins: where they come from, where they stand, what can be set."""
+    table = Table(title="installed plugins", title_justify="left", show_lines=True)
+    for column in ("name", "distribution", "hook points", "what it does, and its options"):
+        table.add_column(column)
+    for name in installed():
+        try:
+            plugin = load(name)
+        except UserError as error:
+            table.add_row(name, "", "", _plain(str(error)))
+            continue
+        options = plugin.options_class
+        lines = [plugin.description + (" (always active)" if name == BASE else "")]
+        for option, field in (options.model_fields if options else {}).items():
+            default = json.dumps(field.get_default(call_default_factory=True), default=str)
+            lines.append(f"{name}.{option}={default}  {field.description or ''}".rstrip())
+        distribution = f"{plugin.distribution} {plugin.version}"
+        table.add_row(name, distribution, ", ".join(plugin.implementations), _plain("\n".join(lines)))
+    return table
+
+
+def _plain(text: str) -> str:
+    """Brackets in data are no markup."""
+    return text.replace("[", "\\[")
+
+
+def as_text(text: str, found: Sequence[Prediction], number: int) -> str:
+    """The text, then a label a line."""
+    lines = [f"{p.score:8.3f}  {p.name}" for p in found] or ["          (no label)"]
+    return "\n".join([shortened(text), *lines, ""])
+
+
+def as_jsonl(text: str, found: Sequence[Prediction], number: int) -> str:
+    """One JSON object."""
+    labels = [{"label": p.label, "name": p.name, "score": round(p.score, 6)} for p in found]
+    return json.dumps({"text": text, "labels": labels}, ensure_ascii=False)
+
+
+def as_tsv(text: str, found: Sequence[Prediction], number: int) -> str:
+    """A line a label: the text's number from 1, label, name, score; tabs in names become spaces."""
+    rows = ([str(number), p.label, p.name, f"{p.score:.6f}"] for p in found)
+    return "\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
+
+
+LAYOUTS = {"text": as_text, "jsonl": as_jsonl, "tsv": as_tsv}

@@ -1,0 +1,425 @@
+"""The four doors of a run, and the contracts of what passes through them.
+
+    texts -> tokens -> encoder -> [representation] -> | [shortlist] -> [head] -> [loss]
+                                         the boundary: each loss is differentiated down to here first
+
+A plugin is a module with a docstring, hook implementations and, where it has settings, a pydantic
+model called `Options`. An entry point in the group `xmlkit` gives it its name:
+
+    from pydantic import BaseModel, Field
+    from xmlkit import LossCombiner, hookimpl
+
+    class Options(BaseModel, extra="forbid"):
+        weight: float = Field(2.0, gt=0, description="what a true label costs beside a false one")
+
+    class Weighted(LossCombiner):
+        def __init__(self, inner, options):
+            super().__init__(inner)
+            self.options = options
+
+        def when_true(self, z, ids):
+            return self.options.weight * self.inner.when_true(z, ids)
+
+    @hookimpl(wrapper=True)
+    def loss(build):
+        inner = yield
+        return Weighted(inner, build.options(Options))
+
+Wrap (as above: `inner = yield` comes first) rather than make a part anew (a plain `@hookimpl` that
+returns one). `--plugin a,b` is the order in which plugins wrap: b around a. What a wrapper leaves out,
+its `inner` does. A hook implementation may leave out arguments that it does not need.
+
+Every label id in here is a row number, 0 to L - 1; names come back on output.
+
+Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
+C candidates, X added candidates, Y most true labels of a document, V true labels in the batch,
+L labels, E label width, U unique labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+
+import pluggy
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from xmlkit.config import Config
+
+PROJECT = "xmlkit"
+DOORS = ("representation", "shortlist", "head", "loss")
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+# ------------------------------------------------------------------------- what passes through the doors
+
+
+@dataclass(frozen=True)
+class RaggedTokens:
+    """Token ids of B texts, end to end: text i is `values_W[offsets[i]:offsets[i + 1]]`."""
+
+    values_W: Tensor
+    offsets: Tensor  # (B + 1,)
+
+    def to(self, device: torch.device) -> RaggedTokens:
+        """The same on another device."""
+        return RaggedTokens(*(t.to(device, non_blocking=True) for t in (self.values_W, self.offsets)))
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What is known of a batch besides its labels."""
+
+    tokens_BT: Tensor  # what the encoder reads: right-padded, token 0 is real
+    mask_BT: Tensor  # bool, False at padding
+    first_B: Tensor  # where the classification token stands (XLNet: last)
+    text: RaggedTokens  # the whole texts without special tokens, however short the encoder's window
+
+    def to(self, device: torch.device) -> Documents:
+        """The same on another device."""
+        tensors = (t.to(device, non_blocking=True) for t in (self.tokens_BT, self.mask_BT, self.first_B))
+        return Documents(*tensors, self.text.to(device))
+
+
+@dataclass(frozen=True)
+class LayerStates:
+    """The encoder's states of its last N layers, the last one last."""
+
+    layers: tuple[Tensor, ...]  # N x (B, T, H)
+    documents: Documents
+    gain_BNH: Tensor | None = None  # (B, N, 1 or H), applied only to what is read
+
+    @property
+    def first_BNH(self) -> Tensor:
+        """The classification token's state in each layer."""
+        rows_B = torch.arange(len(self.documents.first_B), device=self.documents.first_B.device)
+        first_BNH = torch.stack([states[rows_B, self.documents.first_B] for states in self.layers], 1)
+        return first_BNH if self.gain_BNH is None else first_BNH * self.gain_BNH
+
+    def layer_BTH(self, n: int) -> Tensor:
+        """All states of layer n; -1 is the last."""
+        n %= len(self.layers)
+        states_BTH = self.layers[n]
+        return states_BTH if self.gain_BNH is None else states_BTH * self.gain_BNH[:, n, None]
+
+    def scaled(self, gain_BNH: Tensor) -> LayerStates:
+        """The same states, each layer's times a gain (B, N, 1 or H) besides those that it has."""
+        return replace(self, gain_BNH=gain_BNH if self.gain_BNH is None else self.gain_BNH * gain_BNH)
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One vector to recall candidates with, one to rank them; the same tensor unless a plugin parts them."""
+
+    recall_BD: Tensor
+    rank_BD: Tensor
+
+    def map(self, recall: Callable[[Tensor], Tensor], rank: Callable[[Tensor], Tensor]) -> Vectors:
+        """Each through its function, once where both the vectors and the functions are the same."""
+        rank_BD = rank(self.rank_BD)
+        if self.recall_BD is self.rank_BD and recall is rank:
+            return Vectors(rank_BD, rank_BD)
+        return Vectors(recall(self.recall_BD), rank_BD)
+
+
+@dataclass(frozen=True)
+class RaggedLabels:
+    """True labels of B documents, ascending and unique in each."""
+
+    values_V: Tensor
+    offsets: Tensor  # (B + 1,)
+    num_labels: int
+    most: int  # labels of the document that has most; a host integer, known when the batch is built
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @cached_property
+    def documents_V(self) -> Tensor:
+        """The document of each value."""
+        rows_B = torch.arange(len(self), device=self.offsets.device)
+        return rows_B.repeat_interleave(self.offsets.diff(), output_size=len(self.values_V))
+
+    @cached_property
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """ids_BY and mask_BY; padding repeats labels that stand elsewhere in the batch."""
+        y = torch.arange(self.most, device=self.offsets.device)
+        mask_BY = y < self.offsets.diff()[:, None]
+        at_BY = (self.offsets[:-1, None] + y).clamp(max=max(len(self.values_V) - 1, 0))
+        return self.values_V[at_BY] if len(self.values_V) else at_BY, mask_BY
+
+    def contains(self, ids_BC: Tensor) -> Tensor:
+        """Bool (B, C): is it a true label of that document? One binary search, no (B, L)."""
+        keys = self.documents_V * self.num_labels + self.values_V
+        rows_B1 = torch.arange(len(self), device=keys.device)[:, None]
+        wanted_BC = rows_B1 * self.num_labels + ids_BC
+        at_BC = torch.searchsorted(keys, wanted_BC)
+        return F.pad(keys, (0, 1), value=-1)[at_BC] == wanted_BC  # a slot for "past the end"
+
+    def to(self, device: torch.device) -> RaggedLabels:
+        """The same on another device."""
+        values_V, offsets = (t.to(device, non_blocking=True) for t in (self.values_V, self.offsets))
+        return RaggedLabels(values_V, offsets, self.num_labels, self.most)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a forward pass is given in training, and never at prediction.
+
+    Parts look at this argument, not at `self.training`, to know which of the two it is.
+    """
+
+    labels: RaggedLabels
+    rng: torch.Generator  # on the device; every draw of a plugin comes from it
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """The candidates of each document. Padding repeats one of the document's own candidates."""
+
+    rank_BD: Tensor  # the document vector that the head reads
+    ids_BC: Tensor
+    mask_BC: Tensor  # bool, False at padding
+    prior_BC: Tensor  # multiplies the candidate's score at prediction
+    truth_BC: Tensor | None = None  # bool, in training
+    loss: Tensor | None = None  # the shortlist's own loss Lg, in training: a mean over documents
+
+    def extended(
+        self, ids_BX: Tensor, mask_BX: Tensor, training: Training | None, prior_BX: Tensor | None = None
+    ) -> Shortlist:
+        """Adds candidates: drops known and repeated ones and marks the true ones.
+
+        `prior_BX` is required at prediction; in training it is not read.
+        """
+        assert training is not None or prior_BX is not None, "prior_BX is required at prediction"
+        known = self.ids_BC.sort(1).values
+        at_BX = torch.searchsorted(known, ids_BX).clamp(max=known.shape[1] - 1)
+        fresh_BX = mask_BX & (known.gather(1, at_BX) != ids_BX)
+        # Of equal ids the first fresh one survives: a stable sort with the others behind all ids.
+        order = torch.sort(ids_BX + (~fresh_BX) * 2**40, dim=1, stable=True)
+        repeats = F.pad(order.values[:, 1:] == order.values[:, :-1], (1, 0))
+        fresh_BX = fresh_BX & ~torch.zeros_like(fresh_BX).scatter(1, order.indices, repeats)
+        ids_BX = torch.where(fresh_BX, ids_BX, self.ids_BC[:, :1])
+        if prior_BX is None:
+            prior_BX = torch.ones_like(ids_BX, dtype=self.prior_BC.dtype)
+        truth = None
+        if training is not None:
+            assert self.truth_BC is not None
+            truth = torch.cat([self.truth_BC, training.labels.contains(ids_BX) & fresh_BX], 1)
+        return replace(
+            self,
+            ids_BC=torch.cat([self.ids_BC, ids_BX], 1),
+            mask_BC=torch.cat([self.mask_BC, fresh_BX], 1),
+            prior_BC=torch.cat([self.prior_BC, prior_BX], 1),
+            truth_BC=truth,
+        )
+
+
+# ------------------------------------------------------------------------------------- what stands at a door
+
+
+class Part(nn.Module):
+    """What a hook returns. A wrapper hands the part that it wraps to `super().__init__(inner)`."""
+
+    learning_rate: float | None = None  # None: the run's `head_lr`
+    weight_decay: float | None = None  # None: the run's
+    plugin: str = ""  # set by the core
+
+    def __init__(self, inner: Part | None = None):
+        super().__init__()
+        self.inner: Any = inner
+
+
+class Representation(Part):
+    """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
+
+    def __init__(
+        self,
+        inner: Representation | None = None,
+        recall_width: int | None = None,
+        rank_width: int | None = None,
+    ):
+        super().__init__(inner)
+        assert inner or (recall_width and rank_width), "without an inner part the widths are needed"
+        self.recall_width: int = recall_width or self.inner.recall_width
+        self.rank_width: int = rank_width or self.inner.rank_width
+
+    def forward(self, states: LayerStates) -> Vectors:
+        """recall_BD is `recall_width` wide, rank_BD `rank_width`."""
+        return self.inner(states)
+
+
+class Shortlister(Part):
+    """Chooses the labels that are scored for a document."""
+
+    @property
+    def every_label(self) -> bool:
+        """True where there is no shortlist: every label is scored and `forward` is never called."""
+        return self.inner.every_label
+
+    @property
+    def loss_name(self) -> str | None:
+        """What its own loss is called; None where it has none."""
+        return self.inner.loss_name
+
+    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
+        """The candidates of each document; in training with their truth."""
+        return self.inner(vectors, documents, training)
+
+
+class Head(Part):
+    """Scores labels: z = <query(document), vector(label)> + bias(label).
+
+    A wrapper overrides the query, the label vectors or the bias; scoring reads the outermost part's.
+    """
+
+    @property
+    def width(self) -> int:
+        """E, the width of queries and label vectors."""
+        return self.inner.width
+
+    def query_BE(self, rank_BD: Tensor) -> Tensor:
+        """The document vector as labels see it."""
+        return self.inner.query_BE(rank_BD)
+
+    def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
+        """The vectors of unique label ids, or of a run of labels."""
+        return self.inner.label_vectors_UE(rows_U)
+
+    def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
+        """The biases of unique label ids, or of a run of labels."""
+        return self.inner.label_bias_U(rows_U)
+
+    @final
+    def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """Logits of the same labels for every document."""
+        return self.query_BE(rank_BD) @ self.label_vectors_UE(rows_U).T + self.label_bias_U(rows_U)
+
+    @final
+    def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
+        """Logits of each document's own candidates: unique labels once, one matmul, then a gather."""
+        ids_U, slots_BC = unique_ids(ids_BC)
+        return self.scores_BU(rank_BD, ids_U).gather(1, slots_BC)
+
+
+class LossCombiner(Part):
+    """What a label costs, and how the losses become one gradient at the boundary."""
+
+    def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
+        """Elementwise cost of logits z of labels that are true; by default softplus(-z).
+
+        `ids` are the labels: of z's shape, or a run of labels along z's last dimension.
+        """
+        return self.inner.when_true(z, ids)
+
+    def when_false(self, z: Tensor, ids: Tensor | slice) -> Tensor:
+        """Elementwise cost of logits z of labels that are not true; by default softplus(z)."""
+        return self.inner.when_false(z, ids)
+
+    def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weighs the losses (0-d, means over documents); the core sums what comes back."""
+        return self.inner(losses)
+
+    def upstream_BD(self, grads: dict[str, Tensor]) -> Tensor:
+        """The boundary's gradient from each loss's own; by default their sum."""
+        return self.inner.upstream_BD(grads)
+
+    def second_step(self, model: nn.Module) -> list[nn.Module]:
+        """Modules that a second optimiser steps too, on the same gradient; by default none."""
+        return self.inner.second_step(model)
+
+    def report(self) -> dict[str, Tensor]:
+        """Figures of the last step for the log, 0-d, on the device."""
+        return self.inner.report()
+
+
+def unique_ids(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """Unique ids (U,) and the slot of each candidate among them (B, C).
+
+    On a device U is B x C, padded by repeating an id: asking how many there are would wait for it.
+    """
+    if ids_BC.device.type == "cpu":
+        return torch.unique(ids_BC, return_inverse=True)
+    flat, order = ids_BC.flatten().sort()
+    slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
+    ids_U = flat[:1].expand(len(flat)).scatter(0, slot_of_sorted, flat)
+    slots = torch.empty_like(slot_of_sorted).scatter(0, order, slot_of_sorted)
+    return ids_U, slots.view(ids_BC.shape)
+
+
+# ------------------------------------------------------------------------------------------------- the hooks
+
+
+@dataclass
+class BuildContext:
+    """What a hook may know when it builds its part: sizes and resolved options, saved with the model."""
+
+    num_layers: int  # N
+    hidden: int  # H
+    num_labels: int  # L
+    pooling: Literal["first", "mean"]  # what the default representation reads
+    dropout: float  # on the document vector
+    start: Literal["prior", "random"]  # how the default label rows and biases begin
+    train_labels: RaggedLabels | None = None  # None when a saved model is opened
+    given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
+
+    def options(self, kind: type[OptionsT]) -> OptionsT:
+        """The resolved options of a plugin, by its own options class."""
+        options = self.given[kind]
+        assert isinstance(options, kind)
+        return options
+
+
+@dataclass
+class Run:
+    """A training run, as events see it."""
+
+    folder: Path
+    config: Config
+    model: nn.Module
+    num_steps: int
+
+
+class Hooks:
+    """The four doors, called in this order when a model is built, and the events of a run."""
+
+    @hookspec(firstresult=True)
+    def representation(self, build: BuildContext) -> Representation:
+        """From the encoder's layer states to the document vectors."""
+
+    @hookspec(firstresult=True)
+    def shortlist(self, build: BuildContext, recall_width: int, rank_width: int) -> Shortlister:
+        """From the document vectors to the candidates."""
+
+    @hookspec(firstresult=True)
+    def head(self, build: BuildContext, rank_width: int) -> Head:
+        """From document vectors and candidates to scores."""
+
+    @hookspec(firstresult=True)
+    def loss(self, build: BuildContext, names: tuple[str, ...]) -> LossCombiner:
+        """From scores to losses and their gradient; `names` are the losses that there will be."""
+
+    @hookspec
+    def run_started(self, run: Run) -> None:
+        """Training is about to begin."""
+
+    @hookspec
+    def step_ended(self, run: Run, step: int, report: dict[str, Tensor]) -> None:
+        """An optimiser step is done; `report` holds its losses, on the device. Step 1 is the first."""
+
+    @hookspec
+    def evaluated(self, run: Run, metrics: dict[str, float]) -> None:
+        """The validation documents have been scored, in percent."""
+
+    @hookspec
+    def run_ended(self, run: Run, outcome: Literal["finished", "stopped early", "interrupted"]) -> None:
+        """Training is over and the best weights are in the run's folder."""

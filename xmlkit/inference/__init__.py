@@ -1,0 +1,1 @@
+"""Opening a finished run, labelling texts and scoring a test split."""

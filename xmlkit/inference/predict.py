@@ -1,0 +1,105 @@
+"""Opening a run and labelling texts with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from xmlkit.config import Config
+from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.tokens import token_store, tokenise
+from xmlkit.errors import UserError
+from xmlkit.metrics import score_ranking
+from xmlkit.model.device import choose_device, use_bfloat16
+from xmlkit.model.folder import Opened, open_run
+from xmlkit.model.inputs import Reader
+from xmlkit.model.ranking import rank_documents
+
+TEXTS_AT_ONCE = 4096  # of a stream: enough to form batches of like length, little enough to wait for
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label of a text: its id in the data, its name (the id where there is no name), a score in 0..1."""
+
+    label: str
+    name: str
+    score: float
+
+
+class Predictor:
+    """A trained model, ready to label texts."""
+
+    def __init__(self, opened: Opened):
+        self._opened = opened
+        self._device = choose_device(opened.config)
+        self._bfloat16 = use_bfloat16(opened.config, self._device)
+        opened.model.to(self._device)
+
+    @property
+    def config(self) -> Config:
+        """The settings that it was trained with."""
+        return self._opened.config
+
+    @property
+    def labels(self) -> Labels:
+        """All labels that it can give."""
+        return self._opened.labels
+
+    @property
+    def source(self) -> str | None:
+        """The folder of the corpus that it was trained on, or `demo`; None for one made in memory."""
+        return self._opened.source
+
+    def predict(self, texts: Sequence[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
+        """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
+        if isinstance(texts, str):
+            raise UserError("predict takes a list of texts; for one text: predict([text])")
+        return list(self.stream(texts, top_k, threshold))
+
+    def stream(
+        self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0
+    ) -> Iterator[list[Prediction]]:
+        """Like `predict`, text by text, for streams of any length in constant memory."""
+        if top_k < 1:
+            raise UserError(f"top_k={top_k}: must be at least 1")
+        texts = iter(texts)
+        while chunk := list(islice(texts, TEXTS_AT_ONCE)):
+            store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)
+            scores_NK, ids_NK = self._rank(store, top_k)
+            for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
+                yield [
+                    Prediction(self.labels.ids[row], self.labels.name(row), score)
+                    for score, row in zip(scores, ids, strict=True)
+                    if row >= 0 and score >= threshold
+                ]
+
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """The metrics of the run's settings on a split whose label rows are this model's, in percent."""
+        config, opened = self.config, self._opened
+        store = token_store(split.texts, opened.tokenizer, config.text_cap)
+        _, ids_NK = self._rank(store, max(config.ks))
+        return score_ranking(
+            ids_NK,
+            split.labels,
+            opened.counts_L,
+            opened.num_documents,
+            config.ks,
+            config.propensity_a,
+            config.propensity_b,
+        )
+
+    def _rank(self, store, k: int) -> tuple[np.ndarray, np.ndarray]:
+        model, config = self._opened.model, self.config
+        reader = Reader(store, model.encoder.template, config.max_len)
+        rows = np.arange(len(store))
+        return rank_documents(model, reader, rows, k, config.micro_batch_tokens, self._bfloat16)
+
+
+def load(run: str | Path) -> Predictor:
+    """Opens a run's folder. Raises UserError where it is not one, or needs a plugin that is missing."""
+    return Predictor(open_run(Path(run)))

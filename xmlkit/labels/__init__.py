@@ -1,0 +1,1 @@
+"""What is known of labels besides a model: their propensities."""

@@ -1,0 +1,1 @@
+"""The model: an encoder, four doors and the losses between them."""

@@ -1,0 +1,125 @@
+"""The encoder: any encoder of the transformers library, or a small one from random weights.
+
+B documents, T tokens, N layers, H encoder width.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerBase
+
+from xmlkit.data.template import Template
+from xmlkit.errors import UserError
+from xmlkit.hooks import Documents, LayerStates
+
+SCRATCH = "scratch"
+SCRATCH_SIZE = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "max_position_embeddings": 512,
+}
+SCRATCH_VOCABULARY = 16_000
+# transformers reads a 2-D mask on the host to see whether there is padding at all, which waits for the
+# device in each step. A 4-D boolean mask avoids that. It gives the same states in these models under SDPA;
+# in others it is added to the scores (MPNet, XLNet, eager attention) or makes local layers global (ModernBERT).
+TAKES_4D_MASK = {"bert", "roberta", "distilbert"}
+
+
+class Encoder(nn.Module):
+    """A transformers model behind one signature: Documents in, the states of its last N layers out."""
+
+    def __init__(self, backbone: nn.Module, template: Template, num_layers: int):
+        super().__init__()
+        if "add_pooling_layer" in inspect.signature(type(backbone).__init__).parameters:
+            backbone.pooler = None  # its output is not read, and its weights would never learn
+        self.backbone: Any = backbone
+        self.template = template
+        self.num_layers = min(num_layers, backbone.config.num_hidden_layers)
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return self.backbone.config.hidden_size
+
+    def forward(self, documents: Documents) -> LayerStates:
+        """The states as the plain transformers model gives them for the same tokens."""
+        inputs: dict[str, Tensor] = {
+            "input_ids": documents.tokens_BT,
+            "attention_mask": self._attention_mask(documents.mask_BT),
+        }
+        if self.template.segment:
+            segments_BT = torch.zeros_like(documents.tokens_BT)
+            inputs["token_type_ids"] = segments_BT.scatter(
+                1, documents.first_B[:, None], self.template.segment
+            )
+        states = self.backbone(**inputs, output_hidden_states=True).hidden_states
+        return LayerStates(tuple(states[-self.num_layers :]), documents)
+
+    def _attention_mask(self, mask_BT: Tensor) -> Tensor:
+        config = self.backbone.config
+        if config.model_type in TAKES_4D_MASK and config._attn_implementation == "sdpa":
+            return mask_BT[:, None, None, :].expand(-1, 1, mask_BT.shape[1], -1)
+        return mask_BT.long()
+
+
+def longest_input(config: Any, template: Template) -> int | None:
+    """The most tokens that the encoder's positions allow; None where they set no limit."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is None or limit <= 0:
+        return None
+    # RoBERTa and MPNet count positions from the padding's index on.
+    return limit - template.pad - 1 if config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet"} else limit
+
+
+def scratch_config(tokenizer: PreTrainedTokenizerBase) -> BertConfig:
+    """The built-in small BERT shape for this tokenizer."""
+    return BertConfig(vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **SCRATCH_SIZE)
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder or hub name. Raises UserError where there is none."""
+    tokenizer = _fetch(source, "tokenizer", AutoTokenizer)
+    if not tokenizer.is_fast:
+        raise UserError(f"--encoder {source}: its tokenizer has no fast form, which the token store needs")
+    tokenizer.model_max_length = int(1e9)  # the window is a setting of ours; no warnings about long texts
+    return tokenizer
+
+
+def load_backbone(source: str | Path) -> nn.Module:
+    """The pretrained model of a local folder or hub name. Raises UserError where there is none."""
+    if getattr(_fetch(source, "config", AutoConfig), "is_encoder_decoder", False):
+        raise UserError(f"--encoder {source}: an encoder-decoder model; choose an encoder such as BERT")
+    return _fetch(source, "weights", AutoModel)
+
+
+def new_backbone(config: Any) -> nn.Module:
+    """A model of this shape with random weights, from torch's current seed."""
+    return AutoModel.from_config(config)
+
+
+def _fetch(source: str | Path, what: str, kind: Any) -> Any:
+    _quiet()
+    try:
+        return kind.from_pretrained(str(source))
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0]
+        raise UserError(
+            f"--encoder {source}: no {what} in a folder or on the hub of that name ({reason}); "
+            "name a folder with config.json, tokenizer.json and model.safetensors"
+        ) from None
+
+
+def _quiet() -> None:
+    """Our user did not ask for the library's remarks on unused weights, nor for its bars."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

@@ -1,0 +1,48 @@
+"""From rows of the token store to the tensors of a batch.
+
+B documents, T tokens, V true labels in the batch, W tokens of whole texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xmlkit.data.ragged import Ragged
+from xmlkit.data.template import Template
+from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Cuts and frames whole texts for an encoder's window."""
+
+    store: Ragged
+    template: Template
+    max_len: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each document as the encoder will see it, which batches are formed by."""
+        return np.minimum(self.store.lengths + self.template.special, self.max_len)
+
+    def documents(self, rows: np.ndarray) -> Documents:
+        """The documents of these rows, padded to the longest."""
+        texts = self.store.take(rows)
+        tokens_BT, mask_BT, first_B = (torch.from_numpy(a) for a in self.template.frame(texts, self.max_len))
+        whole = RaggedTokens(_long(texts.values), _long(texts.offsets))
+        return Documents(tokens_BT, mask_BT, first_B, whole)
+
+
+def ragged_labels(labels: Ragged, num_labels: int) -> RaggedLabels:
+    """The labels of a batch, or of a whole split, as tensors."""
+    return RaggedLabels(
+        _long(labels.values), _long(labels.offsets), num_labels, int(labels.lengths.max(initial=0))
+    )
+
+
+def _long(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.int64))

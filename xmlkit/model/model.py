@@ -1,0 +1,229 @@
+"""The model: an encoder, four doors, and the boundary that every loss is differentiated down to first.
+
+B documents, D document width, C candidates, L labels, V true labels in the batch, k ranks.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from xmlkit.errors import UserError
+from xmlkit.hooks import (
+    DOORS,
+    BuildContext,
+    Documents,
+    Head,
+    LossCombiner,
+    Part,
+    Representation,
+    Shortlister,
+    Training,
+    Vectors,
+)
+from xmlkit.model.encoder import Encoder
+from xmlkit.plugins import Active
+
+RANKER = "ranker"
+LABELS_AT_ONCE = 65_536  # of a (B, L) matrix of scores at prediction
+
+
+@dataclass(frozen=True)
+class Output:
+    """The losses of a micro-batch, means over its documents, and the two ends of the boundary."""
+
+    losses: dict[str, Tensor]
+    whole_BD: Tensor  # the representation's end
+    leaf_BD: Tensor  # the doors' end
+
+
+class Model(nn.Module):
+    """Texts to ranked labels."""
+
+    representation: Representation
+    shortlister: Shortlister
+    head: Head
+    combiner: LossCombiner
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        build: BuildContext,
+        active: Active,
+        seed: int,
+        reduction: Literal["sum", "mean"] = "sum",
+    ):
+        """Builds the parts in the doors' order, each from its own seed.
+
+        The default parts therefore start equal to the bit whatever is wrapped around them.
+        """
+        super().__init__()
+        hook = active.hook
+        self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, reduction
+        with seeded(seed, "representation"):
+            self.representation = hook.representation(build=build)
+        widths = {
+            "recall_width": self.representation.recall_width,
+            "rank_width": self.representation.rank_width,
+        }
+        with seeded(seed, "shortlist"):
+            self.shortlister = hook.shortlist(build=build, **widths)
+        with seeded(seed, "head"):
+            self.head = hook.head(build=build, rank_width=widths["rank_width"])
+        own = self.shortlister.loss_name
+        self.loss_names = (own, RANKER) if own else (RANKER,)
+        with seeded(seed, "loss"):
+            self.combiner = hook.loss(build=build, names=self.loss_names)
+
+    def vectors(self, documents: Documents) -> Vectors:
+        """The document vectors, in float32 whatever the encoder computes in."""
+        vectors = self.representation(self.encoder(documents))
+        widths = {"recall_BD": self.representation.recall_width, "rank_BD": self.representation.rank_width}
+        for name, width in widths.items():
+            shape = tuple(getattr(vectors, name).shape)
+            expected = (len(documents.tokens_BT), width)
+            if shape != expected:
+                plugin = self.representation.plugin
+                raise UserError(f"plugin {plugin!r}, representation: {name} is {shape}, expected {expected}")
+        return vectors.map(Tensor.float, Tensor.float)
+
+    def forward(self, documents: Documents, training: Training) -> Output:
+        """The losses of a micro-batch."""
+        vectors, leaf_BD, whole_BD = cut(self.vectors(documents))
+        if self.shortlister.every_label:
+            losses = {RANKER: self._loss_of_every_label(vectors, training)}
+            return Output(losses, whole_BD, leaf_BD)
+        short = self.shortlister(vectors, documents, training)
+        z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC).float()
+        true, false = self.combiner.when_true, self.combiner.when_false
+        cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
+        cost = (cost_BC * short.mask_BC).sum()
+        ranker = cost / (len(z_BC) if self.reduction == "sum" else short.mask_BC.sum())
+        losses = {RANKER: ranker} if short.loss is None else {self.loss_names[0]: short.loss, RANKER: ranker}
+        return Output(losses, whole_BD, leaf_BD)
+
+    def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
+        """All labels as if they were false, then the true ones put right: no (B, L) truth."""
+        every, labels = slice(0, self.num_labels), training.labels
+        z_BL = self.head.scores_BU(vectors.rank_BD, every).float()
+        z_V = z_BL[labels.documents_V, labels.values_V]
+        true_V = self.combiner.when_true(z_V, labels.values_V)
+        false_V = self.combiner.when_false(z_V, labels.values_V)
+        cost = self.combiner.when_false(z_BL, every).sum() + (true_V - false_V).sum()
+        return cost / (len(z_BL) if self.reduction == "sum" else z_BL.numel())
+
+    def backward(self, output: Output, share: float = 1.0) -> None:
+        """Each loss down to the boundary, then once through the encoder.
+
+        `share` is the micro-batch's share of the step's documents.
+        """
+        losses = self.combiner(output.losses)
+        grads: dict[str, Tensor] = {}
+        for i, (name, loss) in enumerate(losses.items()):
+            # Parts above the boundary may share graph between the losses.
+            (loss * share).backward(retain_graph=i + 1 < len(losses))
+            if output.leaf_BD.grad is not None:
+                grads[name], output.leaf_BD.grad = output.leaf_BD.grad, None
+        output.whole_BD.backward(self.combiner.upstream_BD(grads))
+
+    @torch.no_grad()
+    def rank(self, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
+        """Scores in 0..1 and label ids, best first, both (B, min(k, L)) or narrower.
+
+        Where a shortlist holds fewer than k candidates the id is -1 and the score 0.
+        """
+        vectors = self.vectors(documents)
+        # Scores that decide a ranking are not rounded to bfloat16.
+        with torch.autocast(vectors.rank_BD.device.type, enabled=False):
+            if self.shortlister.every_label:
+                return self._rank_every_label(vectors.rank_BD, k)
+            short = self.shortlister(vectors, documents, None)
+            z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC)
+        score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
+        score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
+        ids_Bk = short.ids_BC.gather(1, at_Bk)
+        return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
+
+    def _rank_every_label(self, rank_BD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The best k so far, label by label in runs: never all scores at once."""
+        best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
+        ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
+        for start in range(0, self.num_labels, LABELS_AT_ONCE):
+            run = slice(start, min(start + LABELS_AT_ONCE, self.num_labels))
+            z_BU = self.head.scores_BU(rank_BD, run)
+            best_of_run, at = z_BU.topk(min(k, z_BU.shape[1]), 1)
+            both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + start], 1)
+            best_Bk, at = both.topk(min(k, both.shape[1]), 1)
+            ids_Bk = ids.gather(1, at)
+        return best_Bk.sigmoid(), ids_Bk
+
+    # ------------------------------------------------------------------------------------ names in files
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name."""
+        return {saved: tensor for saved, tensor in self._saved_names()}
+
+    def load_weights(self, saved: Mapping[str, Tensor]) -> None:
+        """The reverse. Raises UserError where the names or shapes are not this model's."""
+        own = self.weights()
+        missing, surplus = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
+        if missing or surplus:
+            parts = [f"lacks {missing[0]!r}"] if missing else []
+            parts += [f"has {surplus[0]!r}, which this model lacks"] if surplus else []
+            raise UserError(f"the weights do not fit: the file {' and '.join(parts)}")
+        with torch.no_grad():
+            for name, tensor in own.items():
+                if tensor.shape != saved[name].shape:
+                    shapes = f"{tuple(saved[name].shape)}, expected {tuple(tensor.shape)}"
+                    raise UserError(f"the weights do not fit: {name!r} is {shapes}")
+                tensor.copy_(saved[name])
+
+    def _saved_names(self) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in self.encoder.backbone.state_dict().items():
+            yield f"encoder/{name}", tensor
+        for door, outermost in zip(
+            DOORS, (self.representation, self.shortlister, self.head, self.combiner), strict=True
+        ):
+            for name, tensor in outermost.state_dict().items():
+                tag, nested, part = outermost.plugin, "", outermost
+                # A leading run of `inner.` is nesting; the plugin of the part where it ends owns the name.
+                while name.startswith("inner.") and isinstance(part.inner, Part):
+                    part, name = part.inner, name.removeprefix("inner.")
+                    tag, nested = (part.plugin, "") if part.plugin else (tag, nested + "inner.")
+                yield f"{door}/{tag}/{nested}{name}", tensor
+
+
+def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
+    """The vectors behind one leaf; the leaf; and what the leaf's gradient goes to."""
+    if vectors.recall_BD is vectors.rank_BD:
+        leaf_BD = vectors.rank_BD.detach().requires_grad_()
+        return Vectors(leaf_BD, leaf_BD), leaf_BD, vectors.rank_BD
+    whole_BD = torch.cat([vectors.recall_BD, vectors.rank_BD], 1)
+    leaf_BD = whole_BD.detach().requires_grad_()
+    widths = [vectors.recall_BD.shape[1], vectors.rank_BD.shape[1]]
+    return Vectors(*leaf_BD.split(widths, 1)), leaf_BD, whole_BD
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Torch's host generator at a state that follows from seed and name alone, put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+        yield
+
+
+def build_context(encoder: Encoder, num_labels: int, active: Active, **sizes: Any) -> BuildContext:
+    """What the hooks are told; `sizes` are the fields that neither encoder nor plugins know."""
+    return BuildContext(
+        num_layers=encoder.num_layers,
+        hidden=encoder.hidden,
+        num_labels=num_labels,
+        given=active.options_by_class,
+        **sizes,
+    )

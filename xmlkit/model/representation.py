@@ -1,0 +1,39 @@
+"""The two default document vectors.
+
+B documents, T tokens, N layers, H encoder width, D document width.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from xmlkit.hooks import BuildContext, LayerStates, Representation, Vectors
+
+
+class FirstTokens(Representation):
+    """The classification token's states of the last N layers side by side, D = N x H (LightXML, 2021, 3.2)."""
+
+    def __init__(self, build: BuildContext):
+        width = build.num_layers * build.hidden
+        super().__init__(recall_width=width, rank_width=width)
+        self.dropout = nn.Dropout(build.dropout)
+
+    def forward(self, states: LayerStates) -> Vectors:
+        """D = N x H."""
+        x_BD = self.dropout(states.first_BNH.flatten(1).float())
+        return Vectors(x_BD, x_BD)
+
+
+class TokenMean(Representation):
+    """The mean of the last layer's states over the real tokens, D = H."""
+
+    def __init__(self, build: BuildContext):
+        super().__init__(recall_width=build.hidden, rank_width=build.hidden)
+        self.dropout = nn.Dropout(build.dropout)
+
+    def forward(self, states: LayerStates) -> Vectors:
+        """D = H."""
+        mask_BT1 = states.documents.mask_BT[..., None].float()
+        sum_BH = (states.layer_BTH(-1).float() * mask_BT1).sum(1)
+        x_BD = self.dropout(sum_BH / mask_BT1.sum(1))
+        return Vectors(x_BD, x_BD)

@@ -1,0 +1,223 @@
+"""Plugins: finding them, ordering them, and refusing what cannot work.
+
+Plugins are found by entry points in the group `xmlkit`. The parts of LightXML are one of them; it is
+always active and always innermost.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+from pydantic import BaseModel, ValidationError
+
+from xmlkit.config import explain, nearest
+from xmlkit.errors import UserError
+from xmlkit.hooks import DOORS, PROJECT, Head, Hooks, LossCombiner, Part, Representation, Shortlister, hookimpl
+
+BASE = "lightxml"
+PART_OF_DOOR: dict[str, type[Part]] = {
+    "representation": Representation,
+    "shortlist": Shortlister,
+    "head": Head,
+    "loss": LossCombiner,
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An imported plugin and where it came from."""
+
+    name: str
+    module: Any
+    distribution: str
+    version: str
+
+    @property
+    def options_class(self) -> type[BaseModel] | None:
+        """Its pydantic model, where it has settings."""
+        return getattr(self.module, "Options", None)
+
+    @property
+    def description(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.module) or "").partition("\n")[0]
+
+    @property
+    def implementations(self) -> dict[str, dict[str, Any]]:
+        """pluggy's options of each of its hook implementations, by hook name."""
+        marked = {name: getattr(member, f"{PROJECT}_impl", None) for name, member in vars(self.module).items()}
+        return {
+            options.get("specname") or name: options
+            for name, options in marked.items()
+            if isinstance(options, dict)
+        }
+
+
+@dataclass(frozen=True)
+class Active:
+    """The plugins of a model, in order, the base first, and their hooks."""
+
+    plugins: tuple[Plugin, ...]
+    options: dict[str, BaseModel]
+    hook: Any  # pluggy's relay; its attributes are the hooks
+
+    @property
+    def options_by_class(self) -> dict[type[BaseModel], BaseModel]:
+        """What a BuildContext hands to the plugins."""
+        return {type(options): options for options in self.options.values()}
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The entry points of all installed plugins by name, without importing any."""
+    return {entry.name: entry for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name)}
+
+
+def load(name: str) -> Plugin:
+    """Imports an installed plugin. Raises UserError where there is none of that name, or it fails."""
+    known = installed()
+    if name not in known:
+        others = ", ".join(other for other in known if other != BASE) or "none besides the base"
+        raise UserError(f"no plugin {name!r} is installed{nearest(name, known)} (installed: {others})")
+    entry = known[name]
+    try:
+        module = entry.load()
+    except Exception as error:
+        raise UserError(f"plugin {name!r} ({entry.value}) fails on import: {error!r}") from error
+    if not inspect.ismodule(module):
+        raise UserError(f"plugin {name!r} ({entry.value}) is not a module: its entry point must name one")
+    dist = entry.dist
+    return Plugin(name, module, dist.name if dist else "unknown", dist.version if dist else "unknown")
+
+
+def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> Active:
+    """Loads, checks and registers plugins in this order, each around those before it.
+
+    Raises UserError for what `check` refuses and for options that a plugin does not have.
+    """
+    names = list(names)
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UserError(f"--plugin names {sorted(twice)[0]!r} twice")
+    if BASE in names:
+        raise UserError(f"{BASE!r} is the base of every model: leave it out of --plugin")
+    plugins = tuple(load(name) for name in [BASE, *names])
+    makers = check(plugins)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Hooks)
+    for plugin in plugins:
+        try:
+            manager.register(plugin.module, plugin.name)
+        except pluggy.PluginValidationError as error:
+            raise UserError(f"plugin {plugin.name!r}: {' '.join(str(error).split())}") from None
+        made = {
+            name
+            for name, marks in plugin.implementations.items()
+            if marks["wrapper"] or makers.get(name) == plugin.name
+        }
+        manager.register(_Tagger(plugin.name, made), f"{plugin.name}, checked")
+    resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
+    return Active(plugins, {name: o for name, o in resolved.items() if o is not None}, manager.hook)
+
+
+def check(plugins: Iterable[Plugin]) -> dict[str, str]:
+    """Refuses, with a UserError, what pluggy would accept and then silently do wrong.
+
+    Returns which plugin makes the part at each door.
+    """
+    hooks = [name for name in vars(Hooks) if not name.startswith("_")]
+    maker = dict.fromkeys(DOORS, BASE)
+    wrappers: dict[str, list[str]] = {door: [] for door in DOORS}
+    for plugin in plugins:
+        implementations = plugin.implementations
+        if not implementations:
+            raise UserError(f"plugin {plugin.name!r} implements no hook: mark its functions with @hookimpl")
+        for name, marks in implementations.items():
+            if name not in hooks:
+                known = ", ".join(hooks)
+                raise UserError(
+                    f"plugin {plugin.name!r} implements {name!r}, which is no hook{nearest(name, hooks)} ({known})"
+                )
+            if marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]:
+                raise UserError(
+                    f"plugin {plugin.name!r}, {name}: the order is that of --plugin; drop tryfirst and "
+                    "trylast, and use wrapper=True for hookwrapper"
+                )
+            if name not in DOORS or plugin.name == BASE:
+                continue
+            if marks["wrapper"]:
+                wrappers[name].append(plugin.name)
+            elif maker[name] != BASE:
+                raise UserError(
+                    f"plugins {maker[name]!r} and {plugin.name!r} both make the {name}: use one of them, "
+                    "or have one wrap the other"
+                )
+            elif wrappers[name]:
+                raise UserError(
+                    f"plugin {plugin.name!r} makes the {name} anew and would drop what {wrappers[name][0]!r} "
+                    f"wrapped: name {plugin.name!r} first in --plugin"
+                )
+            else:
+                maker[name] = plugin.name
+    return maker
+
+
+def _options(plugin: Plugin, given: Mapping[str, Any]) -> BaseModel | None:
+    kind = plugin.options_class
+    if kind is None:
+        if given:
+            raise UserError(f"plugin {plugin.name!r} has no options; {next(iter(given))!r} was set")
+        return None
+    unknown = [option for option in given if option not in kind.model_fields]
+    if unknown:
+        names = ", ".join(kind.model_fields)
+        raise UserError(
+            f"plugin {plugin.name!r} has no option {unknown[0]!r}{nearest(unknown[0], kind.model_fields)} "
+            f"(it has: {names})"
+        )
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        raise UserError(explain(error, plugin.name)) from None
+
+
+class _Tagger:
+    """Stands around one plugin: writes its name on what it made, and looks at what that is.
+
+    The name is the middle of the part's keys in the weights file, which is why nesting plays no role there.
+    """
+
+    def __init__(self, plugin: str, doors: set[str]):
+        self.plugin, self.doors = plugin, doors
+
+    def _tag(self, door: str, part: Any) -> Any:
+        if door not in self.doors:
+            return part
+        kind = PART_OF_DOOR[door]
+        if not isinstance(part, kind):
+            raise UserError(
+                f"plugin {self.plugin!r}, {door}: expected a {kind.__name__}, got {type(part).__name__}"
+            )
+        if not part.plugin:
+            part.plugin = self.plugin
+        return part
+
+    @hookimpl(wrapper=True)
+    def representation(self):
+        return self._tag("representation", (yield))
+
+    @hookimpl(wrapper=True)
+    def shortlist(self):
+        return self._tag("shortlist", (yield))
+
+    @hookimpl(wrapper=True)
+    def head(self):
+        return self._tag("head", (yield))
+
+    @hookimpl(wrapper=True)
+    def loss(self):
+        return self._tag("loss", (yield))

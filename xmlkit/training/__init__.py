@@ -1,0 +1,1 @@
+"""Training: optimisers, the loop, averaging, what a run folder holds."""

@@ -1,0 +1,68 @@
+"""What a person and a program see of a training run: a progress line, and `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from xmlkit.data.progress import console
+
+
+class Report:
+    """The progress display, on the error stream, and the same figures as JSON Lines."""
+
+    def __init__(self, log: Path, num_steps: int, done: int = 0):
+        self._log = log.open("a", encoding="utf-8")
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("train", total=num_steps, completed=done, figures="")
+        self._scores = ""
+        self._documents, self._since = 0, time.perf_counter()
+
+    def __enter__(self) -> Report:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        self._log.close()
+
+    def advance(self, documents: int) -> None:
+        """A step of so many documents is done."""
+        self._documents += documents
+        self._progress.advance(self._task)
+
+    def figures(self, step: int, epoch: float, rate: float, losses: dict[str, float]) -> None:
+        """The state of the training; the speed is that since the last call."""
+        now = time.perf_counter()
+        speed = self._documents / (now - self._since)
+        self._documents, self._since = 0, now
+        self._write(step=step, epoch=round(epoch, 4), lr=rate, documents_per_second=round(speed, 1), **losses)
+        text = f"loss {losses['loss']:.3f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
+        self._progress.update(self._task, figures=text)
+
+    def scores(self, step: int, metrics: dict[str, float]) -> None:
+        """An evaluation; its time does not count as training time."""
+        self._write(step=step, **{f"validation/{name}": round(value, 4) for name, value in metrics.items()})
+        precision = [f"{name} {value:.1f}" for name, value in metrics.items() if name.startswith("P@")]
+        self._scores = "  " + " ".join(precision)
+        console.print(f"step {step}: validation {', '.join(precision)}")
+        self._documents, self._since = 0, time.perf_counter()
+
+    def _write(self, **figures: Any) -> None:
+        self._log.write(json.dumps(figures) + "\n")
+        self._log.flush()

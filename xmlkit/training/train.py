@@ -1,0 +1,142 @@
+"""From a corpus and settings to a run's folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from xmlkit.config import Config, resolve
+from xmlkit.data.corpus import Corpus, validation_rows
+from xmlkit.data.progress import console
+from xmlkit.data.template import Template
+from xmlkit.data.tokens import token_store
+from xmlkit.data.wordpiece import corpus_tokenizer
+from xmlkit.errors import UserError
+from xmlkit.hooks import Run
+from xmlkit.inference.predict import load
+from xmlkit.model.device import choose_device, use_bfloat16
+from xmlkit.model.encoder import (
+    SCRATCH,
+    SCRATCH_VOCABULARY,
+    Encoder,
+    load_backbone,
+    load_tokenizer,
+    longest_input,
+    new_backbone,
+    scratch_config,
+)
+from xmlkit.model.folder import Opened, describe_run, new_model, write_json
+from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.model import seeded
+from xmlkit.plugins import Active, activate
+from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a training run ended, and where."""
+
+    folder: Path
+    outcome: Outcome
+    metrics: dict[str, float] | None  # on the corpus's test split, in percent; None without one
+
+
+def train(corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None) -> Trained:
+    """Trains on a corpus, fills a new folder `out` (by default `runs/CORPUS`) and scores the test split.
+
+    `config` is a document of settings as a config file holds it. Raises UserError for bad settings, a
+    corpus that cannot be trained on and a folder that is in use.
+    """
+    if not isinstance(config, Config):
+        config = resolve(config or {}, corpus.name)
+    active = activate(config.plugins, config.options)
+    config = _with_resolved_options(config, active)
+    device = choose_device(config)
+    folder = _new_folder(out, corpus.name)
+    if config.deterministic:
+        torch.use_deterministic_algorithms(True)
+
+    tokenizer, encoder = _encoder(corpus, config)
+    _check_window(encoder, config)
+    store = token_store(corpus.train.texts, tokenizer, config.text_cap)
+    held_out = validation_rows(corpus.train.texts, config.validation, config.validation_max, config.seed)
+    labels = corpus.train.labels
+    counts_L = np.bincount(labels.values, minlength=len(corpus.labels))
+    data = TrainingData(
+        Reader(store, encoder.template, config.max_len),
+        labels,
+        np.flatnonzero(~held_out),
+        np.flatnonzero(held_out),
+        counts_L,
+    )
+    train_labels = ragged_labels(labels.take(data.train_rows), len(corpus.labels))
+    model = new_model(encoder, len(corpus.labels), active, config, train_labels)
+    opened = Opened(model, tokenizer, config, corpus.labels, counts_L, len(labels), corpus.source)
+    describe_run(folder, opened, active, corpus, encoder.backbone.config)
+    model.to(device)
+    run = Run(folder, config, model, count_steps(len(data.train_rows), config))
+    bfloat16 = use_bfloat16(config, device)
+    _announce(run, data, device, bfloat16)
+    outcome = Trainer(run, data, active.hook, bfloat16).fit()
+    if outcome == "interrupted" or corpus.test is None:
+        return Trained(folder, outcome, None)
+    metrics = load(folder).evaluate(corpus.test)
+    write_json(folder / "metrics.json", metrics)
+    return Trained(folder, outcome, metrics)
+
+
+def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
+    if config.encoder == SCRATCH:
+        console.print(
+            "encoder: a small transformer from random weights; "
+            "name a pretrained one with --encoder FOLDER_OR_HUB_NAME for better results"
+        )
+        tokenizer = corpus_tokenizer(corpus.train.texts, SCRATCH_VOCABULARY)
+        with seeded(config.seed, "encoder"):
+            backbone = new_backbone(scratch_config(tokenizer))
+    else:
+        tokenizer, backbone = load_tokenizer(config.encoder), load_backbone(config.encoder)
+    return tokenizer, Encoder(backbone, Template.of(tokenizer), config.layers)
+
+
+def _check_window(encoder: Encoder, config: Config) -> None:
+    limit = longest_input(encoder.backbone.config, encoder.template)
+    if limit is not None and config.max_len > limit:
+        raise UserError(f"--set max_len={config.max_len}: this encoder reads {limit} tokens at most")
+    if config.max_len <= encoder.template.special:
+        special = encoder.template.special
+        raise UserError(f"--set max_len={config.max_len}: the special tokens alone take {special}")
+
+
+def _with_resolved_options(config: Config, active: Active) -> Config:
+    """Every option of every plugin spelt out, so that later defaults change no saved model."""
+    options = {name: resolved.model_dump(mode="json") for name, resolved in active.options.items()}
+    return config.model_copy(update={"options": options})
+
+
+def _new_folder(out: Path | None, corpus: str) -> Path:
+    if out is not None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UserError(f"--out {out}: is there already; name another folder or remove it")
+        return out
+    name = re.sub(r"[^\w.-]+", "-", corpus).strip("-") or "corpus"
+    candidates = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10**6))
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def _announce(run: Run, data: TrainingData, device: torch.device, bfloat16: bool) -> None:
+    plugins = ", ".join(run.config.plugins) or "none"
+    console.print(
+        f"training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
+        f"{len(data.counts_L):,} labels; plugins: {plugins}; "
+        f"{run.num_steps:,} steps on {device.type} in {'bfloat16' if bfloat16 else 'float32'}; "
+        f"run: {run.folder}",
+        highlight=False,
+    )

@@ -1,0 +1,187 @@
+"""The training loop: steps, evaluations, the best weights.
+
+B documents, D document width, L labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from xmlkit.config import Config
+from xmlkit.data.batches import micro_batches, training_steps
+from xmlkit.data.ragged import Ragged
+from xmlkit.errors import UserError
+from xmlkit.hooks import Run, Training
+from xmlkit.metrics import score_ranking
+from xmlkit.model.folder import save_weights
+from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.model import Model
+from xmlkit.model.ranking import rank_documents
+from xmlkit.training.optim import adamw, schedule
+from xmlkit.training.report import Report
+
+CHOSEN_BY = "P@5"
+Outcome = Literal["finished", "stopped early", "interrupted"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The documents of the training file, and which of them are held out."""
+
+    reader: Reader
+    labels: Ragged
+    train_rows: np.ndarray
+    validation_rows: np.ndarray
+    counts_L: np.ndarray  # documents of each label in the whole file
+
+    @property
+    def num_documents(self) -> int:
+        """Of the whole file."""
+        return len(self.labels)
+
+
+def count_steps(num_documents: int, config: Config) -> int:
+    """Optimiser steps of a run that is not stopped early."""
+    steps = config.epochs * math.ceil(num_documents / config.batch_size)
+    return min(steps, config.max_steps or steps)
+
+
+class Trainer:
+    """Trains a model in place, and keeps the best weights in the run's folder."""
+
+    def __init__(self, run: Run, data: TrainingData, hook: Any, bfloat16: bool):
+        assert isinstance(run.model, Model)
+        self.run, self.data, self.hook, self.bfloat16 = run, data, hook, bfloat16
+        self.model, self.config = run.model, run.config
+        self.device = next(self.model.parameters()).device
+        self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
+        modules: list[list[nn.Module]] = [[self.model], self.model.combiner.second_step(self.model)]
+        self.optimizers = [adamw(some, self.config) for some in modules if some]
+        self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
+        self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
+        self.step_number = 0
+        self.best: float | None = None
+        self.evaluations_since_best = 0
+
+    def fit(self) -> Outcome:
+        """Trains to the end, to an early stop or to Ctrl-C; weights are saved in each case."""
+        torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
+        self.model.train()
+        self.hook.run_started(run=self.run)
+        outcome: Outcome = "finished"
+        with Report(self.run.folder / "log.jsonl", self.run.num_steps) as report:
+            try:
+                if self._train(report):
+                    outcome = "stopped early"
+            except KeyboardInterrupt:
+                outcome = "interrupted"
+        if self.best is None:
+            save_weights(self.run.folder, self._evaluated_model())
+        self.hook.run_ended(run=self.run, outcome=outcome)
+        return outcome
+
+    def _train(self, report: Report) -> bool:
+        """True where it was stopped early."""
+        lengths = self.data.reader.lengths[self.data.train_rows]
+        steps_an_epoch = math.ceil(len(lengths) / self.config.batch_size)
+        for epoch in range(self.config.epochs):
+            for rows in training_steps(lengths, self.config.batch_size, self.config.seed, epoch):
+                losses = self.step(self.data.train_rows[rows])
+                report.advance(len(rows))
+                done = self.step_number / steps_an_epoch
+                last = self.step_number == self.run.num_steps
+                if self.step_number % self.config.log_every == 0 or self.step_number == 1 or last:
+                    self._log(report, losses, done)
+                if self._is_due(self.config.swa_every) and self._averages(done):
+                    self.averaged.update_parameters(self.model)
+                if self._is_due(self.config.eval_every or steps_an_epoch) or last:
+                    self._evaluate(report)
+                    if self._out_of_patience() and not last:
+                        return True
+                if last:
+                    return False
+        return False
+
+    def step(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """One optimiser step on these documents; its losses, means over them."""
+        reader, config = self.data.reader, self.config
+        totals: dict[str, Tensor] = {}
+        batches = micro_batches(rows, reader.lengths, config.micro_batch_size, config.micro_batch_tokens)
+        for part in batches:
+            documents = reader.documents(part).to(self.device)
+            labels = ragged_labels(self.data.labels.take(part), self.model.num_labels).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                output = self.model(documents, Training(labels, self.rng))
+            share = len(part) / len(rows)
+            self.model.backward(output, share)
+            for name, loss in output.losses.items():
+                totals[name] = totals.get(name, 0.0) + loss.detach() * share
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        # The second optimiser's modules step first, as the first one's step is the whole model's.
+        for optimizer, rate in zip(reversed(self.optimizers), reversed(self.schedules), strict=True):
+            optimizer.step()
+            rate.step()
+        self.model.zero_grad(set_to_none=True)
+        self.step_number += 1
+        losses = {"loss": sum(totals.values(), torch.zeros((), device=self.device)), **totals}
+        losses |= self.model.combiner.report()
+        self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
+        return losses
+
+    def _is_due(self, every: int) -> bool:
+        return self.step_number % every == 0
+
+    def _averages(self, epochs_done: float) -> bool:
+        return self.averaged is not None and epochs_done > self.config.swa_start
+
+    def _evaluated_model(self) -> Model:
+        """The averaged weights once there are any, as LightXML evaluates and saves them; else the live ones."""
+        if self.averaged is not None and self.averaged.n_averaged > 0:
+            return self.averaged.module
+        return self.model
+
+    def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float) -> None:
+        figures = {name: float(value) for name, value in losses.items()}
+        if not math.isfinite(figures["loss"]):
+            raise UserError(
+                f"the loss is {figures['loss']} at step {self.step_number}: lower lr ({self.config.lr:g}) "
+                f"or head_lr ({self.config.head_lr:g}), or set precision=float32"
+            )
+        rate = self.schedules[0].get_last_lr()[0]
+        report.figures(self.step_number, epochs_done, rate, figures)
+
+    def _evaluate(self, report: Report) -> None:
+        rows = self.data.validation_rows
+        if not len(rows):
+            return
+        model = self._evaluated_model()
+        k = max(5, *self.config.ks)
+        _, ids_NK = rank_documents(
+            model, self.data.reader, rows, k, self.config.micro_batch_tokens, self.bfloat16
+        )
+        metrics = score_ranking(
+            ids_NK,
+            self.data.labels.take(rows),
+            self.data.counts_L,
+            self.data.num_documents,
+            tuple(sorted({5, *self.config.ks})),
+            self.config.propensity_a,
+            self.config.propensity_b,
+        )
+        report.scores(self.step_number, metrics)
+        self.hook.evaluated(run=self.run, metrics=metrics)
+        self.evaluations_since_best += 1
+        if self.best is None or metrics[CHOSEN_BY] > self.best:
+            self.best, self.evaluations_since_best = metrics[CHOSEN_BY], 0
+            save_weights(self.run.folder, model)
+
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.evaluations_since_best >= self.config.patience

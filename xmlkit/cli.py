@@ -7,14 +7,14 @@ import sys
 from enum import StrEnum
 from itertools import tee
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
 
 import xmlkit
-from xmlkit.config import merge, parse_assignments, read_config_file
+from xmlkit.config import merge, parse_assignments, read_config_file, resolve
 from xmlkit.errors import UserError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(data_app, name="data")
 out, err = Console(), Console(stderr=True)
 
 EXAMPLES = 5
+DEMO = "demo"
 
 
 class Layout(StrEnum):
@@ -45,8 +46,13 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of 
 @app.command()
 def train(
     data: Annotated[
-        str, typer.Argument(metavar="[DATA]", help="A corpus folder, or `demo`: Python's own docstrings.")
-    ] = "demo",
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A corpus folder, or `demo` (the default): Python's own docstrings.",
+            show_default=False,
+        ),
+    ] = None,
     plugin: Annotated[
         list[str] | None,
         typer.Option(metavar="A,B", help="Plugins, in the order in which they wrap.", show_default=False),
@@ -76,39 +82,51 @@ def train(
         Path | None,
         typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Goes on with an interrupted run, with its data and settings; takes no others.",
+        ),
+    ] = None,
 ) -> None:
     """Trains a model, keeps the best weights and scores them on the corpus's test split.
 
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
-    options: dict[str, Any] = {"encoder": encoder, "recipe": recipe}
-    if plugin:
-        options["plugins"] = [name.strip() for names in plugin for name in names.split(",") if name.strip()]
-    document = merge(
+    given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
+    settings = merge(
         read_config_file(config) if config else {},
-        {key: value for key, value in options.items() if value is not None},
+        {key: value for key, value in given.items() if value},
         parse_assignments(set_ or []),
     )
-    from xmlkit.config import resolve
-
-    settings = resolve(document, data)  # typing errors before any work
-    if data == "demo":
+    if resume and (data or settings or out_):
+        raise UserError("--resume RUN takes data and settings from the run: leave out all else")
+    checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
+    if not data and not resume:
         err.print("data: demo, the docstrings of Python's standard library; name a folder to use your own")
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import example_table, metric_table
     from xmlkit.inference.predict import load
-    from xmlkit.training.train import train as train_on
+    from xmlkit.model.folder import run_source
+    from xmlkit.training import train as training
 
-    corpus = load_corpus(data)
-    trained = train_on(corpus, settings, out_)
+    if resume:
+        corpus = load_corpus(run_source(resume))
+        trained = training.resume(resume, corpus)
+    else:
+        corpus = load_corpus(data or DEMO)
+        trained = training.train(corpus, checked, out_)
     if trained.outcome == "interrupted":
-        err.print(f"interrupted; the weights so far are in {trained.folder}", highlight=False)
+        err.print(f"interrupted; go on with: xmlkit train --resume {trained.folder}", highlight=False)
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
         out.print(metric_table(trained.metrics, f"{corpus.name}, test"))
         few = corpus.test.take(np.arange(min(EXAMPLES, len(corpus.test))))
         out.print(example_table(few, corpus.labels, load(trained.folder).predict(few.texts)))
-    err.print(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}', highlight=False)
+    err.print(
+        f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}', highlight=False
+    )
 
 
 @app.command()
@@ -127,11 +145,10 @@ def evaluate(
     from xmlkit.data.corpus import load_split
     from xmlkit.display import metric_table
     from xmlkit.inference.predict import load
+    from xmlkit.model.folder import run_source
 
     model = load(run)
-    source = data or model.source
-    if source is None:
-        raise UserError(f"{run} was trained on a corpus in memory: name DATA, as in xmlkit evaluate {run} FOLDER")
+    source = data or run_source(run)
     split = load_split(source, model.labels)
     out.print(metric_table(model.evaluate(split), f"{run} on {source}, {len(split.texts):,} documents"))
 
@@ -172,7 +189,9 @@ def plugins() -> None:
 
 @data_app.command()
 def describe(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A corpus folder, or `demo`.", show_default=False)],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A corpus folder, or `demo`.", show_default=False)
+    ],
 ) -> None:
     """Counts documents and labels, and shows how the labels are spread."""
     from xmlkit.data.corpus import load_corpus
@@ -180,6 +199,10 @@ def describe(
     from xmlkit.data.describe import render
 
     out.print(render(describe_corpus(load_corpus(path))))
+
+
+def _names(lists: list[str]) -> list[str]:
+    return [name.strip() for names in lists for name in names.split(",") if name.strip()]
 
 
 def _version(wanted: bool) -> None:

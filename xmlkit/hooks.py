@@ -343,12 +343,14 @@ class LossCombiner(Part):
 
 
 def unique_ids(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """Unique ids (U,) and the slot of each candidate among them (B, C).
-
-    On a device U is B x C, padded by repeating an id: asking how many there are would wait for it.
-    """
+    """Unique ids (U,) and the slot of each candidate among them (B, C)."""
     if ids_BC.device.type == "cpu":
         return torch.unique(ids_BC, return_inverse=True)
+    return unique_ids_without_waiting(ids_BC)
+
+
+def unique_ids_without_waiting(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """The same with U = B x C, padded by repeating an id: asking how many there are would wait for the device."""
     flat, order = ids_BC.flatten().sort()
     slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
     ids_U = flat[:1].expand(len(flat)).scatter(0, slot_of_sorted, flat)

@@ -17,7 +17,17 @@ from pydantic import BaseModel, ValidationError
 
 from xmlkit.config import explain, nearest
 from xmlkit.errors import UserError
-from xmlkit.hooks import DOORS, PROJECT, Head, Hooks, LossCombiner, Part, Representation, Shortlister, hookimpl
+from xmlkit.hooks import (
+    DOORS,
+    PROJECT,
+    Head,
+    Hooks,
+    LossCombiner,
+    Part,
+    Representation,
+    Shortlister,
+    hookimpl,
+)
 
 BASE = "lightxml"
 PART_OF_DOOR: dict[str, type[Part]] = {
@@ -50,7 +60,9 @@ class Plugin:
     @property
     def implementations(self) -> dict[str, dict[str, Any]]:
         """pluggy's options of each of its hook implementations, by hook name."""
-        marked = {name: getattr(member, f"{PROJECT}_impl", None) for name, member in vars(self.module).items()}
+        marked = {
+            name: getattr(member, f"{PROJECT}_impl", None) for name, member in vars(self.module).items()
+        }
         return {
             options.get("specname") or name: options
             for name, options in marked.items()
@@ -65,6 +77,11 @@ class Active:
     plugins: tuple[Plugin, ...]
     options: dict[str, BaseModel]
     hook: Any  # pluggy's relay; its attributes are the hooks
+
+    @property
+    def options_as_document(self) -> dict[str, dict[str, Any]]:
+        """Every option of every plugin spelt out, so that a plugin's later defaults change no saved model."""
+        return {name: options.model_dump(mode="json") for name, options in self.options.items()}
 
     @property
     def options_by_class(self) -> dict[type[BaseModel], BaseModel]:
@@ -138,9 +155,9 @@ def check(plugins: Iterable[Plugin]) -> dict[str, str]:
             raise UserError(f"plugin {plugin.name!r} implements no hook: mark its functions with @hookimpl")
         for name, marks in implementations.items():
             if name not in hooks:
-                known = ", ".join(hooks)
                 raise UserError(
-                    f"plugin {plugin.name!r} implements {name!r}, which is no hook{nearest(name, hooks)} ({known})"
+                    f"plugin {plugin.name!r} implements {name!r}, which is no hook{nearest(name, hooks)} "
+                    f"({', '.join(hooks)})"
                 )
             if marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]:
                 raise UserError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-STEPS_A_POOL = 50  # documents are sorted by length within this many steps, so that a step wastes no padding
+STEPS_A_POOL = 100  # documents are sorted by length within this many steps, so that a step wastes no padding
 
 
 def training_steps(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -50,11 +50,6 @@ class Predictor:
         """All labels that it can give."""
         return self._opened.labels
 
-    @property
-    def source(self) -> str | None:
-        """The folder of the corpus that it was trained on, or `demo`; None for one made in memory."""
-        return self._opened.source
-
     def predict(self, texts: Sequence[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
         """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
         if isinstance(texts, str):

@@ -29,8 +29,8 @@ SCRATCH_SIZE = {
 }
 SCRATCH_VOCABULARY = 16_000
 # transformers reads a 2-D mask on the host to see whether there is padding at all, which waits for the
-# device in each step. A 4-D boolean mask avoids that. It gives the same states in these models under SDPA;
-# in others it is added to the scores (MPNet, XLNet, eager attention) or makes local layers global (ModernBERT).
+# device in each step. A 4-D boolean mask avoids that, and gives the same states in these models under SDPA.
+# Others add it to the scores (MPNet, XLNet, eager attention) or lose their local layers (ModernBERT).
 TAKES_4D_MASK = {"bert", "roberta", "distilbert"}
 
 
@@ -71,13 +71,16 @@ class Encoder(nn.Module):
         return mask_BT.long()
 
 
-def longest_input(config: Any, template: Template) -> int | None:
+def longest_input(config: Any) -> int | None:
     """The most tokens that the encoder's positions allow; None where they set no limit."""
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return None
-    # RoBERTa and MPNet count positions from the padding's index on.
-    return limit - template.pad - 1 if config.model_type in {"roberta", "xlm-roberta", "camembert", "mpnet"} else limit
+    if config.model_type == "mpnet":
+        return limit - 2  # its first two positions are those of padding, whatever the padding's id
+    if config.model_type in {"roberta", "xlm-roberta", "camembert"}:
+        return limit - config.pad_token_id - 1  # positions count from the padding's id on
+    return limit
 
 
 def scratch_config(tokenizer: PreTrainedTokenizerBase) -> BertConfig:

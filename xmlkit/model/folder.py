@@ -1,12 +1,12 @@
 """A run's folder: all that is needed to open its model again, wherever the folder is moved.
 
-    config.json        the settings, as a config file
-    model.json         versions, plugins in order, sizes
-    labels.jsonl       id, name and number of training documents of each label, one a line
-    encoder/           the encoder's configuration and its tokenizer
-    model.safetensors  the weights: `encoder/...`, or door / plugin / name
-    log.jsonl          what the training reported
-    metrics.json       figures on the test split, where there is one
+config.json        the settings, as a config file
+model.json         versions, plugins in order, sizes
+labels.jsonl       id, name and number of training documents of each label, one a line
+encoder/           the encoder's configuration and its tokenizer
+model.safetensors  the weights: `encoder/...`, or door / plugin / name
+log.jsonl          what the training reported
+metrics.json       figures on the test split, where there is one
 """
 
 from __future__ import annotations
@@ -39,22 +39,20 @@ class Opened:
     """A saved model and what it was trained on."""
 
     model: Model
+    active: Active
     tokenizer: PreTrainedTokenizerBase
     config: Config
     labels: Labels
     counts_L: np.ndarray  # training documents of each label, the validation part included
     num_documents: int  # training documents, the validation part included
-    source: str | None  # the corpus's folder or `demo`; None for one made in memory
 
 
-def describe_run(
-    folder: Path, opened: Opened, active: Active, corpus: Corpus, encoder_config: Any
-) -> None:
+def describe_run(folder: Path, opened: Opened, corpus: Corpus) -> None:
     """Writes everything but the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", opened.config.as_document())
     plugins = [
-        {"name": p.name, "version": p.version, "distribution": p.distribution} for p in active.plugins
+        {"name": p.name, "version": p.version, "distribution": p.distribution} for p in opened.active.plugins
     ]
     description = {
         "xmlkit": xmlkit.__version__,
@@ -69,31 +67,42 @@ def describe_run(
         for row, (label, count) in enumerate(zip(opened.labels.ids, opened.counts_L.tolist(), strict=True)):
             name = {"name": opened.labels.names[row]} if opened.labels.names else {}
             lines.write(json.dumps({"id": label, **name, "documents": count}, ensure_ascii=False) + "\n")
-    encoder_config.save_pretrained(folder / "encoder")
+    opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
     opened.tokenizer.save_pretrained(folder / "encoder")
 
 
 def save_weights(folder: Path, model: Model) -> None:
     """Writes the weights; a reader sees the old file or the new one, never a part."""
     unfinished = folder / f".{WEIGHTS}"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.weights().items()}, unfinished)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in model.weights().items()}, unfinished
+    )
     os.replace(unfinished, folder / WEIGHTS)
 
 
 def open_run(folder: Path) -> Opened:
-    """The model of a run's folder, on the host.
+    """The model of a run's folder with its weights, on the host.
 
     Raises UserError where the folder holds no finished run, or needs a plugin that is not installed.
     """
-    if not (folder / "model.json").is_file():
-        raise UserError(f"{folder} is not a run: it holds no model.json")
+    opened = open_description(folder)
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    try:
+        opened.model.load_weights(load_file(folder / WEIGHTS))
+    except (SafetensorError, UserError) as error:
+        raise UserError(f"{folder / WEIGHTS}: {error}") from None
+    opened.model.eval()
+    return opened
+
+
+def open_description(folder: Path) -> Opened:
+    """All of a run's folder but the weights: the model's are random."""
+    description = _read_description(folder)
     document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    wanted = [plugin for plugin in description["plugins"] if plugin["name"] not in installed()]
-    if wanted:
-        name, distribution, version = (wanted[0][key] for key in ("name", "distribution", "version"))
+    missing = [plugin for plugin in description["plugins"] if plugin["name"] not in installed()]
+    if missing:
+        name, distribution, version = (missing[0][key] for key in ("name", "distribution", "version"))
         raise UserError(
             f"{folder} needs the plugin {name!r}, which is not installed: "
             f"pip install {distribution}=={version}"
@@ -105,15 +114,20 @@ def open_run(folder: Path) -> Opened:
     backbone = new_backbone(AutoConfig.from_pretrained(folder / "encoder"))
     encoder = Encoder(backbone, Template.of(tokenizer), config.layers)
     model = new_model(encoder, len(labels), active, config)
-    try:
-        model.load_weights(load_file(folder / WEIGHTS))
-    except (SafetensorError, UserError) as error:
-        raise UserError(f"{folder / WEIGHTS}: {error}") from None
-    num_documents, source = description["training_documents"], description["source"]
-    return Opened(model.eval(), tokenizer, config, labels, counts_L, num_documents, source)
+    return Opened(model, active, tokenizer, config, labels, counts_L, description["training_documents"])
 
 
-def new_model(encoder: Encoder, num_labels: int, active: Active, config: Config, train_labels: Any = None) -> Model:
+def run_source(folder: Path) -> str:
+    """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
+    source = _read_description(folder)["source"]
+    if source is None:
+        raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
+    return source
+
+
+def new_model(
+    encoder: Encoder, num_labels: int, active: Active, config: Config, train_labels: Any = None
+) -> Model:
     """A model as the settings have it; `train_labels` are there in training alone."""
     build = build_context(
         encoder,
@@ -130,6 +144,13 @@ def new_model(encoder: Encoder, num_labels: int, active: Active, config: Config,
 def write_json(path: Path, document: Any) -> None:
     """Indented, as people read it."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run: it holds no model.json")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _read_labels(path: Path) -> tuple[Labels, np.ndarray]:

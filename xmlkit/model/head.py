@@ -53,5 +53,3 @@ def _log_odds(build: BuildContext) -> float:
     smallest = 1 / (len(labels) * labels.num_labels + 1)
     density = min(max(density, smallest), 1 - smallest)
     return math.log(density) - math.log1p(-density)
-
-

@@ -27,6 +27,7 @@ from xmlkit.hooks import (
     Training,
     Vectors,
 )
+from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
 from xmlkit.plugins import Active
 
@@ -82,7 +83,7 @@ class Model(nn.Module):
             self.combiner = hook.loss(build=build, names=self.loss_names)
 
     def vectors(self, documents: Documents) -> Vectors:
-        """The document vectors, in float32 whatever the encoder computes in."""
+        """The document vectors, in full precision whatever the encoder computes in."""
         vectors = self.representation(self.encoder(documents))
         widths = {"recall_BD": self.representation.recall_width, "rank_BD": self.representation.rank_width}
         for name, width in widths.items():
@@ -91,7 +92,7 @@ class Model(nn.Module):
             if shape != expected:
                 plugin = self.representation.plugin
                 raise UserError(f"plugin {plugin!r}, representation: {name} is {shape}, expected {expected}")
-        return vectors.map(Tensor.float, Tensor.float)
+        return vectors.map(full_precision, full_precision)
 
     def forward(self, documents: Documents, training: Training) -> Output:
         """The losses of a micro-batch."""
@@ -100,7 +101,7 @@ class Model(nn.Module):
             losses = {RANKER: self._loss_of_every_label(vectors, training)}
             return Output(losses, whole_BD, leaf_BD)
         short = self.shortlister(vectors, documents, training)
-        z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC).float()
+        z_BC = full_precision(self.head.scores_BC(short.rank_BD, short.ids_BC))
         true, false = self.combiner.when_true, self.combiner.when_false
         cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
         cost = (cost_BC * short.mask_BC).sum()
@@ -111,7 +112,7 @@ class Model(nn.Module):
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         """All labels as if they were false, then the true ones put right: no (B, L) truth."""
         every, labels = slice(0, self.num_labels), training.labels
-        z_BL = self.head.scores_BU(vectors.rank_BD, every).float()
+        z_BL = full_precision(self.head.scores_BU(vectors.rank_BD, every))
         z_V = z_BL[labels.documents_V, labels.values_V]
         true_V = self.combiner.when_true(z_V, labels.values_V)
         false_V = self.combiner.when_false(z_V, labels.values_V)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from torch import nn
 
 from xmlkit.hooks import BuildContext, LayerStates, Representation, Vectors
+from xmlkit.model.device import full_precision
 
 
 class FirstTokens(Representation):
-    """The classification token's states of the last N layers side by side, D = N x H (LightXML, 2021, 3.2)."""
+    """The classification token's states of the last N layers side by side (LightXML, 2021, 3.2)."""
 
     def __init__(self, build: BuildContext):
         width = build.num_layers * build.hidden
@@ -20,7 +21,7 @@ class FirstTokens(Representation):
 
     def forward(self, states: LayerStates) -> Vectors:
         """D = N x H."""
-        x_BD = self.dropout(states.first_BNH.flatten(1).float())
+        x_BD = self.dropout(full_precision(states.first_BNH.flatten(1)))
         return Vectors(x_BD, x_BD)
 
 
@@ -33,7 +34,7 @@ class TokenMean(Representation):
 
     def forward(self, states: LayerStates) -> Vectors:
         """D = H."""
-        mask_BT1 = states.documents.mask_BT[..., None].float()
-        sum_BH = (states.layer_BTH(-1).float() * mask_BT1).sum(1)
+        mask_BT1 = states.documents.mask_BT[..., None]
+        sum_BH = (full_precision(states.layer_BTH(-1)) * mask_BT1).sum(1)
         x_BD = self.dropout(sum_BH / mask_BT1.sum(1))
         return Vectors(x_BD, x_BD)

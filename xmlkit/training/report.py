@@ -8,7 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from xmlkit.data.progress import console
 
@@ -17,7 +24,10 @@ class Report:
     """The progress display, on the error stream, and the same figures as JSON Lines."""
 
     def __init__(self, log: Path, num_steps: int, done: int = 0):
-        self._log = log.open("a", encoding="utf-8")
+        # A resumed run goes on from its checkpoint: what came after it is written again.
+        lines = log.read_text(encoding="utf-8").splitlines(True) if done and log.exists() else []
+        self._log = log.open("w", encoding="utf-8")
+        self._log.writelines(line for line in lines if json.loads(line)["step"] <= done)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("step"),

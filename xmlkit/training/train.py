@@ -32,10 +32,10 @@ from xmlkit.model.encoder import (
     new_backbone,
     scratch_config,
 )
-from xmlkit.model.folder import Opened, describe_run, new_model, write_json
+from xmlkit.model.folder import Opened, describe_run, new_model, open_description, write_json
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import seeded
-from xmlkit.plugins import Active, activate
+from xmlkit.plugins import activate
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
 
@@ -48,7 +48,9 @@ class Trained:
     metrics: dict[str, float] | None  # on the corpus's test split, in percent; None without one
 
 
-def train(corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None) -> Trained:
+def train(
+    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None
+) -> Trained:
     """Trains on a corpus, fills a new folder `out` (by default `runs/CORPUS`) and scores the test split.
 
     `config` is a document of settings as a config file holds it. Raises UserError for bad settings, a
@@ -57,34 +59,58 @@ def train(corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out:
     if not isinstance(config, Config):
         config = resolve(config or {}, corpus.name)
     active = activate(config.plugins, config.options)
-    config = _with_resolved_options(config, active)
-    device = choose_device(config)
+    config = config.model_copy(update={"options": active.options_as_document})
+    choose_device(config)  # a wrong setting is better heard of before the work than after it
     folder = _new_folder(out, corpus.name)
-    if config.deterministic:
-        torch.use_deterministic_algorithms(True)
-
     tokenizer, encoder = _encoder(corpus, config)
     _check_window(encoder, config)
+    data = _read(corpus, tokenizer, encoder.template, config)
+    train_labels = ragged_labels(data.labels.take(data.train_rows), len(corpus.labels))
+    model = new_model(encoder, len(corpus.labels), active, config, train_labels)
+    opened = Opened(model, active, tokenizer, config, corpus.labels, data.counts_L, data.num_documents)
+    describe_run(folder, opened, corpus)
+    return _fit(folder, opened, corpus, data, resumed=False)
+
+
+def resume(folder: Path, corpus: Corpus) -> Trained:
+    """Goes on with a run from its checkpoint, with its settings, to the weights of an unbroken run.
+
+    Raises UserError where there is no checkpoint, or the corpus is another one.
+    """
+    opened = open_description(folder)
+    if corpus.labels.ids != opened.labels.ids or len(corpus.train) != opened.num_documents:
+        raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
+    data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
+    return _fit(folder, opened, corpus, data, resumed=True)
+
+
+def _read(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, template: Template, config: Config
+) -> TrainingData:
     store = token_store(corpus.train.texts, tokenizer, config.text_cap)
     held_out = validation_rows(corpus.train.texts, config.validation, config.validation_max, config.seed)
     labels = corpus.train.labels
-    counts_L = np.bincount(labels.values, minlength=len(corpus.labels))
-    data = TrainingData(
-        Reader(store, encoder.template, config.max_len),
+    return TrainingData(
+        Reader(store, template, config.max_len),
         labels,
         np.flatnonzero(~held_out),
         np.flatnonzero(held_out),
-        counts_L,
+        np.bincount(labels.values, minlength=len(corpus.labels)),
     )
-    train_labels = ragged_labels(labels.take(data.train_rows), len(corpus.labels))
-    model = new_model(encoder, len(corpus.labels), active, config, train_labels)
-    opened = Opened(model, tokenizer, config, corpus.labels, counts_L, len(labels), corpus.source)
-    describe_run(folder, opened, active, corpus, encoder.backbone.config)
-    model.to(device)
-    run = Run(folder, config, model, count_steps(len(data.train_rows), config))
+
+
+def _fit(folder: Path, opened: Opened, corpus: Corpus, data: TrainingData, resumed: bool) -> Trained:
+    config = opened.config
+    device = choose_device(config)
     bfloat16 = use_bfloat16(config, device)
-    _announce(run, data, device, bfloat16)
-    outcome = Trainer(run, data, active.hook, bfloat16).fit()
+    torch.use_deterministic_algorithms(config.deterministic)
+    opened.model.to(device)
+    run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
+    trainer = Trainer(run, data, opened.active.hook, bfloat16)
+    if resumed:
+        trainer.restore()
+    _announce(run, data, device, bfloat16, trainer.step_number)
+    outcome = trainer.fit()
     if outcome == "interrupted" or corpus.test is None:
         return Trained(folder, outcome, None)
     metrics = load(folder).evaluate(corpus.test)
@@ -107,18 +133,12 @@ def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, E
 
 
 def _check_window(encoder: Encoder, config: Config) -> None:
-    limit = longest_input(encoder.backbone.config, encoder.template)
+    limit = longest_input(encoder.backbone.config)
     if limit is not None and config.max_len > limit:
         raise UserError(f"--set max_len={config.max_len}: this encoder reads {limit} tokens at most")
     if config.max_len <= encoder.template.special:
         special = encoder.template.special
         raise UserError(f"--set max_len={config.max_len}: the special tokens alone take {special}")
-
-
-def _with_resolved_options(config: Config, active: Active) -> Config:
-    """Every option of every plugin spelt out, so that later defaults change no saved model."""
-    options = {name: resolved.model_dump(mode="json") for name, resolved in active.options.items()}
-    return config.model_copy(update={"options": options})
 
 
 def _new_folder(out: Path | None, corpus: str) -> Path:
@@ -131,10 +151,11 @@ def _new_folder(out: Path | None, corpus: str) -> Path:
     return next(folder for folder in candidates if not folder.exists())
 
 
-def _announce(run: Run, data: TrainingData, device: torch.device, bfloat16: bool) -> None:
+def _announce(run: Run, data: TrainingData, device: torch.device, bfloat16: bool, done: int) -> None:
+    goes_on = f"going on after step {done:,}; " if done else ""
     plugins = ", ".join(run.config.plugins) or "none"
     console.print(
-        f"training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
+        f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels; plugins: {plugins}; "
         f"{run.num_steps:,} steps on {device.type} in {'bfloat16' if bfloat16 else 'float32'}; "
         f"run: {run.folder}",

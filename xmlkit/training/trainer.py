@@ -6,7 +6,12 @@ B documents, D document width, L labels.
 from __future__ import annotations
 
 import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +29,14 @@ from xmlkit.model.folder import save_weights
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import rank_documents
+from xmlkit.training.checkpoint import (
+    CHECKPOINT,
+    below,
+    load_checkpoint,
+    optimizer_tensors,
+    restore_optimizer,
+    save_checkpoint,
+)
 from xmlkit.training.optim import adamw, schedule
 from xmlkit.training.report import Report
 
@@ -66,48 +79,58 @@ class Trainer:
         self.optimizers = [adamw(some, self.config) for some in modules if some]
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
         self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
+        torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
         self.best: float | None = None
         self.evaluations_since_best = 0
 
     def fit(self) -> Outcome:
-        """Trains to the end, to an early stop or to Ctrl-C; weights are saved in each case."""
-        torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
+        """Trains to the end, to an early stop or to Ctrl-C; weights are saved in each case.
+
+        The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once.
+        """
         self.model.train()
         self.hook.run_started(run=self.run)
-        outcome: Outcome = "finished"
-        with Report(self.run.folder / "log.jsonl", self.run.num_steps) as report:
-            try:
-                if self._train(report):
-                    outcome = "stopped early"
-            except KeyboardInterrupt:
-                outcome = "interrupted"
+        with Report(self.run.folder / "log.jsonl", self.run.num_steps, self.step_number) as report:
+            outcome = self._train(report)
         if self.best is None:
             save_weights(self.run.folder, self._evaluated_model())
+        if outcome == "interrupted":
+            self.save()
+        else:
+            (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
         self.hook.run_ended(run=self.run, outcome=outcome)
         return outcome
 
-    def _train(self, report: Report) -> bool:
-        """True where it was stopped early."""
+    def _train(self, report: Report) -> Outcome:
+        config = self.config
         lengths = self.data.reader.lengths[self.data.train_rows]
-        steps_an_epoch = math.ceil(len(lengths) / self.config.batch_size)
-        for epoch in range(self.config.epochs):
-            for rows in training_steps(lengths, self.config.batch_size, self.config.seed, epoch):
+        steps_an_epoch = math.ceil(len(lengths) / config.batch_size)
+        order = (
+            rows
+            for epoch in range(config.epochs)
+            for rows in training_steps(lengths, config.batch_size, config.seed, epoch)
+        )
+        with _ctrl_c_noted() as asked_to_stop:
+            for rows in islice(order, self.step_number, self.run.num_steps):
                 losses = self.step(self.data.train_rows[rows])
                 report.advance(len(rows))
                 done = self.step_number / steps_an_epoch
                 last = self.step_number == self.run.num_steps
-                if self.step_number % self.config.log_every == 0 or self.step_number == 1 or last:
+                if self.step_number == 1 or self._is_due(config.log_every) or last:
                     self._log(report, losses, done)
-                if self._is_due(self.config.swa_every) and self._averages(done):
+                if self._averages(done) and self._is_due(config.swa_every):
                     self.averaged.update_parameters(self.model)
-                if self._is_due(self.config.eval_every or steps_an_epoch) or last:
+                evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
+                if evaluates:
                     self._evaluate(report)
                     if self._out_of_patience() and not last:
-                        return True
-                if last:
-                    return False
-        return False
+                        return "stopped early"
+                if evaluates or (config.checkpoint_every and self._is_due(config.checkpoint_every)):
+                    self.save()
+                if asked_to_stop.is_set() and not last:
+                    return "interrupted"
+        return "finished"
 
     def step(self, rows: np.ndarray) -> dict[str, Tensor]:
         """One optimiser step on these documents; its losses, means over them."""
@@ -136,6 +159,46 @@ class Trainer:
         self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
         return losses
 
+    def save(self) -> None:
+        """Replaces the run's checkpoint by the present state."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.weights().items()}
+        if self.averaged is not None:
+            averaged = self.averaged.module.weights()
+            tensors |= {f"averaged/{name}": tensor for name, tensor in averaged.items()}
+            tensors["averaged"] = self.averaged.n_averaged
+        for i, optimizer in enumerate(self.optimizers):
+            moments = optimizer_tensors(optimizer)
+            tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
+        tensors |= {"random/torch": torch.get_rng_state(), "random/run": self.rng.get_state()}
+        if self.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        numbers = {
+            "step": self.step_number,
+            "best": self.best,
+            "evaluations_since_best": self.evaluations_since_best,
+            "schedules": [rate.state_dict() for rate in self.schedules],
+        }
+        save_checkpoint(self.run.folder, tensors, numbers)
+
+    def restore(self) -> None:
+        """Takes over the state of the run's checkpoint."""
+        tensors, numbers = load_checkpoint(self.run.folder)
+        self.model.load_weights(below("model/", tensors))
+        if self.averaged is not None:
+            self.averaged.module.load_weights(below("averaged/", tensors))
+            self.averaged.n_averaged.copy_(tensors["averaged"])
+        for i, (optimizer, rate) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
+            restore_optimizer(optimizer, below(f"optimizer/{i}/", tensors))
+            rate.load_state_dict(numbers["schedules"][i])
+            for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
+                group["lr"] = last
+        torch.set_rng_state(tensors["random/torch"])
+        self.rng.set_state(tensors["random/run"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+        self.step_number, self.best = numbers["step"], numbers["best"]
+        self.evaluations_since_best = numbers["evaluations_since_best"]
+
     def _is_due(self, every: int) -> bool:
         return self.step_number % every == 0
 
@@ -143,7 +206,7 @@ class Trainer:
         return self.averaged is not None and epochs_done > self.config.swa_start
 
     def _evaluated_model(self) -> Model:
-        """The averaged weights once there are any, as LightXML evaluates and saves them; else the live ones."""
+        """The averaged weights once there are any, as in LightXML; else the live ones."""
         if self.averaged is not None and self.averaged.n_averaged > 0:
             return self.averaged.module
         return self.model
@@ -185,3 +248,23 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.evaluations_since_best >= self.config.patience
+
+
+@contextmanager
+def _ctrl_c_noted() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets, instead of breaking off in the middle of a step."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

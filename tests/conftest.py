@@ -1,0 +1,55 @@
+"""What tests share: a cache of their own, example plugins as installed distributions, tiny models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
+settings.load_profile("xmlkit")
+EXAMPLES = Path(__file__).parent / "example_plugins"
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """No test reads or fills the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XMLKIT_CACHE"] = str(folder)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    return folder
+
+
+def install(folder: Path, name: str, source: str, version: str = "1.2") -> None:
+    """Lays a module and the metadata that pip would write into a folder of the import path."""
+    module = name.replace("-", "_")
+    (folder / f"{module}.py").write_text(source)
+    info = folder / f"xmlkit_{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: xmlkit-{name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[xmlkit]\n{name} = {module}\n")
+
+
+@pytest.fixture
+def plugin_folder(tmp_path, monkeypatch):
+    """A folder on the import path to `install` plugins in; they are forgotten afterwards."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def example_plugins(plugin_folder):
+    """The plugins of tests/example_plugins, installed."""
+    for path in sorted(EXAMPLES.glob("*.py")):
+        install(plugin_folder, path.stem.replace("_", "-"), path.read_text())
+    return plugin_folder

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
+from xmlkit.data.formats import formats
+from xmlkit.data.lines import read_lines
+from xmlkit.errors import UserError
+
+TEXTS = ["a first text", "", "third: ünïcode\u2028one line"]
+LABELS = [["x", "y"], ["z"], []]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Writes text as UTF-8, compressed where the name ends in .gz."""
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def error_of(folder: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_corpus(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def documents(corpus: Corpus, split: str) -> list[tuple[str, list[str]]]:
+    part = getattr(corpus, split)
+    return [
+        (text, [corpus.labels.ids[row] for row in part.labels[place]])
+        for place, text in enumerate(part.texts)
+    ]
+
+
+def write_annif(folder: Path, split: str, end: str) -> None:
+    lines = [f"{text}\t{' '.join(f'<{label}>' for label in labels)}\n" for text, labels in zip(TEXTS, LABELS)]
+    write(folder / f"{split}.tsv{end}", "".join(lines))
+
+
+def write_lightxml(folder: Path, split: str, end: str) -> None:
+    write(folder / f"{split}_texts.txt{end}", "".join(f"{text}\n" for text in TEXTS))
+    write(folder / f"{split}_labels.txt{end}", "".join(f"{' '.join(labels)}\n" for labels in LABELS))
+
+
+def write_jsonl(folder: Path, split: str, end: str) -> None:
+    records = [{"text": text, "labels": labels} for text, labels in zip(TEXTS, LABELS)]
+    write(folder / f"{split}.jsonl{end}", "".join(json.dumps(record) + "\n" for record in records))
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("write_split", [write_annif, write_lightxml, write_jsonl])
+def test_every_format_reads_the_same_corpus(tmp_path: Path, write_split, end: str) -> None:
+    write_split(tmp_path, "train", end)
+    write_split(tmp_path, "test", end)
+    corpus = load_corpus(tmp_path)
+    assert corpus.name == tmp_path.name
+    assert corpus.labels.ids == ["x", "y", "z"]
+    assert documents(corpus, "train") == documents(corpus, "test") == list(zip(TEXTS, LABELS))
+
+
+def test_each_module_in_the_folder_is_a_format() -> None:
+    assert [format.SUFFIX for format in formats()] == [".tsv", ".jsonl", None]
+
+
+# Lines
+
+
+def test_lines_end_at_line_feeds_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.txt", b"\xef\xbb\xbfone\r\ntwo\x0b\x0c\xe2\x80\xa8\x1e\rstill\n\nlast")
+    assert list(read_lines(path)) == [(1, "one"), (2, "two\x0b\x0c\u2028\x1e\rstill"), (3, ""), (4, "last")]
+
+
+@pytest.mark.parametrize("name", ["train.tsv", "train.tsv.gz"])
+def test_invalid_utf8_names_file_and_line(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, b"fine\t<x>\ncaf\xe9\t<x>\n")
+    assert error_of(tmp_path).startswith(f"{path}:2: not valid UTF-8")
+
+
+def test_gzip_that_is_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv.gz"
+    path.write_bytes(gzip.compress(b"text\t<x>\n" * 100)[:-6])
+    assert error_of(tmp_path).startswith(f"{path}: damaged gzip file")
+
+
+def test_gzip_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "train.tsv.gz"
+    path.write_bytes(b"text\t<x>\n")
+    assert error_of(tmp_path).startswith(f"{path}: damaged gzip file after line 0")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_file_without_permission_to_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.tsv", "text\t<x>\n")
+    path.chmod(0)
+    assert error_of(tmp_path).startswith(f"{path}: cannot be read (Permission denied)")
+
+
+# Annif
+
+
+def test_annif_labels_in_brackets_may_hold_spaces(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "text\t<a b> bare <http://x/1>\tlast <a b>\n")
+    corpus = load_corpus(tmp_path)
+    assert documents(corpus, "train") == [("text", ["a b", "bare", "http://x/1", "last"])]
+
+
+def test_annif_line_without_a_tab(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.tsv", "fine\t<x>\nno tab <x>\n")
+    assert error_of(tmp_path).startswith(f"{path}:2: no tab")
+
+
+def test_annif_bad_line_of_the_test_split(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "fine\t<x>\n")
+    path = write(tmp_path / "test.tsv.gz", "fine\t<x>\nfine\t\n\n")
+    assert error_of(tmp_path).startswith(f"{path}:3: no tab")
+
+
+def test_annif_empty_label(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.tsv", "text\t<x> <>\n")
+    assert error_of(tmp_path).startswith(f"{path}:1: an empty label")
+
+
+# LightXML
+
+
+def test_lightxml_unequal_line_counts(tmp_path: Path) -> None:
+    texts = write(tmp_path / "train_texts.txt", "one\ntwo\nthree\n")
+    labels = write(tmp_path / "train_labels.txt.gz", "x\ny")
+    assert error_of(tmp_path).startswith(f"{texts} has 3 lines and {labels} has 2;")
+
+
+def test_lightxml_more_labels_than_texts(tmp_path: Path) -> None:
+    texts = write(tmp_path / "train_texts.txt", "one\n")
+    labels = write(tmp_path / "train_labels.txt", "x\ny\n\n")
+    assert error_of(tmp_path).startswith(f"{texts} has 1 lines and {labels} has 3;")
+
+
+@pytest.mark.parametrize("kept, lost", [("texts", "labels"), ("raw_texts", "labels"), ("labels", "texts")])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_lightxml_half_of_a_pair(tmp_path: Path, split: str, kept: str, lost: str) -> None:
+    if split == "test":
+        write_lightxml(tmp_path, "train", "")
+    write(tmp_path / f"{split}_{kept}.txt", "one\n")
+    assert error_of(tmp_path).startswith(f"{tmp_path / f'{split}_{lost}.txt'}: missing")
+
+
+def test_lightxml_prefers_raw_texts(tmp_path: Path) -> None:
+    write_lightxml(tmp_path, "train", "")
+    write(tmp_path / "train_raw_texts.txt.gz", "Raw 1\nRaw 2\nRaw 3\n")
+    assert load_corpus(tmp_path).train.texts == ["Raw 1", "Raw 2", "Raw 3"]
+
+
+# JSON Lines
+
+
+@pytest.mark.parametrize(
+    "line, problem",
+    [
+        ('{"text": "a", "labels": [', "not valid JSON (Expecting value at column 26)"),
+        ("[" * 100_000, "not valid JSON"),
+        ('["a", ["x"]]', "not an object"),
+        ('{"labels": ["x"]}', 'no "text"'),
+        ('{"text": "a"}', 'no "labels"'),
+        ('{"text": null, "labels": ["x"]}', '"text" is not a string but null'),
+        ('{"text": "a", "labels": "x"}', '"labels" is not a list but a string'),
+        ('{"text": "a", "labels": {"x": 1}}', '"labels" is not a list but an object'),
+        ('{"text": "a", "labels": ["x", 1.5]}', '"labels" holds a number'),
+        ('{"text": "a", "labels": [true]}', '"labels" holds a boolean'),
+        ('{"text": "a", "labels": [["x"]]}', '"labels" holds a list'),
+        ('{"text": "a", "labels": [""]}', "an empty label"),
+        ('{"text": "\\ud800", "labels": ["x"]}', "half of a surrogate pair"),
+    ],
+)
+def test_jsonl_bad_line(tmp_path: Path, line: str, problem: str) -> None:
+    path = write(tmp_path / "train.jsonl", f'{{"text": "fine", "labels": ["x"]}}\n\n{line}\n')
+    assert error_of(tmp_path).startswith(f"{path}:3: {problem}")
+
+
+def test_jsonl_takes_integers_and_skips_blank_lines(tmp_path: Path) -> None:
+    write(tmp_path / "train.jsonl", '\n{"text": "a", "labels": [7, "a b", 7], "id": 1}\n  \n')
+    assert documents(load_corpus(tmp_path), "train") == [("a", ["7", "a b"])]
+
+
+# Label names
+
+
+@pytest.mark.parametrize("name", ["labels.tsv", "labels.tsv.gz"])
+@pytest.mark.parametrize("write_split", [write_annif, write_lightxml, write_jsonl])
+def test_label_names_in_any_format(tmp_path: Path, write_split, name: str) -> None:
+    write_split(tmp_path, "train", "")
+    write(tmp_path / name, "<z>\tlast one\n<a b>\tnever used\nx\t\n")
+    labels = load_corpus(tmp_path).labels
+    assert labels.ids == ["z", "a b", "x", "y"]
+    assert [labels.name(row) for row in range(4)] == ["last one", "never used", "x", "y"]
+    assert labels.rows == {"z": 0, "a b": 1, "x": 2, "y": 3}
+
+
+@pytest.mark.parametrize(
+    "line, problem",
+    [("<y>", "no tab"), ("<x>\tagain", "label x is listed twice"), ("<>\tnothing", "an empty label id")],
+)
+def test_label_names_bad_line(tmp_path: Path, line: str, problem: str) -> None:
+    write_annif(tmp_path, "train", "")
+    path = write(tmp_path / "labels.tsv", f"<x>\tname\n{line}\n")
+    assert error_of(tmp_path).startswith(f"{path}:2: {problem}")
+
+
+# Folders and single files
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    message = error_of(tmp_path / "nowhere")
+    assert message.startswith(f"{tmp_path / 'nowhere'}: no such file or folder; give a folder with train.tsv")
+
+
+@pytest.mark.parametrize("present", [[], ["notes.txt"], ["test.tsv"]])
+def test_folder_without_a_known_train_split(tmp_path: Path, present: list[str]) -> None:
+    for name in present:
+        write(tmp_path / name, "text\t<x>\n")
+    message = error_of(tmp_path)
+    assert message.startswith(f"{tmp_path}: no training documents")
+    for name in [
+        "train.tsv",
+        "train_texts.txt",
+        "train_raw_texts.txt",
+        "train_labels.txt",
+        "train.jsonl",
+        ".gz",
+    ]:
+        assert name in message
+
+
+def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.tsv", "text\t<x>\n")
+    assert error_of(path).startswith(f"{path}: a file, not a folder")
+
+
+def test_folder_in_two_formats(tmp_path: Path) -> None:
+    write_annif(tmp_path, "train", "")
+    write_jsonl(tmp_path, "train", ".gz")
+    assert error_of(tmp_path).startswith(f"{tmp_path}: train.tsv and train.jsonl.gz are two formats")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_split_without_documents(tmp_path: Path, split: str) -> None:
+    write_annif(tmp_path, "train", "")
+    write(tmp_path / f"{split}.tsv", "")
+    assert error_of(tmp_path).startswith(f"{tmp_path}: no documents in the {split} split")
+
+
+def test_train_split_without_any_label(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "text\t\n")
+    assert error_of(tmp_path).startswith(f"{tmp_path}: no training document has a label")
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [("mine.tsv", "text\t<y> <q> <x>\n"), ("mine.jsonl.gz", '{"text": "text", "labels": ["y", "q", "x"]}\n')],
+)
+def test_split_from_a_single_file(tmp_path: Path, name: str, content: str) -> None:
+    split = load_split(write(tmp_path / name, content), Labels(["x", "y"], None))
+    assert split.texts == ["text"]
+    assert split.labels[0].tolist() == [0, 1, 2]
+
+
+def test_split_from_an_unknown_kind_of_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.csv", "text,x\n")
+    with pytest.raises(UserError) as caught:
+        load_split(path, Labels(["x"], None))
+    assert str(caught.value).startswith(f"{path}: unknown kind of file")
+    assert ".tsv or .jsonl" in str(caught.value)
+
+
+def test_split_that_the_folder_lacks(tmp_path: Path) -> None:
+    write_annif(tmp_path, "train", "")
+    with pytest.raises(UserError) as caught:
+        load_split(tmp_path, Labels(["x"], None))
+    assert str(caught.value).startswith(f"{tmp_path}: no test split")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,135 @@
+"""The token store, how a text is framed, and which documents form a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmlkit.data import tokens as tokens_module
+from xmlkit.data.batches import micro_batches, training_steps
+from xmlkit.data.cache import cached, digest
+from xmlkit.data.ragged import Ragged
+from xmlkit.data.template import Template
+from xmlkit.data.tokens import token_store, tokenise
+from xmlkit.data.wordpiece import corpus_tokenizer
+
+TEXTS = ["w1 w2 w3 w4", "", "w7", "w5 unknown w6"]
+
+
+def test_the_store_is_the_tokenizers_own_ids(monkeypatch):
+    monkeypatch.setattr(tokens_module, "TEXTS_AT_ONCE", 3)
+    tokenizer = tiny.tokenizer()
+    texts = tiny.texts(20)
+    store = token_store(texts, tokenizer, 100)
+    assert [store[i].tolist() for i in range(20)] == [
+        tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts
+    ]
+    assert isinstance(store.values, np.memmap)
+
+
+def test_a_second_run_does_not_tokenise_and_another_cap_does(monkeypatch):
+    calls = []
+    real = tokens_module.tokenise
+    monkeypatch.setattr(tokens_module, "tokenise", lambda *a: calls.append(1) or real(*a))
+    for cap, expected in ((9, 1), (9, 1), (2, 2)):
+        store = token_store(["w1 w2 w3", "w8"], tiny.tokenizer(), cap)
+        assert store.lengths.tolist() == [min(3, cap), 1] and len(calls) == expected
+    token_store(["w1 w2", "w3 w8"], tiny.tokenizer(), 9)  # the same words, cut elsewhere
+    assert len(calls) == 3
+
+
+def test_a_store_of_nothing_but_empty_texts():
+    assert token_store(["", ""], tiny.tokenizer(), 9).lengths.tolist() == [0, 0]
+
+
+def test_what_fails_half_way_leaves_nothing(cache_folder):
+    def half(folder):
+        (folder / "part").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached("kind", "key", half)
+    assert list((cache_folder / "kind").iterdir()) == []
+    assert (cached("kind", "key", lambda folder: (folder / "whole").write_text("x")) / "whole").exists()
+
+
+def test_where_texts_end_counts_in_a_key():
+    keys = {
+        digest(["ab", "c"]),
+        digest(["a", "bc"]),
+        digest(["abc"]),
+        digest(["ab"], ["c"]),
+        digest("ab", "c"),
+        digest("ab", ["c"]),
+    }
+    assert len(keys) == 4  # a text alone is a list of one
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_frame_is_what_the_tokenizer_does(last):
+    tokenizer = tiny.tokenizer(last)
+    template = Template.of(tokenizer)
+    assert template.segment == (2 if last else 0)
+    for max_len in (3, 5, 32):
+        tokens_BT, mask_BT, first_B = template.frame(tokenise(TEXTS, tokenizer, 100), max_len)
+        assert tokens_BT.shape[1] == min(6, max_len)
+        for row, text in enumerate(TEXTS):
+            expected = tokenizer(text, truncation=True, max_length=max_len)["input_ids"]
+            assert tokens_BT[row, mask_BT[row]].tolist() == expected
+            assert (tokens_BT[row, ~mask_BT[row]] == template.pad).all()
+            assert expected[first_B[row]] == tokenizer.cls_token_id
+
+
+def test_without_special_tokens_an_empty_text_still_has_a_token():
+    template = Template((), (), None, 0, 0, (1,))
+    tokens_BT, mask_BT, first_B = template.frame(Ragged.of([[], [5, 6, 7]]), 2)
+    assert tokens_BT.tolist() == [[1, 0], [5, 6]] and mask_BT.tolist() == [[True, False], [True, True]]
+    assert first_B.tolist() == [0, 0]
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3))
+def test_an_epoch_holds_each_document_once(lengths, batch_size, epoch):
+    steps = training_steps(np.array(lengths), batch_size, 7, epoch)
+    assert sorted(np.concatenate(steps).tolist()) == list(range(len(lengths)))
+    assert len(steps) == -(-len(lengths) // batch_size)
+    assert all(len(rows) <= batch_size for rows in steps)
+    again = training_steps(np.array(lengths), batch_size, 7, epoch)
+    assert all(np.array_equal(a, b) for a, b in zip(steps, again, strict=True))
+
+
+def test_epochs_and_seeds_differ():
+    lengths = np.arange(100) % 7
+    orders = {
+        tuple(np.concatenate(training_steps(lengths, 10, seed, epoch))) for seed in (0, 1) for epoch in (0, 1)
+    }
+    assert len(orders) == 4
+
+
+def test_length_bucketing_wastes_little():
+    lengths = np.random.default_rng(0).lognormal(3, 0.8, 5000).astype(int).clip(3, 128)
+    padded = sum(len(rows) * lengths[rows].max() for rows in training_steps(lengths, 32, 0, 0))
+    assert lengths.sum() / padded > 0.95
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 9), st.integers(1, 200))
+def test_micro_batches_keep_both_limits(lengths, most, tokens):
+    lengths = np.array(lengths)
+    rows = np.arange(len(lengths))[::-1]
+    parts = list(micro_batches(rows, lengths, most, tokens))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
+    for part in parts:
+        assert len(part) <= most
+        assert len(part) == 1 or len(part) * lengths[part].max() <= tokens
+
+
+def test_the_trained_tokenizer_is_the_same_for_the_same_corpus():
+    texts = ["The cat sat on the mat", "a dog sat", "cats and dogs"] * 5
+    tokenizer = corpus_tokenizer(texts, 60)
+    ids = tokenizer("The CAT sat")["input_ids"]
+    assert ids == corpus_tokenizer(texts, 60)("the cat sat")["input_ids"]
+    assert ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id
+    assert tokenizer.unk_token_id not in ids
+    assert len(tokenizer) <= 60

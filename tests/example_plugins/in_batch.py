@@ -1,0 +1,34 @@
+"""In training, the candidates are the true labels of the whole batch; at prediction, all labels."""
+
+import torch
+
+from xmlkit import Shortlist, Shortlister, hookimpl
+
+
+class InBatch(Shortlister):
+    """Makes the shortlist; it has no loss of its own."""
+
+    every_label = False
+    loss_name = None
+
+    def __init__(self, inner, num_labels):
+        super().__init__(inner)
+        self.num_labels = num_labels
+
+    def forward(self, vectors, documents, training):
+        batch, device = len(vectors.rank_BD), vectors.rank_BD.device
+        if training is None:
+            ids_C = torch.arange(self.num_labels, device=device)
+        else:
+            ids_C = torch.unique(training.labels.values_V)
+        ids_BC = ids_C.expand(batch, -1)
+        truth_BC = None if training is None else training.labels.contains(ids_BC)
+        ones_BC = torch.ones_like(ids_BC, dtype=torch.float)
+        return Shortlist(vectors.rank_BD, ids_BC, ones_BC.bool(), ones_BC, truth_BC)
+
+
+@hookimpl(wrapper=True)
+def shortlist(build):
+    """In place of the inner shortlist."""
+    inner = yield
+    return InBatch(inner, build.num_labels)

@@ -1,0 +1,101 @@
+"""Every architecture against the plain transformers model's own output for the same texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from transformers import BertConfig, T5Config
+
+from xmlkit.data.template import Template
+from xmlkit.data.tokens import tokenise
+from xmlkit.errors import UserError
+from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input
+from xmlkit.model.inputs import Reader
+
+TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9", "w9", "", "w5 w4 w40 w41"]
+
+
+def encode(name, texts, max_len=32, layers=3):
+    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    encoder = Encoder(tiny.backbone(name), Template.of(tokenizer), layers).eval()
+    reader = Reader(tokenise(texts, tokenizer, 100), encoder.template, max_len)
+    with torch.no_grad():
+        return encoder(reader.documents(np.arange(len(texts))))
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_states_are_the_plain_models(name):
+    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    plain = tiny.backbone(name).eval()
+    states = encode(name, TEXTS)
+    for row, text in enumerate(TEXTS):  # alone and unpadded, as the model's own documentation calls it
+        inputs = tokenizer(text, return_tensors="pt")
+        if name != "xlnet":
+            inputs.pop("token_type_ids")
+        with torch.no_grad():
+            expected = plain(**inputs, output_hidden_states=True).hidden_states
+        length = inputs["input_ids"].shape[1]
+        assert len(expected) == 4
+        for ours, theirs in zip(states.layers, expected[1:], strict=True):
+            torch.testing.assert_close(ours[row, :length], theirs[0], rtol=1e-5, atol=1e-5)
+        place = inputs["input_ids"][0].tolist().index(tokenizer.cls_token_id)
+        assert place == (length - 1 if name == "xlnet" else 0)
+        torch.testing.assert_close(states.first_BNH[row, -1], expected[-1][0, place], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_a_batch_with_its_own_padding_gives_the_same(name):
+    """The plain model on a padded batch, padded by the tokenizer on its own side."""
+    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    inputs = tokenizer(TEXTS, return_tensors="pt", padding=True)
+    if name != "xlnet":
+        inputs.pop("token_type_ids")
+    with torch.no_grad():
+        expected = tiny.backbone(name).eval()(**inputs).last_hidden_state
+    states = encode(name, TEXTS)
+    ours = states.layers[-1][states.documents.mask_BT]
+    torch.testing.assert_close(ours, expected[inputs["attention_mask"].bool()], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+def test_the_forward_pass_of_the_allow_list_never_asks_the_device(name):
+    """On the meta device no data exists, so whatever waits for data raises."""
+    encoder = Encoder(tiny.backbone(name), Template.of(tiny.tokenizer()), 3).to("meta")
+    documents, _ = tiny.batch(TEXTS)
+    states = encoder(documents.to(torch.device("meta")))
+    assert states.first_BNH.shape == (4, 3, 32)
+
+
+def test_no_more_layers_than_there_are():
+    assert len(encode("bert", TEXTS, layers=9).layers) == 3
+    assert len(encode("bert", TEXTS, layers=2).layers) == 2
+
+
+def test_weights_that_never_learn_are_not_kept():
+    encoder = Encoder(tiny.backbone("bert"), Template.of(tiny.tokenizer()), 3)
+    assert not [name for name, _ in encoder.named_parameters() if "pooler" in name]
+
+
+def test_the_longest_input_is_what_the_model_takes():
+    for name in ("bert", "roberta", "mpnet"):
+        limit = longest_input(tiny.CONFIGS[name])
+        text = " ".join(["w1"] * 100)
+        assert encode(name, [text], max_len=limit).layers[-1].shape[1] == limit
+        with pytest.raises((IndexError, RuntimeError)):
+            encode(name, [text], max_len=limit + 1)
+    assert longest_input(tiny.CONFIGS["xlnet"]) is None
+
+
+def test_folders_that_are_no_encoder_are_one_line_errors(tmp_path):
+    for load in (load_tokenizer, load_backbone):
+        with pytest.raises(UserError) as error:
+            load(tmp_path / "nowhere")
+        assert str(tmp_path / "nowhere") in str(error.value) and "\n" not in str(error.value)
+    T5Config().save_pretrained(tmp_path / "t5")
+    with pytest.raises(UserError, match="encoder-decoder"):
+        load_backbone(tmp_path / "t5")
+    BertConfig().save_pretrained(tmp_path / "bare")
+    with pytest.raises(UserError, match="no weights"):
+        load_backbone(tmp_path / "bare")

@@ -1,0 +1,83 @@
+"""Settings: where they come from, which one wins, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from xmlkit.config import Config, merge, parse_assignments, read_config_file, resolve
+from xmlkit.errors import UserError
+
+
+def refused(call, *args) -> str:
+    with pytest.raises(UserError) as error:
+        call(*args)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_the_later_layer_wins():
+    assert resolve({"encoder": "x"}).lr == 1e-4
+    assert resolve({}).lr == 5e-4  # random weights
+    assert resolve({}, "demo").epochs == 10
+    assert resolve({"epochs": 2}, "demo").epochs == 2
+    lightxml = resolve({"recipe": "lightxml", "batch_size": 8})
+    assert (lightxml.lr, lightxml.head_lr, lightxml.batch_size) == (1e-4, 1e-4, 8)
+    assert (lightxml.reduction, lightxml.schedule, lightxml.start) == ("mean", "constant", "random")
+
+
+def test_dropout_follows_the_pooling_unless_set():
+    assert resolve({}).dropout == 0.5
+    assert resolve({"pooling": "mean"}).dropout == 0.1
+    assert resolve({"pooling": "mean", "dropout": 0}).dropout == 0
+
+
+def test_assignments():
+    given = parse_assignments(["epochs=3", "lr=1e-5", "encoder=some/folder", "se.reduction=2", "se.x=mean"])
+    assert given == {"epochs": 3, "lr": 1e-5, "encoder": "some/folder", "se": {"reduction": 2, "x": "mean"}}
+    assert parse_assignments(["ks=[1, 10]", "clip=none"]) == {"ks": [1, 10], "clip": None}
+    assert "KEY=VALUE" in refused(parse_assignments, ["epochs"])
+
+
+def test_documents_merge_option_by_option():
+    merged = merge({"epochs": 1, "se": {"a": 1, "b": 1}}, {"epochs": 2, "se": {"b": 2}})
+    assert merged == {"epochs": 2, "se": {"a": 1, "b": 2}}
+
+
+def test_files_in_both_notations_and_a_saved_config_is_one(tmp_path):
+    (tmp_path / "a.toml").write_text('epochs = 2\nplugins = ["se"]\n[se]\nreduction = 4\n')
+    given = read_config_file(tmp_path / "a.toml")
+    config = resolve(given)
+    assert config.options == {"se": {"reduction": 4}} and config.plugins == ("se",)
+    (tmp_path / "config.json").write_text(json.dumps(config.as_document()))
+    assert resolve(read_config_file(tmp_path / "config.json")) == config
+
+
+@pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe"])
+def test_files_that_do_not_parse(tmp_path, content):
+    (tmp_path / "a.toml").write_bytes(content)
+    assert str(tmp_path / "a.toml") in refused(read_config_file, tmp_path / "a.toml")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "No such file" in refused(read_config_file, tmp_path / "b.toml")
+
+
+def test_what_is_unknown_is_refused_with_the_nearest_name():
+    assert "did you mean 'epochs'?" in refused(resolve, {"epoch": 3})
+    assert "add --plugin se" in refused(resolve, {"se": {"reduction": 2}})
+    assert "set its options one by one" in refused(resolve, {"plugins": ["se"], "se": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({"epochs": 0}, "epochs=0"), ({"pooling": "max"}, "pooling='max'"), ({"recipe": "x"}, "recipe='x'")],
+)
+def test_values_out_of_bounds(given, expected):
+    assert expected in refused(resolve, given)
+
+
+def test_every_setting_is_described_or_says_it_by_its_name():
+    plain = {"epochs", "seed", "device", "deterministic", "propensity_a", "propensity_b"}
+    assert {name for name, field in Config.model_fields.items() if not field.description} <= plain

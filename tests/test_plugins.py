@@ -1,0 +1,170 @@
+"""Discovery, order, checks and options of plugins that are installed as pip installs them."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from conftest import install
+
+from xmlkit.errors import UserError
+from xmlkit.plugins import activate, installed, load
+
+MAKES_HEAD = """
+'''Makes a head.'''
+from xmlkit import Head, hookimpl
+class Own(Head): pass
+@hookimpl
+def head(): return Own()
+"""
+WRAPS_HEAD = """
+'''Wraps the head.'''
+from xmlkit import Head, hookimpl
+class Own(Head): pass
+@hookimpl(wrapper=True)
+def head():
+    return Own((yield))
+"""
+
+
+def refused(plugins, options=None) -> str:
+    with pytest.raises(UserError) as error:
+        activate(plugins, options or {})
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def chain(part):
+    names = []
+    while part is not None:
+        names.append(part.plugin)
+        part = part.inner
+    return names
+
+
+def test_plugins_are_found_with_their_provenance(example_plugins):
+    assert {"lightxml", "label-smoothing", "cosine"} <= set(installed())
+    plugin = load("label-smoothing")
+    assert (plugin.distribution, plugin.version) == ("xmlkit-label-smoothing", "1.2")
+    assert (
+        plugin.description == "Label smoothing: a true label's target is 1 - amount, a false one's is amount."
+    )
+    assert list(plugin.implementations) == ["loss"]
+    assert list(load("lightxml").implementations) == ["representation", "shortlist", "head", "loss"]
+
+
+def test_the_order_of_wrapping_is_the_order_of_names(example_plugins):
+    a = tiny.model(plugins=["layer-gain", "text-length"])
+    b = tiny.model(plugins=["text-length", "layer-gain"])
+    assert chain(a.representation) == ["text-length", "layer-gain", "lightxml"]
+    assert chain(b.representation) == ["layer-gain", "text-length", "lightxml"]
+    assert a.representation.rank_width == b.representation.rank_width == 3 * 32 + 1
+    assert chain(a.head) == ["lightxml"]
+
+
+def test_every_door_is_wrapped_from_outside_the_core(example_plugins):
+    plugins = ["layer-gain", "text-length", "in-batch", "cosine", "label-smoothing"]
+    model = tiny.model(plugins=plugins, start="random").train()
+    documents, training = tiny.batch(["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"], seed=1)
+    model.backward(model(documents, training))
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert model.representation.inner.gain_N.grad.abs().sum() > 0
+    touched = model.head.inner.linear.weight.grad.abs().sum(1) > 0
+    in_batch = torch.zeros(23, dtype=torch.bool).scatter(0, training.labels.values_V, True)
+    assert torch.equal(touched, in_batch)  # no row of a label outside the batch's candidates moves
+    _, ids = model.eval().rank(documents, 5)
+    with torch.no_grad():
+        vectors = model.vectors(documents)
+        z = model.head.scores_BU(vectors.rank_BD, slice(0, 23))
+    assert torch.equal(ids, z.topk(5, 1).indices)
+    assert z.sub(model.head.label_bias_U(slice(0, 23))).abs().max() <= 16 + 1e-4  # a cosine times 4 x 4
+
+
+def test_label_smoothing_is_cross_entropy_with_soft_targets(example_plugins):
+    model = tiny.model(
+        plugins=["label-smoothing"], options={"label-smoothing": {"amount": 0.2}}, start="random"
+    )
+    documents, training = tiny.batch(["w1 w2 w3", "w9 w1"], seed=2)
+    model.eval()
+    z = model.head.scores_BU(model.vectors(documents).rank_BD, slice(0, 23))
+    truth = training.labels.contains(torch.arange(23).expand(2, -1))
+    soft = torch.where(truth, 0.8, 0.2)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(z, soft, reduction="sum") / 2
+    torch.testing.assert_close(model(documents, training).losses["ranker"], expected)
+
+
+def test_a_plugin_sees_the_whole_text_whatever_the_window(example_plugins):
+    model = tiny.model(plugins=["text-length"]).eval()
+    documents, _ = tiny.batch(["w1 " * 50, "w2"], max_len=8)
+    assert documents.tokens_BT.shape[1] == 8
+    length_B = model.vectors(documents).rank_BD[:, -1]
+    torch.testing.assert_close(length_B, torch.tensor([50.0, 1.0]).log1p())
+
+
+def test_names_that_are_not_installed(example_plugins):
+    message = refused(["cosin"])
+    assert "did you mean 'cosine'?" in message and "in-batch, label-smoothing" in message
+    assert "lightxml" in refused(["lightxml"])
+    assert "twice" in refused(["cosine", "cosine"])
+
+
+def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
+    install(plugin_folder, "one", MAKES_HEAD)
+    install(plugin_folder, "two", MAKES_HEAD)
+    install(plugin_folder, "wrap", WRAPS_HEAD)
+    message = refused(["one", "two"])
+    assert "'one'" in message and "'two'" in message and "head" in message
+    assert "name 'one' first" in refused(["wrap", "one"])
+    activate(["one", "wrap"], {})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("from xmlkit import hookimpl\n@hookimpl\ndef heads(): pass", "did you mean 'head'"),
+        ("from xmlkit import hookimpl\n@hookimpl(tryfirst=True)\ndef head(): pass", "drop tryfirst"),
+        (
+            "from xmlkit import hookimpl\n@hookimpl(wrapper=True, trylast=True)\ndef head(): yield",
+            "drop tryfirst",
+        ),
+        ("from xmlkit import hookimpl\n@hookimpl\ndef head(rank): pass", "rank"),
+        ("x = 1", "implements no hook"),
+        ("import nowhere_at_all", "nowhere_at_all"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_plugins_that_cannot_work_are_refused(plugin_folder, source, expected):
+    install(plugin_folder, "broken", source)
+    message = refused(["broken"])
+    assert "'broken'" in message and expected in message
+
+
+def test_a_hook_that_returns_something_else(plugin_folder):
+    install(plugin_folder, "odd", "from xmlkit import hookimpl\n@hookimpl\ndef head(): return 3")
+    with pytest.raises(UserError, match="plugin 'odd', head: expected a Head, got int"):
+        tiny.model(plugins=["odd"])
+
+
+def test_a_vector_of_another_width_than_announced(plugin_folder):
+    source = """
+from xmlkit import Representation, hookimpl
+class Own(Representation):
+    def __init__(self, inner): super().__init__(inner, rank_width=7)
+@hookimpl(wrapper=True)
+def representation(): return Own((yield))
+"""
+    install(plugin_folder, "odd", source)
+    documents, training = tiny.batch(["w1", "w2"])
+    with pytest.raises(UserError, match=r"'odd', representation: rank_BD is \(2, 96\), expected \(2, 7\)"):
+        tiny.model(plugins=["odd"])(documents, training)
+
+
+def test_options(example_plugins):
+    smoothing = ["label-smoothing"]
+    assert activate(smoothing, {}).options["label-smoothing"].amount == 0.1
+    assert activate(smoothing, {"label-smoothing": {"amount": 0.3}}).options["label-smoothing"].amount == 0.3
+    message = refused(smoothing, {"label-smoothing": {"amonut": 0.3}})
+    assert "did you mean 'amount'" in message
+    message = refused(smoothing, {"label-smoothing": {"amount": 0.7}})
+    assert "label-smoothing.amount=0.7" in message and "less than 0.5" in message
+    assert "has no options" in refused(["cosine"], {"cosine": {"scale": 1}})

@@ -1,0 +1,57 @@
+"""Which parameter learns at which rate, and how the rates go."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+
+from xmlkit.config import resolve
+from xmlkit.training.optim import adamw, schedule
+
+
+def test_rates_and_decay_by_parameter(example_plugins):
+    model = tiny.model(plugins=["layer-gain"])
+    config = resolve({"lr": 1e-5, "head_lr": 1e-3, "weight_decay": 0.02})
+    optimizer = adamw([model], config)
+    found = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            found[parameter] = (group["lr"], group["weight_decay"])
+    expected = {
+        "encoder.backbone.encoder.layer.0.output.dense.weight": (1e-5, 0.02),
+        "encoder.backbone.encoder.layer.0.output.dense.bias": (1e-5, 0.0),
+        "encoder.backbone.encoder.layer.0.output.LayerNorm.weight": (1e-5, 0.0),
+        "head.linear.weight": (1e-3, 0.02),
+        "head.linear.bias": (1e-3, 0.0),
+        "representation.gain_N": (0.05, 0.0),  # the part's own rate
+    }
+    named = dict(model.named_parameters())
+    assert {name: found[named[name]] for name in expected} == expected
+    assert len(found) == len(named)
+
+
+def test_a_wrappers_rate_is_not_that_of_what_it_wraps(example_plugins):
+    model = tiny.model(plugins=["layer-gain", "text-length"])
+    model.representation.learning_rate = 0.5
+    groups = adamw([model], resolve({})).param_groups
+    (rate,) = [g["lr"] for g in groups for p in g["params"] if p is model.representation.inner.gain_N]
+    assert rate == 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("linear", [0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("constant", [0.5, 1.0, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_warm_up_and_decay(name, expected):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rates = schedule(optimizer, resolve({"schedule": name, "warmup": 0.2}), 10)
+    seen = []
+    for _ in range(10):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        rates.step()
+    assert seen == pytest.approx(expected)

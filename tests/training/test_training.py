@@ -1,0 +1,306 @@
+"""Training as a whole, on a tiny real model: it learns, repeats, resumes and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+import xmlkit
+from xmlkit.config import resolve
+from xmlkit.data.corpus import Corpus
+from xmlkit.errors import UserError
+from xmlkit.training import train as training
+from xmlkit.training import trainer as trainer_module
+from xmlkit.training.trainer import Trainer
+
+QUICK = {"max_len": 16, "batch_size": 16, "epochs": 2, "validation": 0.2, "log_every": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def log(folder, key="loss"):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[key] for line in lines if key in line]
+
+
+def run(folder, encoder, **settings):
+    return training.train(tiny.learnable_corpus(), {"encoder": encoder, **QUICK, **settings}, folder)
+
+
+def test_it_learns_and_the_folder_can_be_moved(tmp_path, encoder):
+    trained = run(tmp_path / "a", encoder, epochs=12, lr=3e-3, head_lr=1e-2, pooling="mean")
+    assert trained.outcome == "finished"
+    assert trained.metrics["P@1"] > 80
+    assert log(tmp_path / "a")[-1] < log(tmp_path / "a")[0] / 3
+    (tmp_path / "a").rename(tmp_path / "b")
+    model = xmlkit.load(tmp_path / "b")
+    (found,) = model.predict(["w55 w3 w44"], top_k=2)
+    assert found[0].label == found[0].name == "w3" and found[0].score > 0.5 > found[1].score
+    corpus = tiny.learnable_corpus()
+    assert model.evaluate(corpus.test) == trained.metrics
+    assert json.loads((tmp_path / "b" / "metrics.json").read_text()) == trained.metrics
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        *["config.json", "model.json", "labels.jsonl", "encoder", "model.safetensors", "log.jsonl"],
+        "metrics.json",
+    }
+
+
+def test_the_same_seed_gives_the_same_loss_and_another_does_not(tmp_path, encoder):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path / name, encoder, seed=seed)
+    assert log(tmp_path / "a") == log(tmp_path / "b") != log(tmp_path / "c")
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_steps_loss_and_gradient_do_not_depend_on_its_micro_batches(tmp_path, encoder, monkeypatch):
+    """Dropout off, since its draws do depend on them."""
+    weights = {}
+    for name, settings in {
+        "whole": {},
+        "docs": {"micro_batch_size": 3},
+        "tokens": {"micro_batch_tokens": 40},
+    }.items():
+        run(tmp_path / name, encoder, dropout=0.0, max_steps=5, **settings)
+        weights[name] = load_file(tmp_path / name / "model.safetensors")
+    for name in ("docs", "tokens"):
+        assert log(tmp_path / name) == pytest.approx(log(tmp_path / "whole"), rel=1e-4)
+        for key, tensor in weights["whole"].items():
+            torch.testing.assert_close(weights[name][key], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_without_tricks_two_steps_are_adamw_by_hand(tmp_path, encoder):
+    """torch's own optimiser on a plain model with the loss written out, batch by batch."""
+    run(
+        tmp_path / "run",
+        encoder,
+        **{"dropout": 0.0, "max_steps": 2, "schedule": "constant", "warmup": 0, "clip": None},
+        **{"weight_decay": 0, "lr": 1e-3, "head_lr": 1e-3, "start": "random", "precision": "float32"},
+    )
+    saved = load_file(tmp_path / "run" / "model.safetensors")
+    trainer = fresh_trainer(tmp_path / "other", encoder, dropout=0.0, start="random")
+    model, data = trainer.model, trainer.data
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0)
+    lengths = data.reader.lengths[data.train_rows]
+    for rows in trainer_module.training_steps(lengths, 16, 0, 0)[:2]:
+        rows = data.train_rows[rows]
+        states = model.encoder(data.reader.documents(rows))
+        z = model.head.linear(torch.cat([layer[:, 0] for layer in states.layers], 1))
+        truth = torch.zeros_like(z)
+        for i, row in enumerate(rows):
+            truth[i, data.labels[row]] = 1.0
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(z, truth, reduction="sum") / len(rows)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for name, tensor in model.weights().items():
+        torch.testing.assert_close(saved[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+def fresh_trainer(folder, encoder, **settings):
+    """A trainer that has not begun, caught where it would."""
+    caught = []
+
+    def catch(trainer):
+        caught.append(trainer)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "fit", catch)
+        run(folder, encoder, **settings)
+    return caught[0]
+
+
+def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, monkeypatch):
+    seen = []
+    real = Trainer.step
+
+    def remember(self, rows):
+        losses = real(self, rows)
+        seen.append(self.model.head.linear.weight.detach().clone())
+        return losses
+
+    monkeypatch.setattr(Trainer, "step", remember)
+    run(tmp_path / "a", encoder, swa_start=0.5, swa_every=3, validation=0)
+    steps_an_epoch = len(seen) / 2
+    entered = [seen[i - 1] for i in range(3, len(seen) + 1, 3) if i / steps_an_epoch > 0.5]
+    assert len(entered) >= 3
+    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/linear.weight"]
+    torch.testing.assert_close(saved, torch.stack(entered).mean(0))
+    assert not torch.allclose(saved, seen[-1])
+
+
+def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeypatch):
+    """A rate so high that it gets worse: what is saved is the evaluation with the best P@5."""
+    scores = iter([{"P@5": v, "P@1": v} for v in (3.0, 7.0, 5.0, 4.0, 9.0)])
+    monkeypatch.setattr(trainer_module, "score_ranking", lambda *a: next(scores))
+    kept = []
+    real = trainer_module.save_weights
+
+    def remember(folder, model):
+        kept.append(len(log(folder, "validation/P@5")))
+        real(folder, model)
+
+    monkeypatch.setattr(trainer_module, "save_weights", remember)
+    outcome = run(tmp_path / "a", encoder, eval_every=2, patience=2, epochs=9).outcome
+    assert outcome == "stopped early" and kept == [1, 2]
+    assert log(tmp_path / "a", "validation/P@5") == [3.0, 7.0, 5.0, 4.0]
+
+
+def test_events_reach_plugins(tmp_path, encoder, example_plugins):
+    run(tmp_path / "a", encoder, plugins=["text-length"], max_steps=3)
+    from text_length import heard
+
+    assert heard == [
+        ("run_started", 3),
+        *[("step_ended", step, ["loss", "ranker"]) for step in (1, 2, 3)],
+        ("evaluated", True),
+        ("run_ended", "finished"),
+    ]
+
+
+def test_ctrl_c_ends_the_step_and_resume_gives_the_unbroken_weights(tmp_path, encoder, monkeypatch):
+    corpus = tiny.learnable_corpus()
+    settings = {"encoder": encoder, **QUICK, "swa_start": 0.3, "swa_every": 2, "eval_every": 4}
+    training.train(corpus, settings, tmp_path / "whole")
+    real, steps = Trainer.step, []
+
+    def interrupted(self, rows):
+        losses = real(self, rows)
+        steps.append(self.step_number)
+        if self.step_number == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        trained = training.train(corpus, settings, tmp_path / "broken")
+    assert trained.outcome == "interrupted" and steps[-1] == 7
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert xmlkit.load(tmp_path / "broken").predict(["w1"])
+    torch.rand(5)  # the generators' state comes from the file
+    assert training.resume(tmp_path / "broken", corpus).outcome == "finished"
+    whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    assert log(tmp_path / "broken") == log(tmp_path / "whole")
+    with pytest.raises(UserError, match="no checkpoint"):
+        training.resume(tmp_path / "broken", corpus)
+
+
+def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder, monkeypatch):
+    """As after a kill: nothing but the last regular checkpoint is there."""
+    corpus = tiny.learnable_corpus()
+    settings = {"encoder": encoder, **QUICK, "checkpoint_every": 5}
+    training.train(corpus, settings, tmp_path / "whole")
+    real = Trainer.step
+
+    def killed(self, rows):
+        if self.step_number == 8:
+            raise SystemExit
+        return real(self, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Trainer, "step", killed)
+        training.train(corpus, settings, tmp_path / "killed")
+    other = tiny.learnable_corpus(documents=200)
+    with pytest.raises(UserError, match="other documents"):
+        training.resume(tmp_path / "killed", other)
+    training.resume(tmp_path / "killed", corpus)
+    whole, killed_weights = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed_weights[name]) for name in whole)
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_is_a_one_line_error(tmp_path, encoder):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+: lower lr"):
+        run(tmp_path / "a", encoder, lr=1e30, head_lr=1e30, clip=None, epochs=9)
+
+
+def test_corpora_at_the_edge(tmp_path, encoder):
+    """One document and so no validation; empty texts and documents without labels; a label in every one."""
+    settings = {"encoder": encoder, **QUICK, "max_steps": 2}
+    one = Corpus.of(["w1 w2"], [["a"]], [""], [["b"]])
+    trained = training.train(one, settings, tmp_path / "one")
+    assert trained.outcome == "finished" and trained.metrics["P@1"] == 0.0
+    assert [p.label for p in xmlkit.load(tmp_path / "one").predict([""])[0]] == ["a"]
+    odd = Corpus.of(["", "", "w1", "w2"] * 5, [["a b"], [], ["a b", "c"], ["a b"]] * 5)
+    assert training.train(odd, settings, tmp_path / "odd").metrics is None
+    assert [p.label for p in xmlkit.load(tmp_path / "odd").predict(["w3"])[0]] == ["a b", "c"]
+
+
+@pytest.mark.parametrize("name", sorted(set(tiny.CONFIGS) - {"bert"}))
+def test_every_architecture_trains_saves_and_loads(tmp_path, name):
+    encoder = tiny.save_encoder(tmp_path / "encoder", name)
+    trained = run(tmp_path / "run", encoder, max_steps=3)
+    assert all(np.isfinite(log(tmp_path / "run")))
+    assert xmlkit.load(tmp_path / "run").evaluate(tiny.learnable_corpus().test) == trained.metrics
+
+
+def test_settings_that_do_not_fit_the_encoder(tmp_path, encoder):
+    with pytest.raises(UserError, match="max_len=41: this encoder reads 40"):
+        run(tmp_path / "a", encoder, max_len=41)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            run(tmp_path / "a", encoder, device="cuda")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("x")
+    with pytest.raises(UserError, match="is there already"):
+        run(tmp_path / "a", encoder)
+
+
+def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugins):
+    options = {"plugins": ["cosine", "label-smoothing"], "label-smoothing": {"amount": 0.2}}
+    run(tmp_path / "a", encoder, max_steps=1, **options)
+    document = json.loads((tmp_path / "a" / "config.json").read_text())
+    assert document["plugins"] == ["cosine", "label-smoothing"]
+    assert document["label-smoothing"] == {"amount": 0.2}
+    recorded = json.loads((tmp_path / "a" / "model.json").read_text())["plugins"]
+    assert [p["name"] for p in recorded] == ["lightxml", "cosine", "label-smoothing"]
+    before = xmlkit.load(tmp_path / "a").predict(["w1 w2"])
+    assert before == xmlkit.load(tmp_path / "a").predict(["w1 w2"])
+    for path in example_plugins.glob("xmlkit_cosine*/*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"needs the plugin 'cosine'.*pip install xmlkit-cosine==1.2"):
+        xmlkit.load(tmp_path / "a")
+
+
+def test_scores_and_rankings_do_not_depend_on_the_company(tmp_path, encoder):
+    run(tmp_path / "a", encoder, max_steps=8, head_lr=0.1, precision="float32")
+    model = xmlkit.load(tmp_path / "a")
+    texts = tiny.texts(30, seed=9)
+    together = model.predict(texts)
+    for text, found in zip(texts, together, strict=True):
+        (alone,) = model.predict([text])
+        assert [p.label for p in alone] == [p.label for p in found]
+        assert [p.score for p in alone] == pytest.approx([p.score for p in found], abs=1e-5)
+
+
+def test_prediction_arguments(tmp_path, encoder):
+    run(tmp_path / "a", encoder, max_steps=1)
+    model = xmlkit.load(tmp_path / "a")
+    assert [len(found) for found in model.predict(["w1", ""], top_k=3)] == [3, 3]
+    assert len(model.predict(["w1"], top_k=1000)[0]) == len(model.labels)
+    assert model.predict(["w1"], threshold=0.9999) == [[]]
+    assert model.predict([]) == []
+    with pytest.raises(UserError, match="list of texts"):
+        model.predict("w1")
+    with pytest.raises(UserError, match="top_k=0"):
+        model.predict(["w1"], top_k=0)
+    with pytest.raises(UserError, match="is not a run"):
+        xmlkit.load(tmp_path)
+
+
+def test_settings_as_a_config_object(tmp_path, encoder):
+    config = resolve({"encoder": encoder, **QUICK, "max_steps": 1})
+    assert training.train(tiny.learnable_corpus(), config, tmp_path / "a").outcome == "finished"

@@ -1,0 +1,64 @@
+"""The whole state of a training run in one file, so that it can go on as if nothing had happened.
+
+Tensors: `model/...`, `averaged/...`, `optimizer/I/PARAMETER/MOMENT`, `random/...`; numbers as JSON in the
+file's header. Bit-identity holds on the CPU, and on CUDA with `deterministic`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xmlkit.errors import UserError
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    """Replaces the folder's checkpoint; at any moment there is a whole one."""
+    unfinished = folder / f".{CHECKPOINT}"
+    # Two optimisers may hold one step count, and a file holds no tensor twice.
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    save_file(copies, unfinished, {"numbers": json.dumps(dict(numbers))})
+    os.replace(unfinished, folder / CHECKPOINT)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and numbers. Raises UserError where there is no checkpoint or it is damaged."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise UserError(f"{folder} has no checkpoint to go on from: its training is over, or never began")
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            return tensors, json.loads(file.metadata()["numbers"])
+    except SafetensorError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with this, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's moments and step counts as `PARAMETER/MOMENT`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The reverse, into an optimiser over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -61,7 +61,7 @@ CONFIGS = {
 
 
 def tokenizer(last: bool = False) -> PreTrainedTokenizerFast:
-    """Words w0 to w59; `[CLS] text [SEP]`, or as XLNet has it `text [SEP] [CLS]` with a segment of its own."""
+    """Words w0 to w59; `[CLS] text [SEP]`, or as XLNet has it `text [SEP] [CLS]`, [CLS] in segment 2."""
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -136,7 +136,7 @@ def evaluate(
         str | None,
         typer.Argument(
             metavar="[DATA]",
-            help="A corpus folder (its test split is taken) or one file; default: the corpus it was trained on.",
+            help="A corpus folder (its test split is taken) or one file; default: the run's own corpus.",
             show_default=False,
         ),
     ] = None,

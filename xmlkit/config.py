@@ -34,18 +34,18 @@ class Config(BaseModel, extra="forbid", frozen=True):
         "first", description="first-token states of the last layers, or the last layer's token mean"
     )
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="on the document vector; by default 0.5 for first, 0.1 for mean"
+        None, ge=0, lt=1, description="on the document vector; none: 0.5 for first, 0.1 for mean"
     )
     start: Literal["prior", "random"] = Field(
         "prior", description="label rows at zero with log-odds biases, or at random"
     )
     reduction: Literal["sum", "mean"] = Field("sum", description="a document's loss over its labels")
 
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(3, ge=1, description="passes over the training documents")
     max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps")
     batch_size: int = Field(64, ge=1, description="documents of an optimiser step")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="most documents at once; more are accumulated"
+        None, ge=1, description="most documents at once, more are accumulated; none: all of a step"
     )
     micro_batch_tokens: int = Field(
         32768, ge=1, description="most tokens at once, padding included; more are accumulated"
@@ -58,30 +58,28 @@ class Config(BaseModel, extra="forbid", frozen=True):
     eps: float = Field(1e-8, gt=0, description="AdamW's")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
     swa_start: float | None = Field(
-        None, ge=0, description="epoch from which on weights are averaged; none: never"
+        None, ge=0, description="epoch from whose end on weights are averaged (SWA); none: never"
     )
     swa_every: int = Field(100, ge=1, description="steps between two weights that enter the average")
 
-    eval_every: int | None = Field(
-        None, ge=1, description="steps between two evaluations; by default an epoch"
-    )
+    eval_every: int | None = Field(None, ge=1, description="steps between two evaluations; none: an epoch")
     patience: int | None = Field(
         None, ge=1, description="stop after this many evaluations without a better P@5"
     )
     checkpoint_every: int | None = Field(
-        None, ge=1, description="steps between two savings of the live weights"
+        None, ge=1, description="steps between two checkpoints, besides those at evaluations"
     )
     log_every: int = Field(20, ge=1, description="steps between two lines of the log")
-    seed: int = Field(0, ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0, description="of weights, order, dropout and the held-out part")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="bfloat16 autocast; auto: on CUDA, and on CPUs with AMX"
     )
     deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
 
     ks: tuple[int, ...] = Field((1, 3, 5), min_length=1, description="the k of P@k and of the others")
-    propensity_a: float = Field(0.55, gt=0)
-    propensity_b: float = Field(1.5, gt=0)
+    propensity_a: float = Field(0.55, gt=0, description="A of PSP and PSnDCG")
+    propensity_b: float = Field(1.5, gt=0, description="B of PSP and PSnDCG")
 
     def as_document(self) -> dict[str, Any]:
         """As a config file holds it, the plugins' options as tables."""
@@ -158,7 +156,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
     if is_table:
         active = ", ".join(plugins) or "none"
-        return f"options are set for {key!r}, which is not among the plugins in use ({active}): add --plugin {key}"
+        return f"options are set for {key!r}, which is not in use (plugins: {active}): add --plugin {key}"
     settings = [name for name in Config.model_fields if name != "options"]
     return f"unknown setting {key!r}{nearest(key, settings) or '; the README lists the settings'}"
 

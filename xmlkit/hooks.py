@@ -350,7 +350,7 @@ def unique_ids(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unique_ids_without_waiting(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with U = B x C, padded by repeating an id: asking how many there are would wait for the device."""
+    """The same with U = B x C, padded by repeating an id: to count them is to wait for the device."""
     flat, order = ids_BC.flatten().sort()
     slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
     ids_U = flat[:1].expand(len(flat)).scatter(0, slot_of_sorted, flat)

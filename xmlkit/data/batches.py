@@ -28,7 +28,7 @@ def training_steps(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) 
 def micro_batches(
     rows: np.ndarray, lengths: np.ndarray, max_documents: int, max_tokens: int
 ) -> Iterator[np.ndarray]:
-    """The rows in runs of like length, each within both limits; padding counts, and one document always fits."""
+    """The rows in runs of like length, each within both limits with padding; one document always fits."""
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     sorted_lengths = lengths[rows]
     start = 0

@@ -53,7 +53,7 @@ class Template:
         return len(self.prefix) + len(self.suffix)
 
     def frame(self, texts: Ragged, max_len: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """tokens_BT, mask_BT and first_B of whole texts, each cut so that it fits `max_len` with its frame."""
+        """tokens_BT, mask_BT and first_B of whole texts, each cut to fit `max_len` with its frame."""
         room = max_len - self.special
         lengths = np.minimum(texts.lengths, room)
         body = np.maximum(lengths, len(self.empty))

@@ -1,0 +1,45 @@
+"""Who may import whom; what every module must not do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_imports_point_one_way():
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_style():
+    for command in (["check"], ["format", "--check"]):
+        ruff = [str(Path(sys.executable).with_name("ruff")), *command, "--no-cache", "."]
+        done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_pickle_anywhere():
+    found = [
+        (path.name, match)
+        for path in (ROOT / "xmlkit").rglob("*.py")
+        for match in re.findall(r"pickle|torch\.load\(|torch\.save\(|allow_pickle", path.read_text())
+    ]
+    assert found == []
+
+
+def test_the_help_page_needs_no_torch():
+    code = "import sys, xmlkit.cli; sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_public_names_are_there():
+    import xmlkit
+
+    assert all(getattr(xmlkit, name) is not None for name in xmlkit.__all__)
+    typed = (ROOT / "xmlkit" / "__init__.py").read_text()
+    assert all(f"import {name} as {name}\n" in typed for name in xmlkit.__all__)

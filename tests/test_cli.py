@@ -1,0 +1,215 @@
+"""The command line as people use it: real processes, real files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+from conftest import EXAMPLES, install
+
+XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
+QUICK = ["--set", "max_len=16", "--set", "batch_size=16", "--set", "validation=0.2", "--set", "log_every=1"]
+
+
+def xmlkit(*arguments, stdin="", cwd=None, path=None, code=0):
+    """Runs a command; returns what it printed on both streams."""
+    environment = dict(os.environ, COLUMNS="200", PYTHONPATH=str(path or ""))
+    if isinstance(stdin, str):
+        stdin = stdin.encode()
+    done = subprocess.run(
+        [XMLKIT, *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == code, out + err
+    assert "Traceback" not in err
+    return out, err
+
+
+def write_corpus(folder: Path) -> Path:
+    corpus = tiny.learnable_corpus()
+    folder.mkdir()
+    for name, split in (("train", corpus.train), ("test", corpus.test)):
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt") as file:
+            for text, row in zip(split.texts, range(len(split)), strict=True):
+                labels = [corpus.labels.ids[i] for i in split.labels[row]]
+                file.write(json.dumps({"text": text, "labels": labels}) + "\n")
+    (folder / "labels.tsv").write_text("".join(f"{label}\tword {label}\n" for label in corpus.labels.ids))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with an encoder, a corpus and a run that was trained on it with two plugins."""
+    folder = tmp_path_factory.mktemp("cli")
+    tiny.save_encoder(folder / "encoder")
+    write_corpus(folder / "corpus")
+    (folder / "site").mkdir()
+    for path in sorted(EXAMPLES.glob("*.py")):
+        install(folder / "site", path.stem.replace("_", "-"), path.read_text())
+    settings = ["--set", "epochs=10", "--set", "lr=3e-3", "--set", "head_lr=1e-2", "--set", "pooling=mean"]
+    plugins = ["--plugin", "layer-gain,label-smoothing", "--set", "label-smoothing.amount=0.01"]
+    out, err = xmlkit(
+        *["train", "corpus", "--encoder", "encoder", "--out", "run", *QUICK, *settings, *plugins],
+        cwd=folder,
+        path=folder / "site",
+    )
+    assert "corpus, test" in out and "PSnDCG" in out and "word w3" in out and "✓" in out
+    assert "plugins: layer-gain, label-smoothing" in err and "run: run" in err
+    return folder
+
+
+def test_evaluate_with_and_without_data(place):
+    metrics = json.loads((place / "run" / "metrics.json").read_text())
+    for data in ([], ["corpus"], ["corpus/test.jsonl.gz"]):
+        out, _ = xmlkit("evaluate", "run", *data, cwd=place, path=place / "site")
+        for name in ("P", "nDCG", "coverage"):
+            (row,) = [line for line in out.splitlines() if line.startswith(f"│ {name} ")]
+            assert [f"{metrics[f'{name}@{k}']:.2f}" for k in (1, 3, 5)] == row.replace("│", " ").split()[1:]
+
+
+def test_labels_that_the_model_does_not_know_count_as_missed(place, tmp_path):
+    (tmp_path / "some.jsonl").write_text('{"text": "w3 w44", "labels": ["w3", "never seen"]}\n')
+    out, _ = xmlkit("evaluate", "run", tmp_path / "some.jsonl", cwd=place, path=place / "site")
+    rows = {line.split()[1]: line.replace("│", " ").split()[1:] for line in out.splitlines() if "│" in line}
+    assert rows["P"][0] == "100.00" and rows["R"] == ["50.00"] * 3
+
+
+def test_predict_in_three_layouts(place):
+    texts = "w55 w3 w44\n\nw7 w50 w51\n"
+    where = {"cwd": place, "path": place / "site"}
+    out, _ = xmlkit("predict", "run", "--top-k", "2", stdin=texts, **where)
+    first, second, third = out.rstrip("\n").split("\n\n")
+    assert first.splitlines()[0] == "w55 w3 w44" and first.splitlines()[1].endswith("word w3")
+    assert len(second.splitlines()) == 2 + (not second.startswith("\n"))  # the empty text has its line
+    assert third.splitlines()[1].endswith("word w7")
+    out, _ = xmlkit("predict", "run", "-", "--format", "jsonl", "--threshold", "0.5", stdin=texts, **where)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["text"] for record in records] == ["w55 w3 w44", "", "w7 w50 w51"]
+    assert [[p["label"] for p in record["labels"]] for record in records] == [["w3"], [], ["w7"]]
+    with gzip.open(place / "texts.gz", "wt") as file:
+        file.write(texts)
+    out, _ = xmlkit("predict", "run", "texts.gz", "--format", "tsv", "--top-k", "1", **where)
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3"] and rows[0][1:3] == ["w3", "word w3"]
+    assert all(0 <= float(row[3]) <= 1 for row in rows)
+
+
+def test_the_list_of_plugins(place):
+    out, _ = xmlkit("plugins", path=place / "site")
+    squeezed = " ".join(out.replace("│", " ").split())
+    assert "label-smoothing xmlkit-label-smoothing 1.2 loss Label smoothing: a true label's" in squeezed
+    assert "label-smoothing.amount=0.1 how far targets lie from 0 and 1" in squeezed
+    assert "lightxml xmlkit" in squeezed and "(always active)" in squeezed
+
+
+def test_a_broken_plugin_does_not_hide_the_others(tmp_path):
+    install(tmp_path, "broken", "import nowhere_at_all")
+    out, _ = xmlkit("plugins", path=tmp_path)
+    assert "nowhere_at_all" in out and "lightxml" in out
+
+
+def test_describe(place):
+    out, _ = xmlkit("data", "describe", "corpus", cwd=place)
+    assert "test documents" in out and "empty texts" in out and "decile" in out
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["evaluate"], ["predict"], ["plugins"], ["data", "describe"]]
+)
+def test_help_pages(command):
+    out, _ = xmlkit(*command, "-h")
+    assert "Usage: xmlkit" in out
+    if command == ["train"]:
+        for option in ("DATA", "--plugin", "--encoder", "--recipe", "--config", "--set", "--out", "--resume"):
+            assert option in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "nowhere"], "nowhere: no such folder"),
+        (["train", "encoder"], "encoder: no training documents"),
+        (["train", "corpus", "--set", "epoch=3"], "did you mean 'epochs'"),
+        (["train", "corpus", "--set", "epochs=many"], "epochs='many'"),
+        (["train", "corpus", "--set", "epochs"], "--set epochs: expected KEY=VALUE"),
+        (["train", "corpus", "--plugin", "layer-gian"], "did you mean 'layer-gain'"),
+        (["train", "corpus", "--set", "layer-gain.x=1"], "add --plugin layer-gain"),
+        (["train", "corpus", "--encoder", "nowhere"], "--encoder nowhere"),
+        (["train", "corpus", "--config", "nowhere.toml"], "--config nowhere.toml: No such file"),
+        (["train", "corpus", "--out", "run"], "--out run: is there already"),
+        (["train", "corpus", "--resume", "run"], "leave out all else"),
+        (["train", "--resume", "run"], "run has no checkpoint"),
+        (["evaluate", "corpus"], "corpus is not a run"),
+        (["evaluate", "run", "nowhere"], "nowhere"),
+        (["predict", "run", "nowhere.txt"], "nowhere.txt: cannot be read"),
+        (["predict", "nowhere"], "nowhere is not a run"),
+    ],
+)
+def test_mistakes_are_one_line(place, arguments, expected):
+    out, err = xmlkit(*arguments, cwd=place, path=place / "site", code=1)
+    last = err.rstrip("\n").splitlines()[-1]
+    assert last.startswith("error: ") and expected in last and out == ""
+
+
+def test_a_run_whose_plugin_is_gone(place):
+    _, err = xmlkit("predict", "run", cwd=place, code=1)
+    assert "needs the plugin 'layer-gain', which is not installed: pip install xmlkit-layer-gain==1.2" in err
+
+
+def test_invalid_utf8_on_standard_input(place):
+    _, err = xmlkit("predict", "run", stdin=b"w1\n\xff\n", cwd=place, path=place / "site", code=1)
+    assert "standard input:2: not valid UTF-8" in err
+
+
+def test_ctrl_c_and_resume(place, tmp_path):
+    run = tmp_path / "run"
+    arguments = ["train", "corpus", "--encoder", "encoder", "--out", run, *QUICK, "--set", "epochs=200"]
+    environment = dict(os.environ, COLUMNS="200")
+    training = subprocess.Popen(
+        [XMLKIT, *map(str, arguments)], cwd=place, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "log.jsonl").exists() or len((run / "log.jsonl").read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline and training.poll() is None
+        time.sleep(0.05)
+    training.send_signal(signal.SIGINT)
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 130 and "Traceback" not in err
+    assert f"interrupted; go on with: xmlkit train --resume {run}" in err
+    xmlkit("predict", run, stdin="w1\n")
+    resumed = subprocess.Popen(
+        [XMLKIT, "train", "--resume", str(run)], cwd=place, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    steps = len((run / "log.jsonl").read_text().splitlines())
+    while len((run / "log.jsonl").read_text().splitlines()) < steps + 3:
+        assert time.monotonic() < deadline and resumed.poll() is None
+        time.sleep(0.05)
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=60)
+    assert "going on after step" in err and resumed.returncode == 130
+    numbers = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = [
+        n
+        for n, line in zip(numbers, (run / "log.jsonl").read_text().splitlines(), strict=True)
+        if "lr" in line
+    ]
+    assert losses == list(range(1, len(losses) + 1))  # no step twice, none left out
+
+
+def test_without_data_it_trains_on_the_embedded_corpus(tmp_path):
+    out, err = xmlkit("train", "--set", "max_steps=2", "--set", "batch_size=8", cwd=tmp_path)
+    assert "data: demo" in err and "--encoder FOLDER_OR_HUB_NAME" in err
+    assert "demo, test" in out and (tmp_path / "runs" / "demo" / "metrics.json").exists()

@@ -34,8 +34,9 @@ def test_a_second_run_does_not_tokenise_and_another_cap_does(monkeypatch):
     calls = []
     real = tokens_module.tokenise
     monkeypatch.setattr(tokens_module, "tokenise", lambda *a: calls.append(1) or real(*a))
-    for cap, expected in ((9, 1), (9, 1), (2, 2)):
-        store = token_store(["w1 w2 w3", "w8"], tiny.tokenizer(), cap)
+    tokenizer = tiny.tokenizer()
+    for cap, expected in ((9, 1), (9, 1), (2, 2), (9, 2)):
+        store = token_store(["w1 w2 w3", "w8"], tokenizer, cap)
         assert store.lengths.tolist() == [min(3, cap), 1] and len(calls) == expected
     token_store(["w1 w2", "w3 w8"], tiny.tokenizer(), 9)  # the same words, cut elsewhere
     assert len(calls) == 3

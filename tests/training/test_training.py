@@ -88,7 +88,8 @@ def test_without_tricks_two_steps_are_adamw_by_hand(tmp_path, encoder):
         **{"weight_decay": 0, "lr": 1e-3, "head_lr": 1e-3, "start": "random", "precision": "float32"},
     )
     saved = load_file(tmp_path / "run" / "model.safetensors")
-    trainer = fresh_trainer(tmp_path / "other", encoder, dropout=0.0, start="random")
+    settings = {"encoder": encoder, **QUICK, "dropout": 0.0, "start": "random"}
+    trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "other")
     model, data = trainer.model, trainer.data
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0)
     lengths = data.reader.lengths[data.train_rows]
@@ -105,20 +106,6 @@ def test_without_tricks_two_steps_are_adamw_by_hand(tmp_path, encoder):
         optimizer.step()
     for name, tensor in model.weights().items():
         torch.testing.assert_close(saved[name], tensor, rtol=1e-3, atol=1e-5)
-
-
-def fresh_trainer(folder, encoder, **settings):
-    """A trainer that has not begun, caught where it would."""
-    caught = []
-
-    def catch(trainer):
-        caught.append(trainer)
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "fit", catch)
-        run(folder, encoder, **settings)
-    return caught[0]
 
 
 def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, monkeypatch):

@@ -39,7 +39,10 @@ def token_store(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: i
 
     The key is the content of texts and tokenizer, so the encoder's window plays no part in it.
     """
-    key = digest(texts, tokenizer.backend_tokenizer.to_str(), str(cap))
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # left over from an earlier call, these would be part of the content
+    backend.no_padding()
+    key = digest(texts, backend.to_str(), str(cap))
     folder = cached("tokens", key, lambda folder: _write(folder, texts, tokenizer, cap))
     return Ragged(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
 

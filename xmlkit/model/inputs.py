@@ -6,6 +6,7 @@ B documents, T tokens, V true labels in the batch, W tokens of whole texts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ class Reader:
     template: Template
     max_len: int
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each document as the encoder will see it, which batches are formed by."""
         return np.minimum(self.store.lengths + self.template.special, self.max_len)

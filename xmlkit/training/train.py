@@ -56,6 +56,13 @@ def train(
     `config` is a document of settings as a config file holds it. Raises UserError for bad settings, a
     corpus that cannot be trained on and a folder that is in use.
     """
+    return _finish(prepare(corpus, config, out), corpus)
+
+
+def prepare(
+    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None
+) -> Trainer:
+    """All of `train` that comes before the first step."""
     if not isinstance(config, Config):
         config = resolve(config or {}, corpus.name)
     active = activate(config.plugins, config.options)
@@ -69,7 +76,7 @@ def train(
     model = new_model(encoder, len(corpus.labels), active, config, train_labels)
     opened = Opened(model, active, tokenizer, config, corpus.labels, data.counts_L, data.num_documents)
     describe_run(folder, opened, corpus)
-    return _fit(folder, opened, corpus, data, resumed=False)
+    return _trainer(folder, opened, data)
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -81,7 +88,9 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     if corpus.labels.ids != opened.labels.ids or len(corpus.train) != opened.num_documents:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
-    return _fit(folder, opened, corpus, data, resumed=True)
+    trainer = _trainer(folder, opened, data)
+    trainer.restore()
+    return _finish(trainer, corpus)
 
 
 def _read(
@@ -99,18 +108,18 @@ def _read(
     )
 
 
-def _fit(folder: Path, opened: Opened, corpus: Corpus, data: TrainingData, resumed: bool) -> Trained:
+def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
     device = choose_device(config)
-    bfloat16 = use_bfloat16(config, device)
     torch.use_deterministic_algorithms(config.deterministic)
     opened.model.to(device)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
-    trainer = Trainer(run, data, opened.active.hook, bfloat16)
-    if resumed:
-        trainer.restore()
-    _announce(run, data, device, bfloat16, trainer.step_number)
-    outcome = trainer.fit()
+    return Trainer(run, data, opened.active.hook, use_bfloat16(config, device))
+
+
+def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
+    _announce(trainer)
+    outcome, folder = trainer.fit(), trainer.run.folder
     if outcome == "interrupted" or corpus.test is None:
         return Trained(folder, outcome, None)
     metrics = load(folder).evaluate(corpus.test)
@@ -151,13 +160,13 @@ def _new_folder(out: Path | None, corpus: str) -> Path:
     return next(folder for folder in candidates if not folder.exists())
 
 
-def _announce(run: Run, data: TrainingData, device: torch.device, bfloat16: bool, done: int) -> None:
-    goes_on = f"going on after step {done:,}; " if done else ""
-    plugins = ", ".join(run.config.plugins) or "none"
+def _announce(trainer: Trainer) -> None:
+    run, data = trainer.run, trainer.data
+    goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     console.print(
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
-        f"{len(data.counts_L):,} labels; plugins: {plugins}; "
-        f"{run.num_steps:,} steps on {device.type} in {'bfloat16' if bfloat16 else 'float32'}; "
-        f"run: {run.folder}",
+        f"{len(data.counts_L):,} labels; plugins: {', '.join(run.config.plugins) or 'none'}; "
+        f"{run.num_steps:,} steps on {trainer.device.type} in "
+        f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}",
         highlight=False,
     )

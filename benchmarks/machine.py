@@ -1,0 +1,33 @@
+"""What a figure must say about where it was taken."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+from typing import Any
+
+import torch
+import transformers
+
+import xmlkit
+
+
+def machine() -> dict[str, Any]:
+    """Device, versions, commit and date."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    cpu = torch.cpu.get_capabilities()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit,
+        "xmlkit": xmlkit.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "cpu": cpu["cpu_name"],
+        "threads": torch.get_num_threads(),
+        "amx_bf16": cpu.get("amx_bf16", False),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }

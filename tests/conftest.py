@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
+
 import pytest
 from hypothesis import settings
 
@@ -20,7 +22,6 @@ def cache_folder(tmp_path_factory):
     """No test reads or fills the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["XMLKIT_CACHE"] = str(folder)
-    os.environ["HF_HUB_OFFLINE"] = "1"
     return folder
 
 

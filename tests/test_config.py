@@ -37,6 +37,7 @@ def test_dropout_follows_the_pooling_unless_set():
 def test_assignments():
     given = parse_assignments(["epochs=3", "lr=1e-5", "encoder=some/folder", "se.reduction=2", "se.x=mean"])
     assert given == {"epochs": 3, "lr": 1e-5, "encoder": "some/folder", "se": {"reduction": 2, "x": "mean"}}
+    assert parse_assignments(["se.a=1", "se=3", "se.b=2"]) == {"se": {"a": 1, "b": 2}}
     assert parse_assignments(["ks=[1, 10]", "clip=none"]) == {"ks": [1, 10], "clip": None}
     assert "KEY=VALUE" in refused(parse_assignments, ["epochs"])
 
@@ -61,6 +62,11 @@ def test_files_that_do_not_parse(tmp_path, content):
     assert str(tmp_path / "a.toml") in refused(read_config_file, tmp_path / "a.toml")
 
 
+def test_a_file_that_holds_something_else(tmp_path):
+    (tmp_path / "a.json").write_text("[1]")
+    assert "found a list" in refused(read_config_file, tmp_path / "a.json")
+
+
 def test_a_file_that_is_not_there(tmp_path):
     assert "No such file" in refused(read_config_file, tmp_path / "b.toml")
 
@@ -73,7 +79,15 @@ def test_what_is_unknown_is_refused_with_the_nearest_name():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [({"epochs": 0}, "epochs=0"), ({"pooling": "max"}, "pooling='max'"), ({"recipe": "x"}, "recipe='x'")],
+    [
+        ({"ks": [0]}, "ks=0"),
+        ({"plugins": 3}, "plugins=3: expected a list"),
+        ({"plugins": "se"}, "expected a list of names"),
+        ({"options": {"se": {"a": 1}}}, "'options', which is not in use"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"pooling": "max"}, "pooling='max'"),
+        ({"recipe": "x"}, "recipe='x'"),
+    ],
 )
 def test_values_out_of_bounds(given, expected):
     assert expected in refused(resolve, given)

@@ -28,13 +28,6 @@ def test_contains_is_membership(rows, data):
     assert labels.contains(torch.tensor(ids).reshape(len(rows), 4)).tolist() == expected
 
 
-@given(label_lists)
-def test_padded_holds_each_label_once(rows):
-    ids_BY, mask_BY = ragged_labels(Ragged.of(rows), L).padded
-    assert [ids[mask].tolist() for ids, mask in zip(ids_BY, mask_BY, strict=True)] == rows
-    assert ids_BY.shape[1] == max(map(len, rows))
-
-
 @given(label_lists, st.integers(0, 2**31))
 def test_extended_is_a_union_with_its_truth(rows, seed):
     """Candidates as sets: what was there, then what is new; nothing twice; every true one marked."""

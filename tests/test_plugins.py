@@ -145,6 +145,17 @@ def test_a_hook_that_returns_something_else(plugin_folder):
         tiny.model(plugins=["odd"])
 
 
+def test_a_maker_that_returns_nothing_is_not_replaced_by_the_base(plugin_folder):
+    install(plugin_folder, "none", "from xmlkit import hookimpl\n@hookimpl\ndef head(): return None")
+    with pytest.raises(UserError, match="plugin 'none', head: expected a Head, got NoneType"):
+        tiny.model(plugins=["none"])
+
+
+def test_a_plugin_may_not_be_called_like_a_setting(plugin_folder):
+    install(plugin_folder, "schedule", WRAPS_HEAD)
+    assert "name of a setting" in refused(["schedule"])
+
+
 def test_a_vector_of_another_width_than_announced(plugin_folder):
     source = """
 from xmlkit import Representation, hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import numpy as np
@@ -42,7 +43,7 @@ SIZES = {
 }
 CONFIGS = {
     "bert": BertConfig(**SIZES),
-    "roberta": RobertaConfig(**SIZES, bos_token_id=2, eos_token_id=3),
+    "roberta": RobertaConfig(**{**SIZES, "pad_token_id": 1}, bos_token_id=2, eos_token_id=3),
     "mpnet": MPNetConfig(**SIZES, bos_token_id=2, eos_token_id=3),
     "modernbert": ModernBertConfig(
         **SIZES,
@@ -60,9 +61,14 @@ CONFIGS = {
 }
 
 
-def tokenizer(last: bool = False) -> PreTrainedTokenizerFast:
-    """Words w0 to w59; `[CLS] text [SEP]`, or as XLNet has it `text [SEP] [CLS]`, [CLS] in segment 2."""
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS])}
+def tokenizer(name: str = "bert") -> PreTrainedTokenizerFast:
+    """Words w0 to w59 as `[CLS] text [SEP]`.
+
+    XLNet's is `text [SEP] [CLS]`, padded on the left, [CLS] in segment 2; RoBERTa's padding has the id 1.
+    """
+    last = name == "xlnet"
+    special = ["[UNK]", "[PAD]", *SPECIAL[2:]] if name == "roberta" else SPECIAL
+    vocabulary = {token: i for i, token in enumerate([*special, *WORDS])}
     raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     raw.post_processor = processors.TemplateProcessing(
@@ -82,7 +88,7 @@ def tokenizer(last: bool = False) -> PreTrainedTokenizerFast:
 
 def backbone(name: str, seed: int = 0):
     """Random weights of one architecture, without dropout."""
-    config = CONFIGS[name]
+    config = copy.deepcopy(CONFIGS[name])
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
         if hasattr(config, key):
             setattr(config, key, 0.0)
@@ -93,7 +99,7 @@ def backbone(name: str, seed: int = 0):
 def save_encoder(folder, name: str = "bert") -> str:
     """A local encoder folder as users have them; returns its path."""
     backbone(name).save_pretrained(folder)
-    tokenizer(last=name == "xlnet").save_pretrained(folder)
+    tokenizer(name).save_pretrained(folder)
     return str(folder)
 
 
@@ -120,7 +126,7 @@ def learnable_corpus(documents: int = 300, name: str = "tiny") -> Corpus:
 def model(num_labels: int = 23, plugins=(), options=None, train_labels=None, name: str = "bert", **settings):
     """A tiny model through the real path: settings, plugins, doors."""
     config = resolve({"plugins": list(plugins), **(options or {}), **settings})
-    encoder = Encoder(backbone(name), Template.of(tokenizer(last=name == "xlnet")), config.layers)
+    encoder = Encoder(backbone(name), Template.of(tokenizer(name)), config.layers)
     active = activate(config.plugins, config.options)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)

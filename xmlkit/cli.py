@@ -104,10 +104,9 @@ def train(
         raise UserError("--resume RUN takes data and settings from the run: leave out all else")
     checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
     if not data and not resume:
-        err.print("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+        say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import example_table, metric_table
-    from xmlkit.inference.predict import load
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
 
@@ -118,15 +117,13 @@ def train(
         corpus = load_corpus(data or DEMO)
         trained = training.train(corpus, checked, out_)
     if trained.outcome == "interrupted":
-        err.print(f"interrupted; go on with: xmlkit train --resume {trained.folder}", highlight=False)
+        say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
         out.print(metric_table(trained.metrics, f"{corpus.name}, test"))
         few = corpus.test.take(np.arange(min(EXAMPLES, len(corpus.test))))
-        out.print(example_table(few, corpus.labels, load(trained.folder).predict(few.texts)))
-    err.print(
-        f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}', highlight=False
-    )
+        out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
+    say(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}')
 
 
 @app.command()
@@ -201,6 +198,11 @@ def describe(
     out.print(render(describe_corpus(load_corpus(path))))
 
 
+def say(line: str, style: str | None = None) -> None:
+    """A line on the error stream as it is, unbroken, so that paths and commands can be copied."""
+    err.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def _names(lists: list[str]) -> list[str]:
     return [name.strip() for names in lists for name in names.split(",") if name.strip()]
 
@@ -225,8 +227,11 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        err.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        say(f"error: {error}", style="red")
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # a disk that is full, a folder that is not ours
+        say(f"error: {error.filename or 'input or output'}: {error.strerror or error}", style="red")
         sys.exit(1)

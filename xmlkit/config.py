@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from xmlkit.errors import UserError
 
@@ -77,7 +77,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
 
-    ks: tuple[int, ...] = Field((1, 3, 5), min_length=1, description="the k of P@k and of the others")
+    ks: tuple[PositiveInt, ...] = Field((1, 3, 5), min_length=1, description="the k of P@k and of the others")
     propensity_a: float = Field(0.55, gt=0, description="A of PSP and PSnDCG")
     propensity_b: float = Field(1.5, gt=0, description="B of PSP and PSnDCG")
 
@@ -106,16 +106,19 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # Random weights learn at a rate that would spoil pretrained ones.
 SCRATCH = {"lr": 5e-4}
-CORPORA: dict[str, dict[str, Any]] = {"demo": {"epochs": 10}}
+DEMO = {"epochs": 10}
+SETTINGS = [name for name in Config.model_fields if name != "options"]
 
 
-def resolve(given: Mapping[str, Any], corpus: str = "") -> Config:
-    """The settings of a run on this corpus.
+def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
+    """The settings of a run on the corpus of this source (`demo` has defaults of its own).
 
     Raises UserError for an unknown setting or a value out of bounds, in one line.
     """
-    settings = {key: value for key, value in given.items() if key in Config.model_fields}
+    settings = {key: value for key, value in given.items() if key in SETTINGS}
     plugins = settings.get("plugins", ())
+    if isinstance(plugins, str) or not all(isinstance(name, str) for name in _listed(plugins)):
+        raise UserError(f"plugins={plugins!r}: expected a list of names")
     options: dict[str, Any] = {}
     for key, value in given.items():
         if key in settings:
@@ -127,7 +130,8 @@ def resolve(given: Mapping[str, Any], corpus: str = "") -> Config:
         options[key] = dict(value)
     recipe = settings.get("recipe", "default")
     defaults = SCRATCH if settings.get("encoder", "scratch") == "scratch" else {}
-    layers = [defaults, CORPORA.get(corpus, {}), RECIPES.get(str(recipe), {}), settings, {"options": options}]
+    corpus_defaults = DEMO if source == "demo" else {}
+    layers = [defaults, corpus_defaults, RECIPES.get(str(recipe), {}), settings, {"options": options}]
     merged = {key: value for layer in layers for key, value in layer.items()}
     try:
         config = Config(**merged)
@@ -140,10 +144,16 @@ def resolve(given: Mapping[str, Any], corpus: str = "") -> Config:
     return config
 
 
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def explain(error: ValidationError, prefix: str = "") -> str:
     """The first thing that pydantic found wrong, as one line."""
     first = error.errors(include_url=False)[0]
-    where = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])])
+    where = ".".join(
+        [*([prefix] if prefix else []), *(part for part in first["loc"] if isinstance(part, str))]
+    )
     return f"{where}={first['input']!r}: {first['msg']} (--set {where}=VALUE, or the config file)"
 
 
@@ -157,8 +167,7 @@ def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
     if is_table:
         active = ", ".join(plugins) or "none"
         return f"options are set for {key!r}, which is not in use (plugins: {active}): add --plugin {key}"
-    settings = [name for name in Config.model_fields if name != "options"]
-    return f"unknown setting {key!r}{nearest(key, settings) or '; the README lists the settings'}"
+    return f"unknown setting {key!r}{nearest(key, SETTINGS) or '; the README lists the settings'}"
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -168,16 +177,20 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from None
     except ValueError as error:  # both parsers' and the decoder's errors are ValueErrors
         raise UserError(f"--config {path}: {error}") from None
+    if not isinstance(document, dict):
+        raise UserError(f"--config {path}: expected settings by name, found a {type(document).__name__}")
+    return document
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """`epochs=3`, `se.reduction=2`, `encoder=folder` as a document; values are JSON, else plain text."""
     document: dict[str, Any] = {}
+    tables: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
@@ -188,10 +201,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             value = None if text == "none" else text
         plugin, dot, option = key.partition(".")
         if dot:
-            document.setdefault(plugin, {})[option] = value
+            tables.setdefault(plugin, {})[option] = value
         else:
             document[key] = value
-    return document
+    return document | tables
 
 
 def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from xmlkit.data.corpus import Labels, Split
@@ -19,7 +20,7 @@ def metric_table(metrics: dict[str, float], title: str) -> Table:
     """Metrics as rows, k as columns, in percent."""
     names = list(dict.fromkeys(name.partition("@")[0] for name in metrics))
     ks = list(dict.fromkeys(name.partition("@")[2] for name in metrics))
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("%")
     for k in ks:
         table.add_column(f"@{k}", justify="right")
@@ -39,7 +40,7 @@ def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[P
         marks = [f"{'✓' if p.label in true else ' '} {p.score:.2f} {p.name}" for p in found]
         unknown = len(split.labels[row]) - len(known)
         names = [labels.name(i) for i in known] + ([f"({unknown} unknown to the model)"] if unknown else [])
-        table.add_row(*map(_plain, (shortened(split.texts[row]), "\n".join(marks), "\n".join(names))))
+        table.add_row(*map(escape, (shortened(split.texts[row]), "\n".join(marks), "\n".join(names))))
     return table
 
 
@@ -58,21 +59,17 @@ def plugin_table() -> Table:
         try:
             plugin = load(name)
         except UserError as error:
-            table.add_row(name, "", "", _plain(str(error)))
+            table.add_row(name, "", "", escape(str(error)))
             continue
         options = plugin.options_class
         lines = [plugin.description + (" (always active)" if name == BASE else "")]
         for option, field in (options.model_fields if options else {}).items():
-            default = json.dumps(field.get_default(call_default_factory=True), default=str)
+            value = field.get_default(call_default_factory=True)
+            default = "(required)" if field.is_required() else json.dumps(value, default=str)
             lines.append(f"{name}.{option}={default}  {field.description or ''}".rstrip())
         distribution = f"{plugin.distribution} {plugin.version}"
-        table.add_row(name, distribution, ", ".join(plugin.implementations), _plain("\n".join(lines)))
+        table.add_row(name, distribution, ", ".join(plugin.implementations), escape("\n".join(lines)))
     return table
-
-
-def _plain(text: str) -> str:
-    """Brackets in data are no markup."""
-    return text.replace("[", "\\[")
 
 
 def as_text(text: str, found: Sequence[Prediction], number: int) -> str:

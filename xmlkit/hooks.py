@@ -149,14 +149,6 @@ class RaggedLabels:
         rows_B = torch.arange(len(self), device=self.offsets.device)
         return rows_B.repeat_interleave(self.offsets.diff(), output_size=len(self.values_V))
 
-    @cached_property
-    def padded(self) -> tuple[Tensor, Tensor]:
-        """ids_BY and mask_BY; padding repeats labels that stand elsewhere in the batch."""
-        y = torch.arange(self.most, device=self.offsets.device)
-        mask_BY = y < self.offsets.diff()[:, None]
-        at_BY = (self.offsets[:-1, None] + y).clamp(max=max(len(self.values_V) - 1, 0))
-        return self.values_V[at_BY] if len(self.values_V) else at_BY, mask_BY
-
     def contains(self, ids_BC: Tensor) -> Tensor:
         """Bool (B, C): is it a true label of that document? One binary search, no (B, L)."""
         keys = self.documents_V * self.num_labels + self.values_V

@@ -7,7 +7,7 @@ always active and always innermost.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from xmlkit.config import explain, nearest
+from xmlkit.config import SETTINGS, explain, nearest
 from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
@@ -76,7 +76,8 @@ class Active:
 
     plugins: tuple[Plugin, ...]
     options: dict[str, BaseModel]
-    hook: Any  # pluggy's relay; its attributes are the hooks
+    doors: dict[str, Callable[..., Any]]  # each makes its part
+    events: Any  # pluggy's relay; its attributes are the hooks
 
     @property
     def options_as_document(self) -> dict[str, dict[str, Any]]:
@@ -122,6 +123,9 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
         raise UserError(f"--plugin names {sorted(twice)[0]!r} twice")
     if BASE in names:
         raise UserError(f"{BASE!r} is the base of every model: leave it out of --plugin")
+    for name in names:
+        if name in SETTINGS:
+            raise UserError(f"plugin {name!r} has the name of a setting: its author must choose another")
     plugins = tuple(load(name) for name in [BASE, *names])
     makers = check(plugins)
     manager = pluggy.PluginManager(PROJECT)
@@ -138,7 +142,11 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
         }
         manager.register(_Tagger(plugin.name, made), f"{plugin.name}, checked")
     resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
-    return Active(plugins, {name: o for name, o in resolved.items() if o is not None}, manager.hook)
+    # Where another plugin makes a part, the base's must not step in for a None.
+    base = plugins[0].module
+    doors = {door: manager.subset_hook_caller(door, [] if makers[door] == BASE else [base]) for door in DOORS}
+    options_set = {name: options for name, options in resolved.items() if options is not None}
+    return Active(plugins, options_set, doors, manager.hook)
 
 
 def check(plugins: Iterable[Plugin]) -> dict[str, str]:

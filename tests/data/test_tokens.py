@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 
 from xmlkit.data import tokens as tokens_module
 from xmlkit.data.batches import micro_batches, training_steps
 from xmlkit.data.cache import cached, digest
-from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
@@ -69,11 +73,11 @@ def test_where_texts_end_counts_in_a_key():
     assert len(keys) == 4  # a text alone is a list of one
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_a_frame_is_what_the_tokenizer_does(last):
-    tokenizer = tiny.tokenizer(last)
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlnet"])
+def test_a_frame_is_what_the_tokenizer_does(name):
+    tokenizer = tiny.tokenizer(name)
     template = Template.of(tokenizer)
-    assert template.segment == (2 if last else 0)
+    assert template.segment == (2 if name == "xlnet" else 0)
     for max_len in (3, 5, 32):
         tokens_BT, mask_BT, first_B = template.frame(tokenise(TEXTS, tokenizer, 100), max_len)
         assert tokens_BT.shape[1] == min(6, max_len)
@@ -85,10 +89,12 @@ def test_a_frame_is_what_the_tokenizer_does(last):
 
 
 def test_without_special_tokens_an_empty_text_still_has_a_token():
-    template = Template((), (), None, 0, 0, (1,))
-    tokens_BT, mask_BT, first_B = template.frame(Ragged.of([[], [5, 6, 7]]), 2)
-    assert tokens_BT.tolist() == [[1, 0], [5, 6]] and mask_BT.tolist() == [[True, False], [True, True]]
-    assert first_B.tolist() == [0, 0]
+    tokenizer = tiny.tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
+    template = Template.of(tokenizer)
+    tokens_BT, mask_BT, first_B = template.frame(tokenise(["", "w1 w2 w3"], tokenizer, 9), 2)
+    assert tokens_BT.tolist() == [[tokenizer.unk_token_id, template.pad], [5, 6]]
+    assert mask_BT.tolist() == [[True, False], [True, True]] and first_B.tolist() == [0, 0]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=200), st.integers(1, 17), st.integers(0, 3))
@@ -126,11 +132,24 @@ def test_micro_batches_keep_both_limits(lengths, most, tokens):
         assert len(part) == 1 or len(part) * lengths[part].max() <= tokens
 
 
-def test_the_trained_tokenizer_is_the_same_for_the_same_corpus():
-    texts = ["The cat sat on the mat", "a dog sat", "cats and dogs"] * 5
-    tokenizer = corpus_tokenizer(texts, 60)
+def test_the_trained_tokenizer_is_the_same_in_every_process(tmp_path):
+    """In three caches: the library alone numbers pieces in the order of a hash map."""
+    code = (
+        "from xmlkit.data.demo import demo_documents; from xmlkit.data.wordpiece import corpus_tokenizer; "
+        "import email, pathlib; folder = pathlib.Path(email.__file__).parent; "
+        "corpus_tokenizer([d.text for d in demo_documents(folder)] + ['naïve ##e Größe'], 900)"
+    )
+    for name in "abc":
+        environment = dict(os.environ, XMLKIT_CACHE=str(tmp_path / name))
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    files = [path.read_text() for path in tmp_path.rglob("tokenizer.json")]
+    assert len(files) == 3 and len(set(files)) == 1
+
+
+def test_the_trained_tokenizer_lower_cases_and_frames():
+    tokenizer = corpus_tokenizer(["The cat sat on the mat", "a dog sat", "cats and dogs"] * 5, 60)
     ids = tokenizer("The CAT sat")["input_ids"]
-    assert ids == corpus_tokenizer(texts, 60)("the cat sat")["input_ids"]
+    assert ids == tokenizer("the cat sat")["input_ids"]
     assert ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id
-    assert tokenizer.unk_token_id not in ids
-    assert len(tokenizer) <= 60
+    assert tokenizer.unk_token_id not in ids and len(tokenizer) <= 60
+    assert tokenizer.tokenize("##a") != ["##a"]  # text that looks like a piece is no piece

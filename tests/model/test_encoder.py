@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
 import torch
+from safetensors.torch import save_file
 from transformers import BertConfig, T5Config
 
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.errors import UserError
-from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input
+from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input, new_backbone
 from xmlkit.model.inputs import Reader
 
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9", "w9", "", "w5 w4 w40 w41"]
 
 
 def encode(name, texts, max_len=32, layers=3):
-    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    tokenizer = tiny.tokenizer(name)
     encoder = Encoder(tiny.backbone(name), Template.of(tokenizer), layers).eval()
     reader = Reader(tokenise(texts, tokenizer, 100), encoder.template, max_len)
     with torch.no_grad():
@@ -27,7 +30,7 @@ def encode(name, texts, max_len=32, layers=3):
 
 @pytest.mark.parametrize("name", tiny.CONFIGS)
 def test_states_are_the_plain_models(name):
-    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    tokenizer = tiny.tokenizer(name)
     plain = tiny.backbone(name).eval()
     states = encode(name, TEXTS)
     for row, text in enumerate(TEXTS):  # alone and unpadded, as the model's own documentation calls it
@@ -48,7 +51,7 @@ def test_states_are_the_plain_models(name):
 @pytest.mark.parametrize("name", tiny.CONFIGS)
 def test_a_batch_with_its_own_padding_gives_the_same(name):
     """The plain model on a padded batch, padded by the tokenizer on its own side."""
-    tokenizer = tiny.tokenizer(last=name == "xlnet")
+    tokenizer = tiny.tokenizer(name)
     inputs = tokenizer(TEXTS, return_tensors="pt", padding=True)
     if name != "xlnet":
         inputs.pop("token_type_ids")
@@ -88,14 +91,37 @@ def test_the_longest_input_is_what_the_model_takes():
     assert longest_input(tiny.CONFIGS["xlnet"]) is None
 
 
+def refused(call, *arguments) -> str:
+    with pytest.raises(UserError) as error:
+        call(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
 def test_folders_that_are_no_encoder_are_one_line_errors(tmp_path):
-    for load in (load_tokenizer, load_backbone):
-        with pytest.raises(UserError) as error:
-            load(tmp_path / "nowhere")
-        assert str(tmp_path / "nowhere") in str(error.value) and "\n" not in str(error.value)
+    tokenizer = tiny.tokenizer()
+    assert str(tmp_path / "nowhere") in refused(load_tokenizer, tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in refused(load_backbone, tmp_path / "nowhere", tokenizer)
     T5Config().save_pretrained(tmp_path / "t5")
-    with pytest.raises(UserError, match="encoder-decoder"):
-        load_backbone(tmp_path / "t5")
-    BertConfig().save_pretrained(tmp_path / "bare")
-    with pytest.raises(UserError, match="no weights"):
-        load_backbone(tmp_path / "bare")
+    assert "encoder-decoder" in refused(load_backbone, tmp_path / "t5", tokenizer)
+    tiny.CONFIGS["bert"].save_pretrained(tmp_path / "bare")
+    assert "no usable weights" in refused(load_backbone, tmp_path / "bare", tokenizer)
+    folder = Path(tiny.save_encoder(tmp_path / "encoder"))
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    assert "no usable weights" in refused(load_backbone, folder, tokenizer)
+    save_file({"foo": torch.zeros(1)}, folder / "model.safetensors", {"format": "pt"})
+    assert "its weights lack 'embeddings." in refused(load_backbone, folder, tokenizer)
+
+
+def test_a_folder_without_tokenizer_files(tmp_path):
+    BertConfig(vocab_size=1000).save_pretrained(tmp_path)
+    assert "is tokenizer.json missing?" in refused(load_backbone, tmp_path, load_tokenizer(tmp_path))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_checkpoints_train_in_full(tmp_path, dtype):
+    folder = tiny.save_encoder(tmp_path / "encoder")
+    tiny.backbone("bert").to(dtype).save_pretrained(folder)
+    loaded = load_backbone(folder, tiny.tokenizer())
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    assert {p.dtype for p in new_backbone(loaded.config).parameters()} == {torch.float32}

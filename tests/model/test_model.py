@@ -50,6 +50,19 @@ def test_the_loss_is_binary_cross_entropy_over_all_labels(pooling, reduction):
     torch.testing.assert_close(model(documents, training).losses["ranker"], expected)
 
 
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_the_loss_of_a_shortlist_is_that_over_its_candidates(example_plugins, reduction):
+    """In-batch candidates; in two micro-batches the same loss, weighed by documents."""
+    model = randomised(tiny.model(plugins=["in-batch"], reduction=reduction))
+    documents, training = tiny.batch(TEXTS, seed=1)
+    ids = training.labels.values_V.unique()
+    z = model.head.scores_BU(model.vectors(documents).rank_BD, ids)
+    truth = dense_truth(training, 23)[:, ids]
+    expected = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
+    expected = expected.sum(1).mean() if reduction == "sum" else expected.mean(1).mean()
+    torch.testing.assert_close(model(documents, training).losses["ranker"], expected)
+
+
 def test_backward_at_the_boundary_is_plain_backward():
     """Float64: the gradient of every parameter is that of differentiating the loss in one go."""
     model = randomised(tiny.model()).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -128,20 +129,22 @@ def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, mo
 
 
 def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeypatch):
-    """A rate so high that it gets worse: what is saved is the evaluation with the best P@5."""
+    """With scores of ours: the file holds the weights of the second evaluation, the best."""
     scores = iter([{"P@5": v, "P@1": v} for v in (3.0, 7.0, 5.0, 4.0, 9.0)])
-    monkeypatch.setattr(trainer_module, "score_ranking", lambda *a: next(scores))
-    kept = []
-    real = trainer_module.save_weights
+    seen = []
 
-    def remember(folder, model):
-        kept.append(len(log(folder, "validation/P@5")))
-        real(folder, model)
+    def score(*arguments):
+        seen.append(trainer.model.head.linear.weight.detach().clone())
+        return next(scores)
 
-    monkeypatch.setattr(trainer_module, "save_weights", remember)
-    outcome = run(tmp_path / "a", encoder, eval_every=2, patience=2, epochs=9).outcome
-    assert outcome == "stopped early" and kept == [1, 2]
+    trainer = training.prepare(
+        tiny.learnable_corpus(), {"encoder": encoder, **QUICK, "eval_every": 2, "patience": 2}, tmp_path / "a"
+    )
+    monkeypatch.setattr(trainer_module, "score_ranking", score)
+    assert trainer.fit() == "stopped early"
     assert log(tmp_path / "a", "validation/P@5") == [3.0, 7.0, 5.0, 4.0]
+    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/linear.weight"]
+    assert torch.equal(saved, seen[1]) and not torch.equal(saved, seen[3])
 
 
 def test_events_reach_plugins(tmp_path, encoder, example_plugins):
@@ -202,6 +205,8 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder, mon
     other = tiny.learnable_corpus(documents=200)
     with pytest.raises(UserError, match="other documents"):
         training.resume(tmp_path / "killed", other)
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"step": 8, "lo')  # the crash cut a line off
     training.resume(tmp_path / "killed", corpus)
     whole, killed_weights = (load_file(tmp_path / n / "model.safetensors") for n in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed_weights[name]) for name in whole)
@@ -239,9 +244,7 @@ def test_settings_that_do_not_fit_the_encoder(tmp_path, encoder):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):
             run(tmp_path / "a", encoder, device="cuda")
-    assert not (tmp_path / "a").exists()
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "file").write_text("x")
+    run(tmp_path / "a", encoder, max_steps=1)  # the failures left nothing in the way
     with pytest.raises(UserError, match="is there already"):
         run(tmp_path / "a", encoder)
 
@@ -260,6 +263,34 @@ def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugi
         path.unlink()
     with pytest.raises(UserError, match=r"needs the plugin 'cosine'.*pip install xmlkit-cosine==1.2"):
         xmlkit.load(tmp_path / "a")
+
+
+def test_damaged_runs_are_one_line_errors(tmp_path, encoder):
+    run(tmp_path / "whole", encoder, max_steps=1)
+    damages = {
+        "model.json": b'{"plug',
+        "config.json": b"{",
+        "labels.jsonl": b'{"id": "w1", ',
+        "model.safetensors": b"short",
+        "encoder/config.json": None,
+        "encoder/tokenizer.json": None,
+    }
+    for name, content in damages.items():
+        folder = tmp_path / name.replace("/", "-")
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / name).unlink()
+        if content:
+            (folder / name).write_bytes(content)
+        with pytest.raises(UserError) as error:
+            xmlkit.load(folder)
+        assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_run_from_cuda_opens_without(tmp_path, encoder):
+    run(tmp_path / "a", encoder, max_steps=1)
+    path = tmp_path / "a" / "config.json"
+    path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    assert xmlkit.load(tmp_path / "a").predict(["w1"])
 
 
 def test_scores_and_rankings_do_not_depend_on_the_company(tmp_path, encoder):

@@ -37,8 +37,11 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
         try:
             make(unfinished)
-            if not folder.is_dir():  # another process may have been first
+            try:
                 unfinished.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # another process may have been first
+                    raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder

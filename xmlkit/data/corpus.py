@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents
 from xmlkit.data.formats import Document, Format, formats
 from xmlkit.data.lines import find_file, read_lines
@@ -70,6 +71,13 @@ class Corpus:
     test: Split | None
     source: str | None = None  # the folder that it was read from, or `demo`
 
+    @cached_property
+    def digest(self) -> str:
+        """A key for what is trained on: texts, label ids, and which document has which."""
+        labels = self.train.labels
+        rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
+        return digest(self.train.texts, self.labels.ids, rows)
+
     @classmethod
     def of(
         cls,
@@ -127,7 +135,7 @@ def load_split(data: str | Path, labels: Labels, split: str = "test") -> Split:
 def validation_rows(texts: Sequence[str], share: float, most: int, seed: int) -> np.ndarray:
     """Marks the documents to validate on: about `share` of all, `most` at most, never all of them.
 
-    Drawn by a hash of the text, so that equal texts stay on one side and a grown corpus keeps its draw.
+    Drawn by a hash of the text, so that equal texts stay on one side.
     """
     count = min(most, round(share * len(texts)), len(texts) - 1)
     if count <= 0:
@@ -190,6 +198,8 @@ def _paired(
             raise UserError(f"{texts_name}[{row}]: {text!r} is not a string; give the text itself")
         if isinstance(names, str):
             raise UserError(f"{labels_name}[{row}]: {names!r} is a string; give a list of label names")
+        if not all(isinstance(name, str) and name for name in names):
+            raise UserError(f"{labels_name}[{row}]: {names!r}; a label is a string that is not empty")
         yield Document(text, list(names))
 
 

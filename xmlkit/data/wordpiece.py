@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+MOST_CHARACTERS = 1000
 
 
 def corpus_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:
@@ -26,11 +29,20 @@ def corpus_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokeniz
 def _train(folder: Path, texts: Sequence[str], vocabulary: int) -> None:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+    special = list(SPECIAL.values())
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # Left alone, the trainer numbers the `##c` pieces in the order of a hash map, another one in each
+    # process, and breaks ties by number. As special tokens they have numbers of ours.
+    counts = Counter(character for text in texts for character in tokenizer.normalizer.normalize_str(text))
+    characters = sorted(counts, key=lambda character: (-counts[character], character))[:MOST_CHARACTERS]
+    pieces = [f"##{character}" for character in characters if not character.isspace()]
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=list(SPECIAL.values()), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=special + pieces,
+        limit_alphabet=MOST_CHARACTERS,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     cls, sep = SPECIAL["cls_token"], SPECIAL["sep_token"]
@@ -38,4 +50,6 @@ def _train(folder: Path, texts: Sequence[str], vocabulary: int) -> None:
         single=f"{cls} $A {sep}",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in (cls, sep)],
     )
-    tokenizer.save(str(folder / "tokenizer.json"))
+    document = json.loads(tokenizer.to_str())
+    document["added_tokens"] = [token for token in document["added_tokens"] if token["content"] in special]
+    (folder / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")

@@ -36,9 +36,10 @@ class Predictor:
 
     def __init__(self, opened: Opened):
         self._opened = opened
-        self._device = choose_device(opened.config)
-        self._bfloat16 = use_bfloat16(opened.config, self._device)
-        opened.model.to(self._device)
+        # A model that was trained on CUDA can be used without.
+        device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
+        self._bfloat16 = use_bfloat16(opened.config.precision, device)
+        opened.model.to(device)
 
     @property
     def config(self) -> Config:

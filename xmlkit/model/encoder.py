@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerBase
 
@@ -97,26 +98,43 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_backbone(source: str | Path) -> nn.Module:
-    """The pretrained model of a local folder or hub name. Raises UserError where there is none."""
-    if getattr(_fetch(source, "config", AutoConfig), "is_encoder_decoder", False):
+def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.Module:
+    """The pretrained model of a local folder or hub name, in float32.
+
+    Raises UserError where there is none, where weights are missing or of another shape, and where the
+    tokenizer is not the model's.
+    """
+    config = _fetch(source, "config", AutoConfig)
+    if getattr(config, "is_encoder_decoder", False):
         raise UserError(f"--encoder {source}: an encoder-decoder model; choose an encoder such as BERT")
-    return _fetch(source, "weights", AutoModel)
+    if len(tokenizer) < config.vocab_size // 2:  # without its files, transformers makes an empty one
+        raise UserError(
+            f"--encoder {source}: its tokenizer knows {len(tokenizer)} of {config.vocab_size} tokens; "
+            "is tokenizer.json missing?"
+        )
+    backbone, report = _fetch(source, "weights", AutoModel, dtype=torch.float32, output_loading_info=True)
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise UserError(
+            f"--encoder {source}: its weights lack {missing[0]!r} and {len(missing) - 1} more; "
+            "they are not those of its config.json"
+        )
+    return backbone
 
 
 def new_backbone(config: Any) -> nn.Module:
     """A model of this shape with random weights, from torch's current seed."""
-    return AutoModel.from_config(config)
+    return AutoModel.from_config(config, dtype=torch.float32)
 
 
-def _fetch(source: str | Path, what: str, kind: Any) -> Any:
+def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
     _quiet()
     try:
-        return kind.from_pretrained(str(source))
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0]
+        return kind.from_pretrained(str(source), **options)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).split(". ")[0][:200]
         raise UserError(
-            f"--encoder {source}: no {what} in a folder or on the hub of that name ({reason}); "
+            f"--encoder {source}: no usable {what} in a folder or on the hub of that name ({reason}); "
             "name a folder with config.json, tokenizer.json and model.safetensors"
         ) from None
 

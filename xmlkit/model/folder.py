@@ -22,9 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-import xmlkit
 from xmlkit.config import Config, resolve
-from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.data.corpus import Labels
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
@@ -45,19 +44,18 @@ class Opened:
     labels: Labels
     counts_L: np.ndarray  # training documents of each label, the validation part included
     num_documents: int  # training documents, the validation part included
+    corpus_digest: str
 
 
-def describe_run(folder: Path, opened: Opened, corpus: Corpus) -> None:
-    """Writes everything but the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
+def describe_run(folder: Path, opened: Opened, source: str | None) -> None:
+    """Writes everything but the weights; `source` is where the corpus was read from."""
     write_json(folder / "config.json", opened.config.as_document())
     plugins = [
         {"name": p.name, "version": p.version, "distribution": p.distribution} for p in opened.active.plugins
     ]
     description = {
-        "xmlkit": xmlkit.__version__,
-        "corpus": corpus.name,
-        "source": corpus.source,
+        "source": source,
+        "corpus": opened.corpus_digest,
         "labels": len(opened.labels),
         "training_documents": opened.num_documents,
         "plugins": plugins,
@@ -98,8 +96,7 @@ def open_run(folder: Path) -> Opened:
 
 def open_description(folder: Path) -> Opened:
     """All of a run's folder but the weights: the model's are random."""
-    description = _read_description(folder)
-    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    description = _read_json(folder / "model.json")
     missing = [plugin for plugin in description["plugins"] if plugin["name"] not in installed()]
     if missing:
         name, distribution, version = (missing[0][key] for key in ("name", "distribution", "version"))
@@ -107,19 +104,22 @@ def open_description(folder: Path) -> Opened:
             f"{folder} needs the plugin {name!r}, which is not installed: "
             f"pip install {distribution}=={version}"
         )
-    config = resolve(document)
+    config = resolve(_read_json(folder / "config.json"))
     active = activate(config.plugins, config.options)
     labels, counts_L = _read_labels(folder / "labels.jsonl")
+    for name in ("config.json", "tokenizer.json"):
+        _require(folder / "encoder" / name)
     tokenizer = load_tokenizer(folder / "encoder")
     backbone = new_backbone(AutoConfig.from_pretrained(folder / "encoder"))
     encoder = Encoder(backbone, Template.of(tokenizer), config.layers)
     model = new_model(encoder, len(labels), active, config)
-    return Opened(model, active, tokenizer, config, labels, counts_L, description["training_documents"])
+    num_documents, corpus_digest = description["training_documents"], description["corpus"]
+    return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest)
 
 
 def run_source(folder: Path) -> str:
     """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
-    source = _read_description(folder)["source"]
+    source = _read_json(folder / "model.json")["source"]
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
     return source
@@ -146,14 +146,28 @@ def write_json(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / "model.json"
-    if not path.is_file():
+def _require(path: Path) -> None:
+    folder = path.parent.parent if path.parent.name == "encoder" else path.parent
+    if not (folder / "model.json").is_file():
         raise UserError(f"{folder} is not a run: it holds no model.json")
-    return json.loads(path.read_text(encoding="utf-8"))
+    if not path.is_file():
+        raise UserError(f"{path} is missing: the run is not whole")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    _require(path)
+    return _parse(path, path.read_text(encoding="utf-8"))
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def _read_labels(path: Path) -> tuple[Labels, np.ndarray]:
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    _require(path)
+    lines = [_parse(path, line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     names = [line["name"] for line in lines] if lines and "name" in lines[0] else None
     return Labels([line["id"] for line in lines], names), np.array([line["documents"] for line in lines])

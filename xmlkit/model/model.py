@@ -65,22 +65,22 @@ class Model(nn.Module):
         The default parts therefore start equal to the bit whatever is wrapped around them.
         """
         super().__init__()
-        hook = active.hook
+        doors = active.doors
         self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, reduction
         with seeded(seed, "representation"):
-            self.representation = hook.representation(build=build)
+            self.representation = doors["representation"](build=build)
         widths = {
             "recall_width": self.representation.recall_width,
             "rank_width": self.representation.rank_width,
         }
         with seeded(seed, "shortlist"):
-            self.shortlister = hook.shortlist(build=build, **widths)
+            self.shortlister = doors["shortlist"](build=build, **widths)
         with seeded(seed, "head"):
-            self.head = hook.head(build=build, rank_width=widths["rank_width"])
+            self.head = doors["head"](build=build, rank_width=widths["rank_width"])
         own = self.shortlister.loss_name
         self.loss_names = (own, RANKER) if own else (RANKER,)
         with seeded(seed, "loss"):
-            self.combiner = hook.loss(build=build, names=self.loss_names)
+            self.combiner = doors["loss"](build=build, names=self.loss_names)
 
     def vectors(self, documents: Documents) -> Vectors:
         """The document vectors, in full precision whatever the encoder computes in."""
@@ -104,10 +104,12 @@ class Model(nn.Module):
         z_BC = full_precision(self.head.scores_BC(short.rank_BD, short.ids_BC))
         true, false = self.combiner.when_true, self.combiner.when_false
         cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
-        cost = (cost_BC * short.mask_BC).sum()
-        ranker = cost / (len(z_BC) if self.reduction == "sum" else short.mask_BC.sum())
-        losses = {RANKER: ranker} if short.loss is None else {self.loss_names[0]: short.loss, RANKER: ranker}
-        return Output(losses, whole_BD, leaf_BD)
+        cost_B = (cost_BC * short.mask_BC).sum(1)
+        if self.reduction == "mean":
+            cost_B = cost_B / short.mask_BC.sum(1)
+        assert (short.loss is None) == (self.shortlister.loss_name is None), "a loss needs its name"
+        losses = {} if short.loss is None else {self.loss_names[0]: short.loss}
+        return Output({**losses, RANKER: cost_B.mean()}, whole_BD, leaf_BD)
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         """All labels as if they were false, then the true ones put right: no (B, L) truth."""
@@ -119,19 +121,20 @@ class Model(nn.Module):
         cost = self.combiner.when_false(z_BL, every).sum() + (true_V - false_V).sum()
         return cost / (len(z_BL) if self.reduction == "sum" else z_BL.numel())
 
-    def backward(self, output: Output, share: float = 1.0) -> None:
-        """Each loss down to the boundary, then once through the encoder.
+    def backward(self, output: Output, share: float = 1.0) -> Tensor:
+        """Each loss down to the boundary, then once through the encoder; returns the losses' weighed sum.
 
         `share` is the micro-batch's share of the step's documents.
         """
-        losses = self.combiner(output.losses)
+        losses = {name: loss * share for name, loss in self.combiner(output.losses).items()}
         grads: dict[str, Tensor] = {}
         for i, (name, loss) in enumerate(losses.items()):
             # Parts above the boundary may share graph between the losses.
-            (loss * share).backward(retain_graph=i + 1 < len(losses))
+            loss.backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
                 grads[name], output.leaf_BD.grad = output.leaf_BD.grad, None
         output.whole_BD.backward(self.combiner.upstream_BD(grads))
+        return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
     @torch.no_grad()
     def rank(self, documents: Documents, k: int) -> tuple[Tensor, Tensor]:

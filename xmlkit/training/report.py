@@ -24,10 +24,10 @@ class Report:
     """The progress display, on the error stream, and the same figures as JSON Lines."""
 
     def __init__(self, log: Path, num_steps: int, done: int = 0):
-        # A resumed run goes on from its checkpoint: what came after it is written again.
-        lines = log.read_text(encoding="utf-8").splitlines(True) if done and log.exists() else []
+        kept = _lines_up_to(done, log)
         self._log = log.open("w", encoding="utf-8")
-        self._log.writelines(line for line in lines if json.loads(line)["step"] <= done)
+        self._log.writelines(kept)
+        self._log.flush()
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("step"),
@@ -76,3 +76,12 @@ class Report:
     def _write(self, **figures: Any) -> None:
         self._log.write(json.dumps(figures) + "\n")
         self._log.flush()
+
+
+def _lines_up_to(step: int, log: Path) -> list[str]:
+    """The log up to a checkpoint: what a resumed run will do again it will write again."""
+    if not step or not log.exists():
+        return []
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    # A line that a crash cut off is the last one, and behind the checkpoint.
+    return [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step]

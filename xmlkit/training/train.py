@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from xmlkit.data.tokens import token_store
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
-from xmlkit.inference.predict import load
+from xmlkit.inference.predict import Predictor, load
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.encoder import (
     SCRATCH,
@@ -45,11 +46,12 @@ class Trained:
 
     folder: Path
     outcome: Outcome
-    metrics: dict[str, float] | None  # on the corpus's test split, in percent; None without one
+    model: Predictor  # with the best weights, or where it was interrupted with the best so far
+    metrics: dict[str, float] | None = None  # on the corpus's test split, in percent; None without one
 
 
 def train(
-    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None
+    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
 ) -> Trained:
     """Trains on a corpus, fills a new folder `out` (by default `runs/CORPUS`) and scores the test split.
 
@@ -60,22 +62,24 @@ def train(
 
 
 def prepare(
-    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: Path | None = None
+    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
 ) -> Trainer:
     """All of `train` that comes before the first step."""
     if not isinstance(config, Config):
-        config = resolve(config or {}, corpus.name)
+        config = resolve(config or {}, corpus.source)
     active = activate(config.plugins, config.options)
     config = config.model_copy(update={"options": active.options_as_document})
-    choose_device(config)  # a wrong setting is better heard of before the work than after it
+    choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     folder = _new_folder(out, corpus.name)
     tokenizer, encoder = _encoder(corpus, config)
     _check_window(encoder, config)
     data = _read(corpus, tokenizer, encoder.template, config)
     train_labels = ragged_labels(data.labels.take(data.train_rows), len(corpus.labels))
     model = new_model(encoder, len(corpus.labels), active, config, train_labels)
-    opened = Opened(model, active, tokenizer, config, corpus.labels, data.counts_L, data.num_documents)
-    describe_run(folder, opened, corpus)
+    opened = Opened(
+        model, active, tokenizer, config, corpus.labels, data.counts_L, data.num_documents, corpus.digest
+    )
+    describe_run(folder, opened, corpus.source)
     return _trainer(folder, opened, data)
 
 
@@ -85,7 +89,7 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     Raises UserError where there is no checkpoint, or the corpus is another one.
     """
     opened = open_description(folder)
-    if corpus.labels.ids != opened.labels.ids or len(corpus.train) != opened.num_documents:
+    if corpus.digest != opened.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
@@ -110,21 +114,24 @@ def _read(
 
 def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
-    device = choose_device(config)
-    torch.use_deterministic_algorithms(config.deterministic)
+    device = choose_device(config.device)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
+        torch.use_deterministic_algorithms(True)
     opened.model.to(device)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
-    return Trainer(run, data, opened.active.hook, use_bfloat16(config, device))
+    return Trainer(run, data, opened.active.events, use_bfloat16(config.precision, device))
 
 
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     _announce(trainer)
     outcome, folder = trainer.fit(), trainer.run.folder
+    model = load(folder)
     if outcome == "interrupted" or corpus.test is None:
-        return Trained(folder, outcome, None)
-    metrics = load(folder).evaluate(corpus.test)
+        return Trained(folder, outcome, model)
+    metrics = model.evaluate(corpus.test)
     write_json(folder / "metrics.json", metrics)
-    return Trained(folder, outcome, metrics)
+    return Trained(folder, outcome, model, metrics)
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
@@ -137,7 +144,8 @@ def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, E
         with seeded(config.seed, "encoder"):
             backbone = new_backbone(scratch_config(tokenizer))
     else:
-        tokenizer, backbone = load_tokenizer(config.encoder), load_backbone(config.encoder)
+        tokenizer = load_tokenizer(config.encoder)
+        backbone = load_backbone(config.encoder, tokenizer)
     return tokenizer, Encoder(backbone, Template.of(tokenizer), config.layers)
 
 
@@ -150,14 +158,24 @@ def _check_window(encoder: Encoder, config: Config) -> None:
         raise UserError(f"--set max_len={config.max_len}: the special tokens alone take {special}")
 
 
-def _new_folder(out: Path | None, corpus: str) -> Path:
-    if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def _new_folder(out: str | Path | None, corpus: str) -> Path:
+    if out is None:
+        name = re.sub(r"[^\w.-]+", "-", corpus).strip("-") or "corpus"
+        candidates = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10**6))
+        folder = next(folder for folder in candidates if _is_free(folder))
+    else:
+        folder = Path(out)
+        if not _is_free(folder):
             raise UserError(f"--out {out}: is there already; name another folder or remove it")
-        return out
-    name = re.sub(r"[^\w.-]+", "-", corpus).strip("-") or "corpus"
-    candidates = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10**6))
-    return next(folder for folder in candidates if not folder.exists())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder}: {error.strerror}") from None
+    return folder
+
+
+def _is_free(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _announce(trainer: Trainer) -> None:
@@ -169,4 +187,5 @@ def _announce(trainer: Trainer) -> None:
         f"{run.num_steps:,} steps on {trainer.device.type} in "
         f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}",
         highlight=False,
+        markup=False,
     )

@@ -126,7 +126,8 @@ class Trainer:
                     self._evaluate(report)
                     if self._out_of_patience() and not last:
                         return "stopped early"
-                if evaluates or (config.checkpoint_every and self._is_due(config.checkpoint_every)):
+                checkpoints = config.checkpoint_every and self._is_due(config.checkpoint_every)
+                if (evaluates or checkpoints) and not last:
                     self.save()
                 if asked_to_stop.is_set() and not last:
                     return "interrupted"
@@ -143,9 +144,9 @@ class Trainer:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 output = self.model(documents, Training(labels, self.rng))
             share = len(part) / len(rows)
-            self.model.backward(output, share)
-            for name, loss in output.losses.items():
-                totals[name] = totals.get(name, 0.0) + loss.detach() * share
+            found = {"loss": self.model.backward(output, share)}
+            found |= {name: loss.detach() * share for name, loss in output.losses.items()}
+            totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}
         if config.clip is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         # The second optimiser's modules step first, as the first one's step is the whole model's.
@@ -154,8 +155,7 @@ class Trainer:
             rate.step()
         self.model.zero_grad(set_to_none=True)
         self.step_number += 1
-        losses = {"loss": sum(totals.values(), torch.zeros((), device=self.device)), **totals}
-        losses |= self.model.combiner.report()
+        losses = {**self.model.combiner.report(), **totals}
         self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
         return losses
 
@@ -173,6 +173,7 @@ class Trainer:
         if self.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         numbers = {
+            "device": self.device.type,
             "step": self.step_number,
             "best": self.best,
             "evaluations_since_best": self.evaluations_since_best,
@@ -183,6 +184,10 @@ class Trainer:
     def restore(self) -> None:
         """Takes over the state of the run's checkpoint."""
         tensors, numbers = load_checkpoint(self.run.folder)
+        if numbers["device"] != self.device.type:
+            raise UserError(
+                f"{self.run.folder} was trained on {numbers['device']}: it can't go on on {self.device.type}"
+            )
         self.model.load_weights(below("model/", tensors))
         if self.averaged is not None:
             self.averaged.module.load_weights(below("averaged/", tensors))

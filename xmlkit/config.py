@@ -51,7 +51,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
         32768, ge=1, description="most tokens at once, padding included; more are accumulated"
     )
     lr: float = Field(1e-4, gt=0, description="the encoder's learning rate")
-    head_lr: float = Field(2e-3, gt=0, description="the learning rate of everything else")
+    head_lr: float = Field(8e-3, gt=0, description="the learning rate of everything else")
     schedule: Literal["linear", "constant"] = Field("linear", description="decay after the warm-up")
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
     weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")

@@ -129,6 +129,8 @@ def new_backbone(config: Any) -> nn.Module:
 
 def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
     _quiet()
+    if str(source).startswith((".", "/")) and not Path(source).is_dir():  # no name of the hub
+        raise UserError(f"--encoder {source}: no such folder")
     try:
         return kind.from_pretrained(str(source), **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -12,7 +12,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -29,12 +28,10 @@ class Report:
         self._log.writelines(kept)
         self._log.flush()
         self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("step"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             console=console,
         )
         self._task = self._progress.add_task("train", total=num_steps, completed=done, figures="")
@@ -62,15 +59,16 @@ class Report:
         speed = self._documents / (now - self._since)
         self._documents, self._since = 0, now
         self._write(step=step, epoch=round(epoch, 4), lr=rate, documents_per_second=round(speed, 1), **losses)
-        text = f"loss {losses['loss']:.3f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
+        text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
 
     def scores(self, step: int, metrics: dict[str, float]) -> None:
         """An evaluation; its time does not count as training time."""
         self._write(step=step, **{f"validation/{name}": round(value, 4) for name, value in metrics.items()})
-        precision = [f"{name} {value:.1f}" for name, value in metrics.items() if name.startswith("P@")]
-        self._scores = "  " + " ".join(precision)
-        console.print(f"step {step}: validation {', '.join(precision)}")
+        precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
+        values = "/".join(f"{value:.1f}" for value in precision.values())
+        self._scores = f"  P@{'/'.join(precision)} {values}"
+        console.print(f"step {step:,}: validation{self._scores}", highlight=False)
         self._documents, self._since = 0, time.perf_counter()
 
     def _write(self, **figures: Any) -> None:

@@ -20,8 +20,8 @@ def refused(call, *args) -> str:
 
 def test_the_later_layer_wins():
     assert resolve({"encoder": "x"}).lr == 1e-4
-    assert resolve({}).lr == 5e-4  # random weights
-    assert resolve({}, "demo").epochs == 10
+    assert (resolve({}).lr, resolve({}).pooling) == (3e-4, "mean")  # random weights
+    assert (resolve({}, "demo").epochs, resolve({}).epochs) == (7, 3)
     assert resolve({"epochs": 2}, "demo").epochs == 2
     lightxml = resolve({"recipe": "lightxml", "batch_size": 8})
     assert (lightxml.lr, lightxml.head_lr, lightxml.batch_size) == (1e-4, 1e-4, 8)
@@ -29,7 +29,7 @@ def test_the_later_layer_wins():
 
 
 def test_dropout_follows_the_pooling_unless_set():
-    assert resolve({}).dropout == 0.5
+    assert resolve({"pooling": "first"}).dropout == 0.5
     assert resolve({"pooling": "mean"}).dropout == 0.1
     assert resolve({"pooling": "mean", "dropout": 0}).dropout == 0
 

@@ -125,7 +125,7 @@ def learnable_corpus(documents: int = 300, name: str = "tiny") -> Corpus:
 
 def model(num_labels: int = 23, plugins=(), options=None, train_labels=None, name: str = "bert", **settings):
     """A tiny model through the real path: settings, plugins, doors."""
-    config = resolve({"plugins": list(plugins), **(options or {}), **settings})
+    config = resolve({"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings})
     encoder = Encoder(backbone(name), Template.of(tokenizer(name)), config.layers)
     active = activate(config.plugins, config.options)
     if train_labels is None:

@@ -26,7 +26,7 @@ PRECISIONS = {"float32": False, "bfloat16": True}
 
 
 def measure(encoder: str, max_len: int) -> dict[str, float]:
-    """Median seconds a step in each precision, and their ratio pair by pair."""
+    """The encoder's shape, median seconds a step in each precision, and their ratio pair by pair."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"encoder": encoder, "max_len": max_len}
         trainer = prepare(load_corpus("demo"), settings, Path(folder) / "run")
@@ -44,7 +44,10 @@ def measure(encoder: str, max_len: int) -> dict[str, float]:
             seconds[name].append(time.perf_counter() - start)
     seconds = {name: times[WARM_UP:] for name, times in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["float32"], seconds["bfloat16"], strict=True)]
+    shape = trainer.model.encoder.backbone.config
     return {
+        "layers": shape.num_hidden_layers,
+        "hidden": shape.hidden_size,
         **{f"{name}_seconds": round(statistics.median(times), 4) for name, times in seconds.items()},
         "speedup_median": round(statistics.median(ratios), 2),
         "speedup_min": round(min(ratios), 2),
@@ -71,8 +74,7 @@ def main() -> None:
         spread = f"{found['speedup_median']} ({found['speedup_min']} to {found['speedup_max']})"
         print(f"{length:6}  {found['float32_seconds']:9}  {found['bfloat16_seconds']:10}  {spread}")
     if arguments.out:
-        name = "scratch" if arguments.encoder == "scratch" else Path(arguments.encoder).name
-        document = {"machine": machine(), "encoder": name, "batch_size": 64, "max_len": results}
+        document = {"machine": machine(), "batch_size": 64, "max_len": results}
         arguments.out.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -67,7 +67,7 @@ def place(tmp_path_factory):
         cwd=folder,
         path=folder / "site",
     )
-    assert "corpus, test" in out and "PSnDCG" in out and "word w3" in out and "✓" in out
+    assert "corpus, test split" in out and "PSnDCG" in out and "word w3" in out and "✓" in out
     assert "plugins: layer-gain, label-smoothing" in err and "run: run" in err
     return folder
 
@@ -83,9 +83,16 @@ def test_evaluate_with_and_without_data(place):
 
 def test_labels_that_the_model_does_not_know_count_as_missed(place, tmp_path):
     (tmp_path / "some.jsonl").write_text('{"text": "w3 w44", "labels": ["w3", "never seen"]}\n')
-    out, _ = xmlkit("evaluate", "run", tmp_path / "some.jsonl", cwd=place, path=place / "site")
+    out, err = xmlkit("evaluate", "run", tmp_path / "some.jsonl", cwd=place, path=place / "site")
+    assert "1 labels of the test documents (1 of 2 occurrences) are unknown to the model" in err
     rows = {line.split()[1]: line.replace("│", " ").split()[1:] for line in out.splitlines() if "│" in line}
     assert rows["P"][0] == "100.00" and rows["R"] == ["50.00"] * 3
+
+
+def test_labels_of_another_kind_are_an_error(place, tmp_path):
+    (tmp_path / "some.jsonl").write_text('{"text": "w3 w44", "labels": ["http://w3"]}\n')
+    _, err = xmlkit("evaluate", "run", tmp_path / "some.jsonl", cwd=place, path=place / "site", code=1)
+    assert "none of the true labels is known" in err
 
 
 def test_predict_in_three_layouts(place):
@@ -155,13 +162,21 @@ def test_help_pages(command):
         (["train", "corpus", "--out", "run"], "--out run: is there already"),
         (
             ["train", "corpus", "--out", "corpus/test.jsonl.gz/run"],
-            "--out corpus/test.jsonl.gz/run: Not a dir",
+            "test.jsonl.gz is not a folder that can be written to",
         ),
         (["train", "corpus", "--resume", "run"], "leave out all else"),
         (["train", "--resume", "run"], "run has no checkpoint"),
         (["evaluate", "corpus"], "corpus is not a run"),
         (["evaluate", "run", "nowhere"], "nowhere"),
-        (["predict", "run", "nowhere.txt"], "nowhere.txt: cannot be read"),
+        (
+            ["predict", "run", "some text"],
+            'some text: no such file; for a text: echo "some text" | xmlkit predict run',
+        ),
+        (["predict", "run", "corpus/test.jsonl.gz"], "is a corpus file"),
+        (
+            ["train", "corpus", "--recipe", "lightxml", "--config", "run/config.json"],
+            "leave out one of the two",
+        ),
         (["predict", "nowhere"], "nowhere is not a run"),
     ],
 )
@@ -230,10 +245,10 @@ def test_the_readmes_python(place, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 5 and (tmp_path / "runs" / "lists" / "model.safetensors").exists()
+    assert len(done.stdout.splitlines()) == 6 and (tmp_path / "runs" / "lists" / "model.safetensors").exists()
 
 
 def test_without_data_it_trains_on_the_embedded_corpus(tmp_path):
     out, err = xmlkit("train", "--set", "max_steps=2", "--set", "batch_size=8", cwd=tmp_path)
     assert "data: demo" in err and "--encoder FOLDER_OR_HUB_NAME" in err
-    assert "demo, test" in out and (tmp_path / "runs" / "demo" / "metrics.json").exists()
+    assert "demo, test split" in out and (tmp_path / "runs" / "demo" / "metrics.json").exists()

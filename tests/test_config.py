@@ -25,6 +25,7 @@ def test_the_later_layer_wins():
     assert resolve({"epochs": 2}, "demo").epochs == 2
     lightxml = resolve({"recipe": "lightxml", "batch_size": 8})
     assert (lightxml.lr, lightxml.head_lr, lightxml.batch_size) == (1e-4, 1e-4, 8)
+    assert (lightxml.pooling, lightxml.dropout) == ("first", 0.5)
     assert (lightxml.reduction, lightxml.schedule, lightxml.start) == ("mean", "constant", "random")
 
 
@@ -38,6 +39,7 @@ def test_assignments():
     given = parse_assignments(["epochs=3", "lr=1e-5", "encoder=some/folder", "se.reduction=2", "se.x=mean"])
     assert given == {"epochs": 3, "lr": 1e-5, "encoder": "some/folder", "se": {"reduction": 2, "x": "mean"}}
     assert parse_assignments(["se.a=1", "se=3", "se.b=2"]) == {"se": {"a": 1, "b": 2}}
+    assert parse_assignments(["ks=1,3", "encoder=a,b"]) == {"ks": [1, 3], "encoder": "a,b"}
     assert parse_assignments(["ks=[1, 10]", "clip=none"]) == {"ks": [1, 10], "clip": None}
     assert "KEY=VALUE" in refused(parse_assignments, ["epochs"])
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 import xmlkit
-from xmlkit.config import merge, parse_assignments, read_config_file, resolve
+from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file, resolve
 from xmlkit.errors import UserError
 
 app = typer.Typer(
@@ -95,8 +95,10 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
+    file = read_config_file(config) if config else {}
+    check_recipe(file, recipe)
     settings = merge(
-        read_config_file(config) if config else {},
+        file,
         {key: value for key, value in given.items() if value},
         parse_assignments(set_ or []),
     )
@@ -120,8 +122,9 @@ def train(
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
-        out.print(metric_table(trained.metrics, f"{corpus.name}, test"))
-        few = corpus.test.take(np.arange(min(EXAMPLES, len(corpus.test))))
+        print(f"{corpus.name}, test split, {len(corpus.test):,} documents")
+        out.print(metric_table(trained.metrics))
+        few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}')
 
@@ -140,21 +143,27 @@ def evaluate(
 ) -> None:
     """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
     from xmlkit.data.corpus import load_split
-    from xmlkit.display import metric_table
+    from xmlkit.display import metric_table, unknown_labels
     from xmlkit.inference.predict import load
     from xmlkit.model.folder import run_source
 
     model = load(run)
-    source = data or run_source(run)
-    split = load_split(source, model.labels)
-    out.print(metric_table(model.evaluate(split), f"{run} on {source}, {len(split.texts):,} documents"))
+    split = load_split(data or run_source(run), model.labels)
+    if warning := unknown_labels(split, len(model.labels)):
+        say(warning)
+    print(f"{run} on {data or run_source(run)}, {len(split):,} documents")
+    out.print(metric_table(model.evaluate(split)))
 
 
 @app.command()
 def predict(
     run: RunArgument,
     file: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="Texts, one a line, `.gz` or not; `-`: standard input.")
+        str,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Texts, one a line, `.gz` or not; `-`: standard input, answered in batches of thousands.",
+        ),
     ] = "-",
     top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Smallest score of a label.")] = 0.0,
@@ -168,7 +177,7 @@ def predict(
     from xmlkit.inference.predict import load
 
     model = load(run)
-    lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(Path(file))
+    lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
     texts, again = tee(text for _, text in lines)
     layout = LAYOUTS[format_]
     for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), start=1):
@@ -196,6 +205,17 @@ def describe(
     from xmlkit.data.describe import render
 
     out.print(render(describe_corpus(load_corpus(path))))
+
+
+def _texts(file: str, run: Path) -> Path:
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".tsv")):
+        raise UserError(
+            f"{file} is a corpus file; predict reads one text a line (evaluate scores such a file)"
+        )
+    return path
 
 
 def say(line: str, style: str | None = None) -> None:

@@ -20,7 +20,9 @@ class Config(BaseModel, extra="forbid", frozen=True):
     encoder: str = Field(
         "scratch", description="a folder or hub name; `scratch`: a small one from random weights"
     )
-    recipe: Literal["default", "lightxml"] = Field("default", description="a set of defaults, see the README")
+    recipe: Literal["default", "lightxml"] = Field(
+        "default", description="a set of defaults: default or lightxml"
+    )
     plugins: tuple[str, ...] = Field((), description="in the order in which they wrap")
     options: dict[str, dict[str, Any]] = Field({}, description="each plugin's, by its name")
 
@@ -92,6 +94,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # LightXML (Jiang et al., AAAI 2021), paper and code: the losses' means over labels, one learning rate,
     # no schedule, weight averaging.
     "lightxml": {
+        "pooling": "first",
         "start": "random",
         "reduction": "mean",
         "batch_size": 16,
@@ -199,13 +202,29 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
-            value = None if text == "none" else text
+            value = None if text == "none" else _list_of_numbers(text) or text
         plugin, dot, option = key.partition(".")
         if dot:
             tables.setdefault(plugin, {})[option] = value
         else:
             document[key] = value
     return document | tables
+
+
+def _list_of_numbers(text: str) -> list[Any] | None:
+    try:
+        return json.loads(f"[{text}]")  # `ks=1,3`
+    except json.JSONDecodeError:
+        return None
+
+
+def check_recipe(file: Mapping[str, Any], recipe: str | None) -> None:
+    """Refuses another recipe beside a file that spells one out: the file's settings would undo it."""
+    if recipe and file.get("recipe", recipe) != recipe:
+        raise UserError(
+            f"--recipe {recipe}: the config file holds the settings of the recipe {file['recipe']!r}; "
+            "leave out one of the two"
+        )
 
 
 def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:

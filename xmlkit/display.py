@@ -16,11 +16,25 @@ from xmlkit.plugins import BASE, installed, load
 TEXT_WIDTH = 160
 
 
-def metric_table(metrics: dict[str, float], title: str) -> Table:
+def unknown_labels(split: Split, num_labels: int) -> str | None:
+    """A remark on true labels that the model does not know. Raises UserError where it knows none of them."""
+    values = split.labels.values
+    unknown = values[values >= num_labels]
+    if not len(unknown):
+        return None
+    if len(unknown) == len(values):
+        raise UserError("none of the true labels is known to the model: are these ids of another kind?")
+    return (
+        f"{len(set(unknown.tolist())):,} labels of the test documents ({len(unknown):,} of {len(values):,} "
+        "occurrences) are unknown to the model and count as missed"
+    )
+
+
+def metric_table(metrics: dict[str, float]) -> Table:
     """Metrics as rows, k as columns, in percent."""
     names = list(dict.fromkeys(name.partition("@")[0] for name in metrics))
     ks = list(dict.fromkeys(name.partition("@")[2] for name in metrics))
-    table = Table(title=escape(title), title_justify="left")
+    table = Table()
     table.add_column("%")
     for k in ks:
         table.add_column(f"@{k}", justify="right")
@@ -54,7 +68,7 @@ def plugin_table() -> Table:
     """All installed plugins: where they come from, where they stand, what can be set."""
     table = Table(title="installed plugins", title_justify="left", show_lines=True)
     for column in ("name", "distribution", "hook points", "what it does, and its options"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for name in installed():
         try:
             plugin = load(name)

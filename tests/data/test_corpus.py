@@ -63,7 +63,7 @@ def test_take_keeps_texts_and_labels_together() -> None:
     [
         ((["one", "two"], [["a"]]), "texts has 2 items and labels has 1"),
         ((["one"], [["a"]], ["two"]), "test_texts has 1 items and test_labels has 0"),
-        ((["one", "two"], [["a"], "ab"]), "labels[1]: 'ab' is a string"),
+        ((["one", "two"], [["a"], "ab"]), "labels[1]: 'ab' is no list"),
         (([None], [["a"]]), "texts[0]: None is not a string"),
         (([], []), "corpus: no documents in the train split"),
         ((["one"], [["a"]], [], []), "corpus: no documents in the test split"),

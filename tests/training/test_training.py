@@ -130,7 +130,7 @@ def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, mo
 
 def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeypatch):
     """With scores of ours: the file holds the weights of the second evaluation, the best."""
-    scores = iter([{"P@5": v, "P@1": v} for v in (3.0, 7.0, 5.0, 4.0, 9.0)])
+    scores = iter([{"P@5": v, "nDCG@5": v, "P@1": v} for v in (3.0, 7.0, 5.0, 4.0, 9.0)])
     seen = []
 
     def score(*arguments):
@@ -145,6 +145,19 @@ def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeyp
     assert log(tmp_path / "a", "validation/P@5") == [3.0, 7.0, 5.0, 4.0]
     saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/linear.weight"]
     assert torch.equal(saved, seen[1]) and not torch.equal(saved, seen[3])
+
+
+def test_with_five_labels_or_fewer_the_order_decides(tmp_path, encoder):
+    """P@5 is then the same for every ranking; what was learnt must be kept all the same."""
+    few = Corpus.of([f"w{i % 3} w{9 + i % 7}" for i in range(90)], [[f"l{i % 3}"] for i in range(90)])
+    settings = {"encoder": encoder, **QUICK, "epochs": 10, "lr": 3e-3, "head_lr": 1e-2, "pooling": "mean"}
+    trained = training.train(few, settings, tmp_path / "a")
+    assert len(set(log(tmp_path / "a", "validation/P@5"))) == 1
+    assert [found[0].label for found in trained.model.predict(["w0 w9", "w1 w9", "w2 w9"])] == [
+        "l0",
+        "l1",
+        "l2",
+    ]
 
 
 def test_events_reach_plugins(tmp_path, encoder, example_plugins):

@@ -196,8 +196,8 @@ def _paired(
     for row, (text, names) in enumerate(zip(texts, labels)):
         if not isinstance(text, str):
             raise UserError(f"{texts_name}[{row}]: {text!r} is not a string; give the text itself")
-        if isinstance(names, str):
-            raise UserError(f"{labels_name}[{row}]: {names!r} is a string; give a list of label names")
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise UserError(f"{labels_name}[{row}]: {names!r} is no list; give a list of label names")
         if not all(isinstance(name, str) and name for name in names):
             raise UserError(f"{labels_name}[{row}]: {names!r}; a label is a string that is not empty")
         yield Document(text, list(names))

@@ -55,6 +55,9 @@ class Predictor:
         """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; for one text: predict([text])")
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise UserError(f"texts[{row}]: {text!r} is not a string; give the text itself")
         return list(self.stream(texts, top_k, threshold))
 
     def stream(
@@ -63,6 +66,8 @@ class Predictor:
         """Like `predict`, text by text, for streams of any length in constant memory."""
         if top_k < 1:
             raise UserError(f"top_k={top_k}: must be at least 1")
+        if not 0 <= threshold <= 1:
+            raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
         texts = iter(texts)
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
             store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
 from xmlkit.data.corpus import Labels
+from xmlkit.data.progress import console
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
@@ -49,6 +51,7 @@ class Opened:
 
 def describe_run(folder: Path, opened: Opened, source: str | None) -> None:
     """Writes everything but the weights; `source` is where the corpus was read from."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", opened.config.as_document())
     plugins = [
         {"name": p.name, "version": p.version, "distribution": p.distribution} for p in opened.active.plugins
@@ -75,6 +78,7 @@ def save_weights(folder: Path, model: Model) -> None:
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in model.weights().items()}, unfinished
     )
+    shutil.copymode(folder / "model.json", unfinished)  # safetensors lets no one else read its files
     os.replace(unfinished, folder / WEIGHTS)
 
 
@@ -104,6 +108,15 @@ def open_description(folder: Path) -> Opened:
             f"{folder} needs the plugin {name!r}, which is not installed: "
             f"pip install {distribution}=={version}"
         )
+    for plugin in description["plugins"]:
+        entry = installed()[plugin["name"]]
+        if entry.dist and entry.dist.version != plugin["version"]:
+            console.print(
+                f"{folder} was trained with {plugin['distribution']} {plugin['version']}; "
+                f"installed is {entry.dist.version}",
+                markup=False,
+                highlight=False,
+            )
     config = resolve(_read_json(folder / "config.json"))
     active = activate(config.plugins, config.options)
     labels, counts_L = _read_labels(folder / "labels.jsonl")
@@ -122,6 +135,8 @@ def run_source(folder: Path) -> str:
     source = _read_json(folder / "model.json")["source"]
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
+    if source != "demo" and not Path(source).is_dir():
+        raise UserError(f"{folder} was trained on {source}, which is not there any more: name DATA")
     return source
 
 

@@ -65,6 +65,10 @@ def prepare(
     corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
 ) -> Trainer:
     """All of `train` that comes before the first step."""
+    if not isinstance(corpus, Corpus):
+        raise UserError(
+            f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
+        )
     if not isinstance(config, Config):
         config = resolve(config or {}, corpus.source)
     active = activate(config.plugins, config.options)
@@ -167,10 +171,9 @@ def _new_folder(out: str | Path | None, corpus: str) -> Path:
         folder = Path(out)
         if not _is_free(folder):
             raise UserError(f"--out {out}: is there already; name another folder or remove it")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {folder}: {error.strerror}") from None
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UserError(f"--out {folder}: {nearest} is not a folder that can be written to")
     return folder
 
 

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches, training_steps
+from xmlkit.data.progress import console
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
@@ -40,7 +41,7 @@ from xmlkit.training.checkpoint import (
 from xmlkit.training.optim import adamw, schedule
 from xmlkit.training.report import Report
 
-CHOSEN_BY = "P@5"
+CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
 Outcome = Literal["finished", "stopped early", "interrupted"]
 
 
@@ -81,7 +82,8 @@ class Trainer:
         self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
-        self.best: float | None = None
+        self.best: list[float] | None = None  # the figures of CHOSEN_BY, and below the step that they are of
+        self.best_step = 0
         self.evaluations_since_best = 0
 
     def fit(self) -> Outcome:
@@ -95,6 +97,8 @@ class Trainer:
             outcome = self._train(report)
         if self.best is None:
             save_weights(self.run.folder, self._evaluated_model())
+        else:
+            console.print(f"best weights: those of step {self.best_step:,}", highlight=False)
         if outcome == "interrupted":
             self.save()
         else:
@@ -176,6 +180,7 @@ class Trainer:
             "device": self.device.type,
             "step": self.step_number,
             "best": self.best,
+            "best_step": self.best_step,
             "evaluations_since_best": self.evaluations_since_best,
             "schedules": [rate.state_dict() for rate in self.schedules],
         }
@@ -201,7 +206,7 @@ class Trainer:
         self.rng.set_state(tensors["random/run"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
-        self.step_number, self.best = numbers["step"], numbers["best"]
+        self.step_number, self.best, self.best_step = (numbers[key] for key in ("step", "best", "best_step"))
         self.evaluations_since_best = numbers["evaluations_since_best"]
 
     def _is_due(self, every: int) -> bool:
@@ -246,9 +251,11 @@ class Trainer:
         )
         report.scores(self.step_number, metrics)
         self.hook.evaluated(run=self.run, metrics=metrics)
-        self.evaluations_since_best += 1
-        if self.best is None or metrics[CHOSEN_BY] > self.best:
-            self.best, self.evaluations_since_best = metrics[CHOSEN_BY], 0
+        found = [metrics[name] for name in CHOSEN_BY]
+        better = self.best is None or found > self.best
+        self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1
+        if better or found == self.best:  # of equals the one that has learnt longer
+            self.best, self.best_step = found, self.step_number
             save_weights(self.run.folder, model)
 
     def _out_of_patience(self) -> bool:
@@ -266,6 +273,7 @@ def _ctrl_c_noted() -> Iterator[threading.Event]:
 
     def note(number: int, frame: Any) -> None:
         asked.set()
+        console.print("ending this step and saving; Ctrl-C again stops at once and saves nothing")
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, note)

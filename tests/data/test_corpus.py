@@ -64,6 +64,8 @@ def test_take_keeps_texts_and_labels_together() -> None:
         ((["one", "two"], [["a"]]), "texts has 2 items and labels has 1"),
         ((["one"], [["a"]], ["two"]), "test_texts has 1 items and test_labels has 0"),
         ((["one", "two"], [["a"], "ab"]), "labels[1]: 'ab' is no list"),
+        ((["one"], [None]), "labels[0]: None is no list"),
+        ((["one"], [["a", 3]]), "labels[0]: ['a', 3]; a label is a string"),
         (([None], [["a"]]), "texts[0]: None is not a string"),
         (([], []), "corpus: no documents in the train split"),
         ((["one"], [["a"]], [], []), "corpus: no documents in the test split"),

@@ -47,7 +47,8 @@ def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[P
     """Texts with what was predicted beside what is true; what is right is marked."""
     table = Table(title="documents of the test split", title_justify="left", show_lines=True)
     for column in ("text", "predicted", "true"):
-        table.add_column(column, ratio=2 if column == "text" else 1)
+        # A score and its label stay on one line.
+        table.add_column(column, ratio=3 if column == "text" else 2, no_wrap=column != "text")
     for row, found in enumerate(predictions):
         known = [int(i) for i in split.labels[row] if i < len(labels)]
         true = {labels.ids[i] for i in known}

@@ -262,7 +262,7 @@ def test_settings_that_do_not_fit_the_encoder(tmp_path, encoder):
         run(tmp_path / "a", encoder)
 
 
-def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugins):
+def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugins, capsys):
     options = {"plugins": ["cosine", "label-smoothing"], "label-smoothing": {"amount": 0.2}}
     run(tmp_path / "a", encoder, max_steps=1, **options)
     document = json.loads((tmp_path / "a" / "config.json").read_text())
@@ -272,6 +272,12 @@ def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugi
     assert [p["name"] for p in recorded] == ["lightxml", "cosine", "label-smoothing"]
     before = xmlkit.load(tmp_path / "a").predict(["w1 w2"])
     assert before == xmlkit.load(tmp_path / "a").predict(["w1 w2"])
+    (metadata,) = example_plugins.glob("xmlkit_label_smoothing*/METADATA")
+    metadata.write_text(metadata.read_text().replace("1.2", "1.3"))
+    xmlkit.load(tmp_path / "a")
+    assert "trained with xmlkit-label-smoothing 1.2; installed is 1.3" in " ".join(
+        capsys.readouterr().err.split()
+    )
     for path in example_plugins.glob("xmlkit_cosine*/*"):
         path.unlink()
     with pytest.raises(UserError, match=r"needs the plugin 'cosine'.*pip install xmlkit-cosine==1.2"):

@@ -101,22 +101,7 @@ def open_run(folder: Path) -> Opened:
 def open_description(folder: Path) -> Opened:
     """All of a run's folder but the weights: the model's are random."""
     description = _read_json(folder / "model.json")
-    missing = [plugin for plugin in description["plugins"] if plugin["name"] not in installed()]
-    if missing:
-        name, distribution, version = (missing[0][key] for key in ("name", "distribution", "version"))
-        raise UserError(
-            f"{folder} needs the plugin {name!r}, which is not installed: "
-            f"pip install {distribution}=={version}"
-        )
-    for plugin in description["plugins"]:
-        entry = installed()[plugin["name"]]
-        if entry.dist and entry.dist.version != plugin["version"]:
-            console.print(
-                f"{folder} was trained with {plugin['distribution']} {plugin['version']}; "
-                f"installed is {entry.dist.version}",
-                markup=False,
-                highlight=False,
-            )
+    _check_plugins(folder, description["plugins"])
     config = resolve(_read_json(folder / "config.json"))
     active = activate(config.plugins, config.options)
     labels, counts_L = _read_labels(folder / "labels.jsonl")
@@ -159,6 +144,22 @@ def new_model(
 def write_json(path: Path, document: Any) -> None:
     """Indented, as people read it."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _check_plugins(folder: Path, recorded: list[dict[str, str]]) -> None:
+    """Refuses a plugin that is missing; another version than at training is worth a remark."""
+    entries = installed()
+    for plugin in recorded:
+        distribution, version = plugin["distribution"], plugin["version"]
+        if plugin["name"] not in entries:
+            raise UserError(
+                f"{folder} needs the plugin {plugin['name']!r}, which is not installed: "
+                f"pip install {distribution}=={version}"
+            )
+        dist = entries[plugin["name"]].dist
+        if dist and dist.version != version:
+            remark = f"{folder} was trained with {distribution} {version}; installed is {dist.version}"
+            console.print(remark, markup=False, highlight=False)
 
 
 def _require(path: Path) -> None:

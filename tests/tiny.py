@@ -26,8 +26,8 @@ from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.hooks import Training
 from xmlkit.model.encoder import Encoder
-from xmlkit.model.folder import new_model
 from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.model import new_model
 from xmlkit.plugins import activate
 
 WORDS = [f"w{i}" for i in range(60)]

@@ -15,10 +15,10 @@ from rich.console import Console
 
 import xmlkit
 from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file, resolve
+from xmlkit.console import say
 from xmlkit.errors import UserError
 
 app = typer.Typer(
-    help="Extreme multi-label text classification: give a text the few right labels out of very many.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Looks at corpora.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-out, err = Console(), Console(stderr=True)
+out = Console()
 
 EXAMPLES = 5
 DEMO = "demo"
@@ -216,11 +216,6 @@ def _texts(file: str, run: Path) -> Path:
             f"{file} is a corpus file; predict reads one text a line (evaluate scores such a file)"
         )
     return path
-
-
-def say(line: str, style: str | None = None) -> None:
-    """A line on the error stream as it is, unbroken, so that paths and commands can be copied."""
-    err.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _names(lists: list[str]) -> list[str]:

@@ -121,7 +121,7 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     """
     settings = {key: value for key, value in given.items() if key in SETTINGS}
     plugins = settings.get("plugins", ())
-    if isinstance(plugins, str) or not all(isinstance(name, str) for name in _listed(plugins)):
+    if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
         raise UserError(f"plugins={plugins!r}: expected a list of names")
     options: dict[str, Any] = {}
     for key, value in given.items():
@@ -146,10 +146,6 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     if config.micro_batch_size is None:
         config = config.model_copy(update={"micro_batch_size": config.batch_size})
     return config
-
-
-def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmlkit.console import track
 from xmlkit.data.cache import cached, digest
-from xmlkit.data.progress import track
 from xmlkit.data.ragged import Ragged
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import numpy as np
 
 from xmlkit.config import Config
 from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
-from xmlkit.metrics import score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
 from xmlkit.model.inputs import Reader
-from xmlkit.model.ranking import rank_documents
+from xmlkit.model.ranking import rank_documents, score_documents
 
 TEXTS_AT_ONCE = 4096  # of a stream: enough to form batches of like length, little enough to wait for
 
@@ -71,7 +71,14 @@ class Predictor:
         texts = iter(texts)
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
             store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)
-            scores_NK, ids_NK = self._rank(store, top_k)
+            scores_NK, ids_NK = rank_documents(
+                self._opened.model,
+                self._reader(store),
+                np.arange(len(store)),
+                top_k,
+                self.config.micro_batch_tokens,
+                self._bfloat16,
+            )
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
                     Prediction(self.labels.ids[row], self.labels.name(row), score)
@@ -83,22 +90,20 @@ class Predictor:
         """The metrics of the run's settings on a split whose label rows are this model's, in percent."""
         config, opened = self.config, self._opened
         store = token_store(split.texts, opened.tokenizer, config.text_cap)
-        _, ids_NK = self._rank(store, max(config.ks))
-        return score_ranking(
-            ids_NK,
+        return score_documents(
+            opened.model,
+            self._reader(store),
+            np.arange(len(store)),
             split.labels,
             opened.counts_L,
             opened.num_documents,
+            config,
             config.ks,
-            config.propensity_a,
-            config.propensity_b,
+            self._bfloat16,
         )
 
-    def _rank(self, store, k: int) -> tuple[np.ndarray, np.ndarray]:
-        model, config = self._opened.model, self.config
-        reader = Reader(store, model.encoder.template, config.max_len)
-        rows = np.arange(len(store))
-        return rank_documents(model, reader, rows, k, config.micro_batch_tokens, self._bfloat16)
+    def _reader(self, store: Ragged) -> Reader:
+        return Reader(store, self._opened.model.encoder.template, self.config.max_len)
 
 
 def load(run: str | Path) -> Predictor:

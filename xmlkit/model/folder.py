@@ -24,12 +24,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
+from xmlkit.console import say
 from xmlkit.data.corpus import Labels
-from xmlkit.data.progress import console
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
-from xmlkit.model.model import Model, build_context
+from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import Active, activate, installed
 
 WEIGHTS = "model.safetensors"
@@ -125,22 +125,6 @@ def run_source(folder: Path) -> str:
     return source
 
 
-def new_model(
-    encoder: Encoder, num_labels: int, active: Active, config: Config, train_labels: Any = None
-) -> Model:
-    """A model as the settings have it; `train_labels` are there in training alone."""
-    build = build_context(
-        encoder,
-        num_labels,
-        active,
-        pooling=config.pooling,
-        dropout=config.dropout,
-        start=config.start,
-        train_labels=train_labels,
-    )
-    return Model(encoder, build, active, config.seed, config.reduction)
-
-
 def write_json(path: Path, document: Any) -> None:
     """Indented, as people read it."""
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -158,8 +142,7 @@ def _check_plugins(folder: Path, recorded: list[dict[str, str]]) -> None:
             )
         dist = entries[plugin["name"]].dist
         if dist and dist.version != version:
-            remark = f"{folder} was trained with {distribution} {version}; installed is {dist.version}"
-            console.print(remark, markup=False, highlight=False)
+            say(f"{folder} was trained with {distribution} {version}; installed is {dist.version}")
 
 
 def _require(path: Path) -> None:

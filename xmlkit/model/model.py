@@ -9,11 +9,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from xmlkit.config import Config
 from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
@@ -22,6 +23,7 @@ from xmlkit.hooks import (
     Head,
     LossCombiner,
     Part,
+    RaggedLabels,
     Representation,
     Shortlister,
     Training,
@@ -58,7 +60,7 @@ class Model(nn.Module):
         build: BuildContext,
         active: Active,
         seed: int,
-        reduction: Literal["sum", "mean"] = "sum",
+        reduction: Literal["sum", "mean"],
     ):
         """Builds the parts in the doors' order, each from its own seed.
 
@@ -222,12 +224,22 @@ def seeded(seed: int, name: str) -> Iterator[None]:
         yield
 
 
-def build_context(encoder: Encoder, num_labels: int, active: Active, **sizes: Any) -> BuildContext:
-    """What the hooks are told; `sizes` are the fields that neither encoder nor plugins know."""
-    return BuildContext(
+def new_model(
+    encoder: Encoder,
+    num_labels: int,
+    active: Active,
+    config: Config,
+    train_labels: RaggedLabels | None = None,
+) -> Model:
+    """A model as the settings have it; `train_labels` are there in training alone."""
+    build = BuildContext(
         num_layers=encoder.num_layers,
         hidden=encoder.hidden,
         num_labels=num_labels,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        start=config.start,
+        train_labels=train_labels,
         given=active.options_by_class,
-        **sizes,
     )
+    return Model(encoder, build, active, config.seed, config.reduction)

@@ -1,6 +1,6 @@
-"""Ranking many documents with a model: in batches of like length, back in their own order.
+"""Ranking many documents with a model, in batches of like length, and scoring the rankings.
 
-N documents, K ranks.
+N documents, K ranks, L labels.
 """
 
 from __future__ import annotations
@@ -8,7 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
+from xmlkit.data.ragged import Ragged
+from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 
@@ -32,3 +35,20 @@ def rank_documents(
         ids_NK[batch, : ids.shape[1]] = ids.cpu().numpy()
     model.train(was_training)
     return scores_NK, ids_NK
+
+
+def score_documents(
+    model: Model,
+    reader: Reader,
+    rows: np.ndarray,
+    truth: Ragged,
+    counts_L: np.ndarray,
+    num_documents: int,
+    config: Config,
+    ks: tuple[int, ...],
+    bfloat16: bool,
+) -> dict[str, float]:
+    """The metrics of these rows' rankings in percent; counts are those of the whole training file."""
+    _, ids_NK = rank_documents(model, reader, rows, max(ks), config.micro_batch_tokens, bfloat16)
+    a, b = config.propensity_a, config.propensity_b
+    return score_ranking(ids_NK, truth, counts_L, num_documents, ks, a, b)

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xmlkit.data.progress import console
+from xmlkit.console import console, say
 
 
 class Report:
@@ -68,7 +68,7 @@ class Report:
         precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
         values = "/".join(f"{value:.1f}" for value in precision.values())
         self._scores = f"  P@{'/'.join(precision)} {values}"
-        console.print(f"step {step:,}: validation{self._scores}", highlight=False)
+        say(f"step {step:,}: validation{self._scores}")
         self._documents, self._since = 0, time.perf_counter()
 
     def _write(self, **figures: Any) -> None:

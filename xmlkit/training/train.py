@@ -14,8 +14,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
+from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
-from xmlkit.data.progress import console
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store
 from xmlkit.data.wordpiece import corpus_tokenizer
@@ -33,9 +33,9 @@ from xmlkit.model.encoder import (
     new_backbone,
     scratch_config,
 )
-from xmlkit.model.folder import Opened, describe_run, new_model, open_description, write_json
+from xmlkit.model.folder import Opened, describe_run, open_description, write_json
 from xmlkit.model.inputs import Reader, ragged_labels
-from xmlkit.model.model import seeded
+from xmlkit.model.model import new_model, seeded
 from xmlkit.plugins import activate
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
@@ -140,7 +140,7 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
     if config.encoder == SCRATCH:
-        console.print(
+        say(
             "encoder: a small transformer from random weights; "
             "name a pretrained one with --encoder FOLDER_OR_HUB_NAME for better results"
         )
@@ -184,11 +184,9 @@ def _is_free(folder: Path) -> bool:
 def _announce(trainer: Trainer) -> None:
     run, data = trainer.run, trainer.data
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
-    console.print(
+    say(
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels; plugins: {', '.join(run.config.plugins) or 'none'}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}",
-        highlight=False,
-        markup=False,
+        f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}"
     )

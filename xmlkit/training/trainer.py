@@ -20,16 +20,15 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from xmlkit.config import Config
+from xmlkit.console import say
 from xmlkit.data.batches import micro_batches, training_steps
-from xmlkit.data.progress import console
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
-from xmlkit.metrics import score_ranking
 from xmlkit.model.folder import save_weights
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
-from xmlkit.model.ranking import rank_documents
+from xmlkit.model.ranking import score_documents
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
     below,
@@ -98,7 +97,7 @@ class Trainer:
         if self.best is None:
             save_weights(self.run.folder, self._evaluated_model())
         else:
-            console.print(f"best weights: those of step {self.best_step:,}", highlight=False)
+            say(f"best weights: those of step {self.best_step:,}")
         if outcome == "interrupted":
             self.save()
         else:
@@ -235,19 +234,17 @@ class Trainer:
         rows = self.data.validation_rows
         if not len(rows):
             return
-        model = self._evaluated_model()
-        k = max(5, *self.config.ks)
-        _, ids_NK = rank_documents(
-            model, self.data.reader, rows, k, self.config.micro_batch_tokens, self.bfloat16
-        )
-        metrics = score_ranking(
-            ids_NK,
-            self.data.labels.take(rows),
-            self.data.counts_L,
-            self.data.num_documents,
+        model, data = self._evaluated_model(), self.data
+        metrics = score_documents(
+            model,
+            data.reader,
+            rows,
+            data.labels.take(rows),
+            data.counts_L,
+            data.num_documents,
+            self.config,
             tuple(sorted({5, *self.config.ks})),
-            self.config.propensity_a,
-            self.config.propensity_b,
+            self.bfloat16,
         )
         report.scores(self.step_number, metrics)
         self.hook.evaluated(run=self.run, metrics=metrics)
@@ -273,7 +270,7 @@ def _ctrl_c_noted() -> Iterator[threading.Event]:
 
     def note(number: int, frame: Any) -> None:
         asked.set()
-        console.print("ending this step and saving; Ctrl-C again stops at once and saves nothing")
+        say("ending this step and saving; Ctrl-C again stops at once and saves nothing")
         signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, note)

@@ -1,4 +1,4 @@
-"""Progress bars of the preparation, on the error stream so that output can be piped."""
+"""What we tell a person while we work: on the error stream, so that output can be piped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from rich.progress import track as rich_track
 
 T = TypeVar("T")
 console = Console(stderr=True)
+
+
+def say(line: str, style: str | None = None) -> None:
+    """A line as it is, unbroken, so that paths and commands can be copied."""
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:

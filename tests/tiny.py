@@ -24,7 +24,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
-from xmlkit.hooks import Training
+from xmlkit.hooks import ClusterTable, Training
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model
@@ -123,14 +123,23 @@ def learnable_corpus(documents: int = 300, name: str = "tiny") -> Corpus:
     return Corpus.of(found[:cut], labels[:cut], found[cut:], labels[cut:], name=name)
 
 
-def model(num_labels: int = 23, plugins=(), options=None, train_labels=None, name: str = "bert", **settings):
-    """A tiny model through the real path: settings, plugins, doors."""
+def model(
+    num_labels: int = 23,
+    plugins=(),
+    options=None,
+    train_labels=None,
+    name: str = "bert",
+    starts=None,
+    **settings,
+):
+    """A tiny model through the real path: settings, plugins, doors; clusters begin at the rows `starts`."""
     config = resolve({"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings})
     encoder = Encoder(backbone(name), Template.of(tokenizer(name)), config.layers)
     active = activate(config.plugins, config.options)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
-    return new_model(encoder, num_labels, active, config, train_labels)
+    clusters = None if starts is None else ClusterTable(torch.tensor([*starts, num_labels]))
+    return new_model(encoder, num_labels, active, config, clusters, train_labels)
 
 
 def batch(found: list[str], num_labels: int = 23, seed: int = 0, max_len: int = 16):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import load_split as load_split
     from xmlkit.errors import UserError as UserError
     from xmlkit.hooks import BuildContext as BuildContext
+    from xmlkit.hooks import ClusterTable as ClusterTable
     from xmlkit.hooks import Documents as Documents
     from xmlkit.hooks import Head as Head
     from xmlkit.hooks import LayerStates as LayerStates
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xmlkit.hooks import RaggedLabels as RaggedLabels
     from xmlkit.hooks import RaggedTokens as RaggedTokens
     from xmlkit.hooks import Representation as Representation
+    from xmlkit.hooks import RowTable as RowTable
     from xmlkit.hooks import Run as Run
     from xmlkit.hooks import Shortlist as Shortlist
     from xmlkit.hooks import Shortlister as Shortlister
@@ -38,8 +40,18 @@ _HOME = {
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
     "xmlkit.hooks": [
-        *["BuildContext", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels", "RaggedTokens"],
-        *["Representation", "Run", "Shortlist", "Shortlister", "Training", "Vectors", "hookimpl"],
+        *["BuildContext", "ClusterTable", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels"],
+        *[
+            "RaggedTokens",
+            "Representation",
+            "RowTable",
+            "Run",
+            "Shortlist",
+            "Shortlister",
+            "Training",
+            "Vectors",
+            "hookimpl",
+        ],
     ],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
     "xmlkit.training.train": ["train"],

@@ -7,7 +7,7 @@ import sys
 from enum import StrEnum
 from itertools import tee
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -17,6 +17,7 @@ import xmlkit
 from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file, resolve
 from xmlkit.console import say
 from xmlkit.errors import UserError
+from xmlkit.presets import preset_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,46 +42,69 @@ class Layout(StrEnum):
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+DataArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="A corpus folder, or `demo` (the default): Python's own docstrings.",
+        show_default=False,
+    ),
+]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B", help="Plugins, in the order in which they wrap.", show_default=False),
+]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="A local folder or hub name; default: `scratch`, small, from random weights."
+    ),
+]
+RecipeOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="`default`, or `lightxml` as the paper trains.")
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The settings of a data set of the LightXML paper (`xmlkit presets`)."),
+]
+MemberOption = Annotated[
+    int | None, typer.Option(metavar="N", help="Which model of the preset's ensemble; default: 0.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Settings in TOML or JSON; `--set` goes over them.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting (`epochs=3`) or a plugin's option (`se.reduction=2`); may be repeated.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
+]
 
 
 @app.command()
 def train(
-    data: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[DATA]",
-            help="A corpus folder, or `demo` (the default): Python's own docstrings.",
-            show_default=False,
-        ),
-    ] = None,
-    plugin: Annotated[
-        list[str] | None,
-        typer.Option(metavar="A,B", help="Plugins, in the order in which they wrap.", show_default=False),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A local folder or hub name; default: `scratch`, small, from random weights."
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="`default`, or `lightxml` as the paper trains.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in TOML or JSON; `--set` goes over them.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting (`epochs=3`) or a plugin's option (`se.reduction=2`); may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    out_: Annotated[
+    data: DataArgument = None,
+    plugin: PluginOption = None,
+    encoder: EncoderOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    out_: OutOption = None,
+    init_from: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
+        typer.Option(
+            metavar="RUN",
+            help="Starts from this run's weights; encoder, clusters and widths are then the run's.",
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
@@ -94,19 +118,16 @@ def train(
 
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
-    given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
-    file = read_config_file(config) if config else {}
-    check_recipe(file, recipe)
-    settings = merge(
-        file,
-        {key: value for key, value in given.items() if value},
-        parse_assignments(set_ or []),
-    )
-    if resume and (data or settings or out_):
+    settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
+    if resume and (data or settings or out_ or init_from):
         raise UserError("--resume RUN takes data and settings from the run: leave out all else")
+    if init_from:
+        from xmlkit.training.start import shape_of
+
+        settings = merge(shape_of(init_from), settings)
     checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
     if not data and not resume:
-        say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+        _say_demo()
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import example_table, metric_table
     from xmlkit.model.folder import run_source
@@ -117,7 +138,7 @@ def train(
         trained = training.resume(resume, corpus)
     else:
         corpus = load_corpus(data or DEMO)
-        trained = training.train(corpus, checked, out_)
+        trained = training.train(corpus, checked, out_, init_from)
     if trained.outcome == "interrupted":
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
@@ -127,6 +148,41 @@ def train(
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}')
+
+
+@app.command()
+def init_weights(
+    data: DataArgument = None,
+    plugin: PluginOption = None,
+    encoder: EncoderOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    out_: OutOption = None,
+) -> None:
+    """Stores the weights that `train` with these arguments would begin with, for runs to share.
+
+    Example: `xmlkit init-weights FOLDER --set seed=3 --out runs/start`, then
+    `xmlkit train FOLDER --init-from runs/start --plugin A`, and the same with other plugins
+    """
+    settings = resolve(_settings(plugin, encoder, recipe, preset, member, config, set_), data or DEMO)
+    if not data:
+        _say_demo()
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.training.train import store_start
+
+    folder = store_start(load_corpus(data or DEMO), settings, out_)
+    say(f"start: {folder}; next: xmlkit train {data or DEMO} --init-from {folder}")
+
+
+@app.command()
+def presets() -> None:
+    """Lists the presets: the data sets of the LightXML paper, its settings and its figures."""
+    from xmlkit.display import preset_table
+
+    out.print(preset_table())
 
 
 @app.command()
@@ -152,7 +208,7 @@ def evaluate(
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
     print(f"{run} on {data or run_source(run)}, {len(split):,} documents")
-    out.print(metric_table(model.evaluate(split)))
+    out.print(metric_table(model.evaluate(split, model.labels)))
 
 
 @app.command()
@@ -205,6 +261,30 @@ def describe(
     from xmlkit.data.describe import render
 
     out.print(render(describe_corpus(load_corpus(path))))
+
+
+def _settings(
+    plugin: list[str] | None,
+    encoder: str | None,
+    recipe: str | None,
+    preset: str | None,
+    member: int | None,
+    config: Path | None,
+    assignments: list[str] | None,
+) -> dict[str, Any]:
+    """What the options say, the later over the earlier: preset, file, options of their own, `--set`."""
+    if member is not None and preset is None:
+        raise UserError(f"--member {member} belongs to a preset: name one with --preset")
+    chosen = preset_settings(preset, member or 0) if preset else {}
+    file = read_config_file(config) if config else {}
+    check_recipe(file, recipe)
+    given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
+    given = {key: value for key, value in given.items() if value}
+    return merge(chosen, file, given, parse_assignments(assignments or []))
+
+
+def _say_demo() -> None:
+    say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
 
 
 def _texts(file: str, run: Path) -> Path:

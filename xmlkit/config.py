@@ -38,6 +38,16 @@ class Config(BaseModel, extra="forbid", frozen=True):
     dropout: float | None = Field(
         None, ge=0, lt=1, description="on the document vector; none: 0.5 for first, 0.1 for mean"
     )
+    clustered: bool | None = Field(
+        None,
+        description="score only the labels of the likeliest clusters; none: above 10,000 labels",
+    )
+    cluster_size: int = Field(32, ge=1, description="most labels of a cluster")
+    shortlist: int = Field(16, ge=1, description="likeliest clusters whose labels are scored")
+    cluster_width: int | None = Field(
+        None, ge=1, description="width of the space in which clusters are scored; none: the document vector's"
+    )
+    label_width: int = Field(384, ge=1, description="width of a label's row, where there are clusters")
     start: Literal["prior", "random"] = Field(
         "prior", description="label rows at zero with log-odds biases, or at random"
     )
@@ -65,6 +75,9 @@ class Config(BaseModel, extra="forbid", frozen=True):
     swa_every: int = Field(100, ge=1, description="steps between two weights that enter the average")
 
     eval_every: int | None = Field(None, ge=1, description="steps between two evaluations; none: an epoch")
+    dropout_off_after_eval: bool = Field(
+        False, description="after an evaluation inside an epoch no dropout until the next epoch"
+    )
     patience: int | None = Field(
         None, ge=1, description="stop after this many evaluations without a better P@5"
     )
@@ -110,7 +123,9 @@ RECIPES: dict[str, dict[str, Any]] = {
 # Random weights learn at a rate that would spoil pretrained ones, and their first token has yet to learn
 # to gather anything (benchmarks/README.md).
 SCRATCH = {"lr": 3e-4, "pooling": "mean"}
-DEMO = {"epochs": 7, "max_len": 64}
+DEMO = {"epochs": 7, "max_len": 64, "clustered": True}
+# What decides the names and shapes of weights.
+SHAPE = ("encoder", "layers", "pooling", "clustered", "cluster_size", "cluster_width", "label_width", "start")
 SETTINGS = [name for name in Config.model_fields if name != "options"]
 
 

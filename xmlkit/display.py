@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Prediction
 from xmlkit.plugins import BASE, installed, load
+from xmlkit.presets import presets
 
 TEXT_WIDTH = 160
 
@@ -85,6 +87,26 @@ def plugin_table() -> Table:
         distribution = f"{plugin.distribution} {plugin.version}"
         table.add_row(name, distribution, ", ".join(plugin.implementations), escape("\n".join(lines)))
     return table
+
+
+def preset_table() -> Table:
+    """All presets: LightXML's settings of each model, and what it published for the ensemble."""
+    table = Table(title="LightXML (Jiang et al., AAAI 2021)", title_justify="left", box=None)
+    table.add_column("--preset", no_wrap=True)
+    table.add_column("data set, P@1 / 3 / 5 as published for the ensemble, and settings")
+    for name, preset in presets().items():
+        published = " / ".join(f"{value:.2f}" for value in preset.published)
+        table.add_row(name, f"{preset.dataset}: {published}")
+        table.add_row("", escape(_assignments(preset.settings)))
+        for number, own in enumerate(preset.members):
+            table.add_row("", escape(f"--member {number}: {_assignments(own)}"))
+    return table
+
+
+def _assignments(settings: dict[str, Any]) -> str:
+    """As `--set` takes them."""
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def as_text(text: str, found: Sequence[Prediction], number: int) -> str:

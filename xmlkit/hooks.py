@@ -29,11 +29,12 @@ Wrap (as above: `inner = yield` comes first) rather than make a part anew (a pla
 returns one). `--plugin a,b` is the order in which plugins wrap: b around a. What a wrapper leaves out,
 its `inner` does. A hook implementation may leave out arguments that it does not need.
 
-Every label id in here is a row number, 0 to L - 1; names come back on output.
+Every label id in here is a row number, 0 to L - 1, in cluster order where there are clusters; names come
+back on output.
 
 Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
-C candidates, X added candidates, Y most true labels of a document, V true labels in the batch,
-L labels, E label width, U unique labels.
+K clusters, M labels of the largest cluster, S shortlisted clusters, C candidates, X added candidates,
+Y most true labels of a document, V true labels in the batch, L labels, E label width, U unique labels.
 """
 
 from __future__ import annotations
@@ -157,6 +158,14 @@ class RaggedLabels:
         at_BC = torch.searchsorted(keys, wanted_BC)
         return F.pad(keys, (0, 1), value=-1)[at_BC] == wanted_BC  # a slot for "past the end"
 
+    @property
+    def padded(self) -> tuple[Tensor, Tensor]:
+        """The ids (B, Y) and which of them are real, Y = `most`."""
+        places_Y = torch.arange(self.most, device=self.offsets.device)
+        mask_BY = places_Y < self.offsets.diff()[:, None]
+        at_BY = (self.offsets[:-1, None] + places_Y).clamp(max=max(len(self.values_V) - 1, 0))
+        return F.pad(self.values_V, (0, 1))[at_BY], mask_BY
+
     def to(self, device: torch.device) -> RaggedLabels:
         """The same on another device."""
         values_V, offsets = (t.to(device, non_blocking=True) for t in (self.values_V, self.offsets))
@@ -184,6 +193,7 @@ class Shortlist:
     prior_BC: Tensor  # multiplies the candidate's score at prediction
     truth_BC: Tensor | None = None  # bool, in training
     loss: Tensor | None = None  # the shortlist's own loss Lg, in training: a mean over documents
+    clusters_BS: Tensor | None = None  # the clusters that it was made of, where there are any
 
     def extended(
         self, ids_BX: Tensor, mask_BX: Tensor, training: Training | None, prior_BX: Tensor | None = None
@@ -214,6 +224,57 @@ class Shortlist:
             prior_BC=torch.cat([self.prior_BC, prior_BX], 1),
             truth_BC=truth,
         )
+
+
+# ------------------------------------------------------------------------------------ clusters and label rows
+
+
+class ClusterTable(nn.Module):
+    """Which labels each cluster holds: those of cluster k are the rows `starts[k]` to `starts[k + 1] - 1`.
+
+    It is no weight: a run keeps it beside its labels, and parts may share it.
+    """
+
+    starts: Tensor
+
+    def __init__(self, starts: Tensor):
+        super().__init__()
+        self.register_buffer("starts", starts, persistent=False)
+        self.num_clusters = len(starts) - 1  # K
+        self.largest = int(starts.diff().max())  # M
+
+    def of(self, ids: Tensor) -> Tensor:
+        """The cluster of each label."""
+        return torch.searchsorted(self.starts, ids, right=True) - 1
+
+    def labels_of(self, clusters_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Label ids (B, S x M) and which are real; padding repeats the first label of the same cluster."""
+        first_BS = self.starts[clusters_BS]
+        size_BS = self.starts[clusters_BS + 1] - first_BS
+        places_M = torch.arange(self.largest, device=clusters_BS.device)
+        mask_BSM = places_M < size_BS[..., None]
+        return (first_BS[..., None] + places_M * mask_BSM).flatten(1), mask_BSM.flatten(1)
+
+
+class RowTable(nn.Embedding):
+    """Rows (L, E) of which a step reads few.
+
+    The gradient is sparse, and the core's optimiser steps the rows that it holds and no others: a row that
+    was not read neither moves nor decays.
+    """
+
+    def __init__(self, rows: int, width: int):
+        super().__init__(rows, width, sparse=True)
+        self.learning_rate: float | None = None  # None: that of the part that holds it
+        self.weight_decay: float | None = None
+
+    def forward(self, rows: Tensor | slice) -> Tensor:
+        """Rows by their ids, or a run of rows."""
+        if isinstance(rows, Tensor):
+            return super().forward(rows)
+        if not torch.is_grad_enabled():
+            return self.weight[rows]
+        return super().forward(torch.arange(*rows.indices(len(self.weight)), device=self.weight.device))
 
 
 # ------------------------------------------------------------------------------------- what stands at a door
@@ -254,6 +315,11 @@ class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
 
     @property
+    def clusters(self) -> ClusterTable | None:
+        """The clusters that it chooses from; None where it has none."""
+        return self.inner.clusters if self.inner else None
+
+    @property
     def every_label(self) -> bool:
         """True where there is no shortlist: every label is scored and `forward` is never called."""
         return self.inner.every_label
@@ -262,6 +328,10 @@ class Shortlister(Part):
     def loss_name(self) -> str | None:
         """What its own loss is called; None where it has none."""
         return self.inner.loss_name
+
+    def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
+        """How likely each cluster holds a true label; never sees the truth. To be read, not overridden."""
+        return self.inner.cluster_logits_BK(recall_BD)
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """The candidates of each document; in training with their truth."""
@@ -360,6 +430,11 @@ class BuildContext:
     num_layers: int  # N
     hidden: int  # H
     num_labels: int  # L
+    clusters: ClusterTable | None  # None: every label is scored
+    shortlist: int  # S, the clusters that a document's candidates come from
+    cluster_width: int | None  # the space in which clusters are scored; None: the document vector's
+    label_width: int  # E, where there are clusters
+    reduction: Literal["sum", "mean"]  # of a document's loss
     pooling: Literal["first", "mean"]  # what the default representation reads
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin

@@ -7,13 +7,13 @@ import tiny
 import torch
 
 from xmlkit.config import resolve
-from xmlkit.training.optim import adamw, schedule
+from xmlkit.training.optim import optimizers, schedule
 
 
 def test_rates_and_decay_by_parameter(example_plugins):
     model = tiny.model(plugins=["layer-gain"])
     config = resolve({"lr": 1e-5, "head_lr": 1e-3, "weight_decay": 0.02})
-    optimizer = adamw([model], config)
+    (optimizer,) = optimizers([model], config)
     found = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -34,7 +34,7 @@ def test_rates_and_decay_by_parameter(example_plugins):
 def test_a_wrappers_rate_is_not_that_of_what_it_wraps(example_plugins):
     model = tiny.model(plugins=["layer-gain", "text-length"])
     model.representation.learning_rate = 0.5
-    groups = adamw([model], resolve({})).param_groups
+    groups = optimizers([model], resolve({}))[0].param_groups
     (rate,) = [g["lr"] for g in groups for p in g["params"] if p is model.representation.inner.gain_N]
     assert rate == 0.05
 

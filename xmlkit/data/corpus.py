@@ -57,6 +57,12 @@ class Split:
         """The documents with these row numbers, in this order."""
         return Split([self.texts[row] for row in rows], self.labels.take(rows))
 
+    def renumbered(self, rows_L: np.ndarray, first_free: int) -> Split:
+        """The same documents with `rows_L[row]` for each label; rows beyond L go to `first_free` and on."""
+        num_beyond = max(self.labels.values.max(initial=-1) + 1 - len(rows_L), 0)
+        beyond = first_free + np.arange(num_beyond)
+        return Split(self.texts, _renumber(self.labels, np.concatenate([rows_L, beyond])))
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -77,6 +83,19 @@ class Corpus:
         labels = self.train.labels
         rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
         return digest(self.train.texts, self.labels.ids, rows)
+
+    def reordered(self, order_L: np.ndarray) -> Corpus:
+        """The same corpus with label `order_L[r]` in row r."""
+        names = self.labels.names
+        labels = Labels([self.labels.ids[old] for old in order_L], names and [names[old] for old in order_L])
+        rows_L = np.empty_like(order_L)
+        rows_L[order_L] = np.arange(len(order_L))
+        return replace(
+            self,
+            labels=labels,
+            train=self.train.renumbered(rows_L, len(rows_L)),
+            test=self.test and self.test.renumbered(rows_L, len(rows_L)),
+        )
 
     @classmethod
     def of(

@@ -2,7 +2,7 @@
 
 config.json        the settings, as a config file
 model.json         versions, plugins in order, sizes
-labels.jsonl       id, name and number of training documents of each label, one a line
+labels.jsonl       id, name, number of training documents and cluster of each label, one a line
 encoder/           the encoder's configuration and its tokenizer
 model.safetensors  the weights: `encoder/...`, or door / plugin / name
 log.jsonl          what the training reported
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
@@ -28,6 +30,7 @@ from xmlkit.console import say
 from xmlkit.data.corpus import Labels
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
+from xmlkit.hooks import ClusterTable
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import Active, activate, installed
@@ -47,10 +50,14 @@ class Opened:
     counts_L: np.ndarray  # training documents of each label, the validation part included
     num_documents: int  # training documents, the validation part included
     corpus_digest: str
+    clusters: ClusterTable | None  # labels lie in the order of these
 
 
-def describe_run(folder: Path, opened: Opened, source: str | None) -> None:
-    """Writes everything but the weights; `source` is where the corpus was read from."""
+def describe_run(folder: Path, opened: Opened, source: str | None, start: Path | None) -> None:
+    """Writes everything but the weights.
+
+    `source` is where the corpus was read from, `start` the run whose weights it began with.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", opened.config.as_document())
     plugins = [
@@ -58,16 +65,14 @@ def describe_run(folder: Path, opened: Opened, source: str | None) -> None:
     ]
     description = {
         "source": source,
+        "init_from": start and str(start),
         "corpus": opened.corpus_digest,
         "labels": len(opened.labels),
         "training_documents": opened.num_documents,
         "plugins": plugins,
     }
     write_json(folder / "model.json", description)
-    with (folder / "labels.jsonl").open("w", encoding="utf-8") as lines:
-        for row, (label, count) in enumerate(zip(opened.labels.ids, opened.counts_L.tolist(), strict=True)):
-            name = {"name": opened.labels.names[row]} if opened.labels.names else {}
-            lines.write(json.dumps({"id": label, **name, "documents": count}, ensure_ascii=False) + "\n")
+    _write_labels(folder / "labels.jsonl", opened)
     opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
     opened.tokenizer.save_pretrained(folder / "encoder")
 
@@ -88,11 +93,10 @@ def open_run(folder: Path) -> Opened:
     Raises UserError where the folder holds no finished run, or needs a plugin that is not installed.
     """
     opened = open_description(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
+    weights = read_weights(folder)
     try:
-        opened.model.load_weights(load_file(folder / WEIGHTS))
-    except (SafetensorError, UserError) as error:
+        opened.model.load_weights(weights)
+    except UserError as error:
         raise UserError(f"{folder / WEIGHTS}: {error}") from None
     opened.model.eval()
     return opened
@@ -102,17 +106,53 @@ def open_description(folder: Path) -> Opened:
     """All of a run's folder but the weights: the model's are random."""
     description = _read_json(folder / "model.json")
     _check_plugins(folder, description["plugins"])
-    config = resolve(_read_json(folder / "config.json"))
+    config = read_config(folder)
     active = activate(config.plugins, config.options)
-    labels, counts_L = _read_labels(folder / "labels.jsonl")
+    labels, counts_L, clusters = read_labels(folder)
+    tokenizer, encoder = open_encoder(folder, config.layers)
+    model = new_model(encoder, len(labels), active, config, clusters)
+    num_documents, corpus_digest = description["training_documents"], description["corpus"]
+    return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
+
+
+def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
+    """A run's tokenizer, and its encoder with random weights."""
     for name in ("config.json", "tokenizer.json"):
         _require(folder / "encoder" / name)
     tokenizer = load_tokenizer(folder / "encoder")
     backbone = new_backbone(AutoConfig.from_pretrained(folder / "encoder"))
-    encoder = Encoder(backbone, Template.of(tokenizer), config.layers)
-    model = new_model(encoder, len(labels), active, config)
-    num_documents, corpus_digest = description["training_documents"], description["corpus"]
-    return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest)
+    return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """A run's weights by name. Raises UserError where none were saved or the file is damaged."""
+    path = folder / WEIGHTS
+    _require(folder / "model.json")
+    if not path.is_file():
+        raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def read_config(folder: Path) -> Config:
+    """A run's settings."""
+    return resolve(_read_json(folder / "config.json"))
+
+
+def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
+    """A run's labels in the order of its rows, the training documents of each, and its clusters."""
+    path = folder / "labels.jsonl"
+    _require(path)
+    lines = [_parse(path, line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    names = [line["name"] for line in lines] if lines and "name" in lines[0] else None
+    labels = Labels([line["id"] for line in lines], names)
+    clusters = None
+    if lines and "cluster" in lines[0]:
+        sizes = np.bincount([line["cluster"] for line in lines])
+        clusters = ClusterTable(torch.from_numpy(np.concatenate([[0], sizes.cumsum()])))
+    return labels, np.array([line["documents"] for line in lines]), clusters
 
 
 def run_source(folder: Path) -> str:
@@ -165,8 +205,13 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
-def _read_labels(path: Path) -> tuple[Labels, np.ndarray]:
-    _require(path)
-    lines = [_parse(path, line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    names = [line["name"] for line in lines] if lines and "name" in lines[0] else None
-    return Labels([line["id"] for line in lines], names), np.array([line["documents"] for line in lines])
+def _write_labels(path: Path, opened: Opened) -> None:
+    columns: dict[str, list[Any]] = {"id": opened.labels.ids}
+    if opened.labels.names:
+        columns["name"] = opened.labels.names
+    columns["documents"] = opened.counts_L.tolist()
+    if opened.clusters:
+        columns["cluster"] = opened.clusters.of(torch.arange(len(opened.labels))).tolist()
+    with path.open("w", encoding="utf-8") as lines:
+        for values in zip(*columns.values(), strict=True):
+            lines.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")

@@ -1,15 +1,14 @@
-"""The default head where every label is scored.
+"""The default heads: one where every label is scored, one where a shortlist is.
 
-B documents, D document width, L labels, U unique labels.
+B documents, D document width, E label width, L labels, U unique labels.
 """
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
-from xmlkit.hooks import BuildContext, Head
+from xmlkit.hooks import BuildContext, Head, RowTable
+from xmlkit.model.start import prior_log_odds
 
 
 class FlatHead(Head):
@@ -24,7 +23,9 @@ class FlatHead(Head):
         self.linear = nn.Linear(rank_width, build.num_labels)
         if build.start == "prior":
             nn.init.zeros_(self.linear.weight)
-            nn.init.constant_(self.linear.bias, _log_odds(build))
+            labels = build.train_labels
+            pairs = (len(labels.values_V), len(labels) * build.num_labels) if labels else (0, 0)
+            nn.init.constant_(self.linear.bias, prior_log_odds(*pairs))
 
     @property
     def width(self) -> int:
@@ -44,12 +45,48 @@ class FlatHead(Head):
         return self.linear.bias[rows_U]
 
 
-def _log_odds(build: BuildContext) -> float:
-    """log(p / (1 - p)) for p, the share of all labels that a training document has on average."""
-    labels = build.train_labels
-    if labels is None:  # a saved model: the weights file brings the biases
-        return 0.0
-    density = len(labels.values_V) / (len(labels) * labels.num_labels)
-    smallest = 1 / (len(labels) * labels.num_labels + 1)
-    density = min(max(density, smallest), 1 - smallest)
-    return math.log(density) - math.log1p(-density)
+class RowHead(Head):
+    """A projection of the document vector, and one row a label to multiply it with (LightXML, 2021, 3.4).
+
+    With `start=prior` rows begin at zero and biases, one row each, at the log odds of a candidate's being
+    true; the projection keeps its usual start, since of a product's two sides one must not be zero. With
+    `start=random` rows are Xavier-uniform and there are no biases, as in LightXML.
+    """
+
+    def __init__(self, build: BuildContext, rank_width: int):
+        super().__init__()
+        self.project = nn.Linear(rank_width, build.label_width)
+        self.rows = RowTable(build.num_labels, build.label_width)
+        self.biases = RowTable(build.num_labels, 1) if build.start == "prior" else None
+        if self.biases is None:
+            nn.init.xavier_uniform_(self.rows.weight)
+        else:
+            nn.init.zeros_(self.rows.weight)
+            nn.init.constant_(self.biases.weight, prior_log_odds(*_density(build)))
+            self.biases.weight_decay = 0.0
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return self.rows.embedding_dim
+
+    def query_BE(self, rank_BD: Tensor) -> Tensor:
+        """Linear."""
+        return self.project(rank_BD)
+
+    def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
+        """Rows of the table."""
+        return self.rows(rows_U)
+
+    def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
+        """Elements of the table of biases."""
+        return 0.0 if self.biases is None else self.biases(rows_U).squeeze(1)
+
+
+def _density(build: BuildContext) -> tuple[int, int]:
+    """True pairs of a training document and a candidate, and all such pairs."""
+    labels, clusters = build.train_labels, build.clusters
+    if labels is None or clusters is None:
+        return 0, 0
+    top = min(build.shortlist, clusters.num_clusters)
+    return len(labels.values_V), round(len(labels) * top * build.num_labels / clusters.num_clusters)

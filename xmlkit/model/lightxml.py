@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from xmlkit.hooks import BuildContext, Head, LossCombiner, Representation, Shortlister, hookimpl
-from xmlkit.model.head import FlatHead
+from xmlkit.model.head import FlatHead, RowHead
 from xmlkit.model.loss import PlainSum
 from xmlkit.model.representation import FirstTokens, TokenMean
-from xmlkit.model.shortlist import EveryLabel
+from xmlkit.model.shortlist import EveryLabel, TopClusters
 
 
 @hookimpl
@@ -16,15 +16,15 @@ def representation(build: BuildContext) -> Representation:
 
 
 @hookimpl
-def shortlist() -> Shortlister:
-    """Every label is scored."""
-    return EveryLabel()
+def shortlist(build: BuildContext, recall_width: int) -> Shortlister:
+    """The labels of the likeliest clusters; without clusters every label."""
+    return TopClusters(build, recall_width) if build.clusters else EveryLabel()
 
 
 @hookimpl
 def head(build: BuildContext, rank_width: int) -> Head:
-    """One linear layer."""
-    return FlatHead(build, rank_width)
+    """One row a label behind a projection; without clusters one linear layer."""
+    return RowHead(build, rank_width) if build.clusters else FlatHead(build, rank_width)
 
 
 @hookimpl

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +18,21 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
     BuildContext,
+    ClusterTable,
     Documents,
     Head,
     LossCombiner,
     Part,
     RaggedLabels,
     Representation,
+    Shortlist,
     Shortlister,
     Training,
     Vectors,
 )
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
-from xmlkit.plugins import Active
+from xmlkit.plugins import BASE, Active
 
 RANKER = "ranker"
 LABELS_AT_ONCE = 65_536  # of a (B, L) matrix of scores at prediction
@@ -60,7 +61,6 @@ class Model(nn.Module):
         build: BuildContext,
         active: Active,
         seed: int,
-        reduction: Literal["sum", "mean"],
     ):
         """Builds the parts in the doors' order, each from its own seed.
 
@@ -68,7 +68,7 @@ class Model(nn.Module):
         """
         super().__init__()
         doors = active.doors
-        self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, reduction
+        self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, build.reduction
         with seeded(seed, "representation"):
             self.representation = doors["representation"](build=build)
         widths = {
@@ -139,17 +139,24 @@ class Model(nn.Module):
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
     @torch.no_grad()
+    def shortlist(self, documents: Documents) -> Shortlist:
+        """The candidates of documents whose labels are not known."""
+        vectors = self.vectors(documents)
+        with _no_rounding(vectors.rank_BD):
+            return self.shortlister(vectors, documents, None)
+
+    @torch.no_grad()
     def rank(self, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
         """Scores in 0..1 and label ids, best first, both (B, min(k, L)) or narrower.
 
         Where a shortlist holds fewer than k candidates the id is -1 and the score 0.
         """
-        vectors = self.vectors(documents)
-        # Scores that decide a ranking are not rounded to bfloat16.
-        with torch.autocast(vectors.rank_BD.device.type, enabled=False):
-            if self.shortlister.every_label:
+        if self.shortlister.every_label:
+            vectors = self.vectors(documents)
+            with _no_rounding(vectors.rank_BD):
                 return self._rank_every_label(vectors.rank_BD, k)
-            short = self.shortlister(vectors, documents, None)
+        short = self.shortlist(documents)
+        with _no_rounding(short.rank_BD):
             z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC)
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
@@ -190,6 +197,17 @@ class Model(nn.Module):
                     raise UserError(f"the weights do not fit: {name!r} is {shapes}")
                 tensor.copy_(saved[name])
 
+    def adopt_weights(self, saved: Mapping[str, Tensor]) -> None:
+        """Takes another run's weights for a start.
+
+        A plugin's parts may be new, and the base's may have given way to a plugin's; all else must fit, or
+        it raises UserError.
+        """
+        own = self.weights()
+        new = {name: own[name] for name in own.keys() - saved.keys() if not _is_of_base(name)}
+        kept = {name: saved[name] for name in saved if name in own or not _is_of_base(name)}
+        self.load_weights(new | kept)
+
     def _saved_names(self) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in self.encoder.backbone.state_dict().items():
             yield f"encoder/{name}", tensor
@@ -205,6 +223,11 @@ class Model(nn.Module):
                 yield f"{door}/{tag}/{nested}{name}", tensor
 
 
+def _is_of_base(saved_name: str) -> bool:
+    door, plugin, *_ = saved_name.split("/")
+    return door == "encoder" or plugin == BASE
+
+
 def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     """The vectors behind one leaf; the leaf; and what the leaf's gradient goes to."""
     if vectors.recall_BD is vectors.rank_BD:
@@ -214,6 +237,11 @@ def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     leaf_BD = whole_BD.detach().requires_grad_()
     widths = [vectors.recall_BD.shape[1], vectors.rank_BD.shape[1]]
     return Vectors(*leaf_BD.split(widths, 1)), leaf_BD, whole_BD
+
+
+def _no_rounding(x: Tensor) -> torch.autocast:
+    """Scores that decide a ranking are not rounded to bfloat16."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 @contextmanager
@@ -229,6 +257,7 @@ def new_model(
     num_labels: int,
     active: Active,
     config: Config,
+    clusters: ClusterTable | None = None,
     train_labels: RaggedLabels | None = None,
 ) -> Model:
     """A model as the settings have it; `train_labels` are there in training alone."""
@@ -236,10 +265,15 @@ def new_model(
         num_layers=encoder.num_layers,
         hidden=encoder.hidden,
         num_labels=num_labels,
+        clusters=clusters,
+        shortlist=config.shortlist,
+        cluster_width=config.cluster_width,
+        label_width=config.label_width,
+        reduction=config.reduction,
         pooling=config.pooling,
         dropout=config.dropout,
         start=config.start,
         train_labels=train_labels,
         given=active.options_by_class,
     )
-    return Model(encoder, build, active, config.seed, config.reduction)
+    return Model(encoder, build, active, config.seed)

@@ -1,16 +1,20 @@
 """Ranking many documents with a model, in batches of like length, and scoring the rankings.
 
-N documents, K ranks, L labels.
+N documents, K ranks, L labels, S shortlisted clusters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
+from xmlkit.hooks import Documents
 from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
@@ -22,19 +26,40 @@ def rank_documents(
     model: Model, reader: Reader, rows: np.ndarray, k: int, max_tokens: int, bfloat16: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer."""
-    device = next(model.parameters()).device
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
-    was_training = model.training
-    model.eval()
-    for batch in micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens):
-        documents = reader.documents(rows[batch]).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+    for batch, documents in _batches(model, reader, rows, max_tokens):
+        with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
             scores, ids = model.rank(documents, k)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
         ids_NK[batch, : ids.shape[1]] = ids.cpu().numpy()
-    model.train(was_training)
     return scores_NK, ids_NK
+
+
+def shortlist_documents(
+    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, bfloat16: bool
+) -> Tensor:
+    """The clusters (N, S) that each of these documents' shortlist is made of, on the host."""
+    found: list[Tensor] = [torch.empty(0)] * len(rows)
+    for batch, documents in _batches(model, reader, rows, max_tokens):
+        with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
+            clusters_BS = model.shortlist(documents).clusters_BS
+        assert clusters_BS is not None
+        for place, clusters_S in zip(batch.tolist(), clusters_BS.cpu()):
+            found[place] = clusters_S
+    return torch.stack(found)
+
+
+def _batches(
+    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int
+) -> Iterator[tuple[np.ndarray, Documents]]:
+    """Places among the rows, and their documents on the model's device, with the model in eval mode."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    for batch in micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens):
+        yield batch, reader.documents(rows[batch]).to(device)
+    model.train(was_training)
 
 
 def score_documents(

@@ -1,8 +1,26 @@
-"""The default shortlist: none."""
+"""The default shortlists: none, and the labels of the likeliest clusters.
+
+B documents, D document width, K clusters, M labels of the largest cluster, S shortlisted clusters,
+C candidates.
+"""
 
 from __future__ import annotations
 
-from xmlkit.hooks import Documents, Shortlist, Shortlister, Training, Vectors
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xmlkit.hooks import (
+    BuildContext,
+    ClusterTable,
+    Documents,
+    Shortlist,
+    Shortlister,
+    Training,
+    Vectors,
+)
+from xmlkit.model.device import full_precision
+from xmlkit.model.start import prior_log_odds
 
 
 class EveryLabel(Shortlister):
@@ -14,3 +32,72 @@ class EveryLabel(Shortlister):
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """Never called: the model sees `every_label`."""
         raise AssertionError("with every label scored there is no shortlist to make")
+
+
+class TopClusters(Shortlister):
+    """All labels of the S clusters that score highest (LightXML, 2021, 3.2 and 3.3).
+
+    A linear layer scores the clusters; its loss Lg is binary cross-entropy against the clusters that hold
+    a true label. In training these come first, and where a document has more of them than S its other true
+    labels are added, so that none is ever missing. The candidates that are not true are the dynamic
+    negatives: those that the model itself finds likely at this step.
+
+    With `start=prior` the weights begin at zero and each bias at the log odds of the average density.
+    """
+
+    every_label = False
+    loss_name = "generator"
+
+    def __init__(self, build: BuildContext, recall_width: int):
+        super().__init__()
+        assert build.clusters is not None
+        self._clusters = build.clusters
+        self.top = min(build.shortlist, build.clusters.num_clusters)
+        self.reduction = build.reduction
+        narrow = build.cluster_width
+        self.narrow = nn.Linear(recall_width, narrow) if narrow else nn.Identity()
+        self.linear = nn.Linear(narrow or recall_width, build.clusters.num_clusters)
+        if build.start == "prior":
+            nn.init.zeros_(self.linear.weight)
+            nn.init.constant_(self.linear.bias, prior_log_odds(*_density(build)))
+
+    @property
+    def clusters(self) -> ClusterTable:
+        """Those of the run."""
+        return self._clusters
+
+    def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
+        """Linear in the document vector."""
+        return full_precision(self.linear(self.narrow(recall_BD)))
+
+    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
+        """C = S x M, and in training as many more as a document of the batch has labels, where needed."""
+        z_BK = self.cluster_logits_BK(vectors.recall_BD)
+        probability_BK = z_BK.detach().sigmoid()
+        loss, rank_BK = None, probability_BK
+        if training:
+            truth_BK = torch.zeros_like(z_BK)
+            labels = training.labels
+            truth_BK[labels.documents_V, self.clusters.of(labels.values_V)] = 1.0
+            loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
+            if self.reduction == "sum":
+                loss = loss / len(z_BK)
+            rank_BK = probability_BK + truth_BK
+        clusters_BS = rank_BK.topk(self.top, 1).indices
+        ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
+        prior_BC = probability_BK.gather(1, clusters_BS).repeat_interleave(self.clusters.largest, 1)
+        truth_BC = training.labels.contains(ids_BC) & mask_BC if training else None
+        short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, loss, clusters_BS)
+        # As many labels as clusters fit lie in at most that many clusters.
+        if training and training.labels.most > self.top:
+            short = short.extended(*training.labels.padded, training)
+        return short
+
+
+def _density(build: BuildContext) -> tuple[int, int]:
+    """True pairs of a training document and a cluster, and all such pairs."""
+    labels, clusters = build.train_labels, build.clusters
+    if labels is None or clusters is None:
+        return 0, 0
+    pairs = labels.documents_V * clusters.num_clusters + clusters.of(labels.values_V)
+    return len(torch.unique(pairs)), len(labels) * clusters.num_clusters

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import Parameter
 
 from xmlkit.config import Config
-from xmlkit.hooks import Part
+from xmlkit.hooks import Part, RowTable
 from xmlkit.model.encoder import Encoder
+from xmlkit.training.rows import RowAdamW, row_parameters
 
 
-def adamw(modules: Iterable[nn.Module], config: Config) -> torch.optim.AdamW:
-    """AdamW over all parameters of these modules (Loshchilov and Hutter, 2019).
+def optimizers(modules: Iterable[nn.Module], config: Config) -> list[torch.optim.Optimizer]:
+    """AdamW over all parameters of these modules (Loshchilov and Hutter, 2019); rows have one of their own.
 
     `lr` for the encoder and `head_lr` for the rest, unless a part has a rate of its own; decay for
     matrices alone, so not for biases and norms.
     """
-    groups: dict[tuple[float, float], list[Parameter]] = {}
+    dense: dict[tuple[float, float], list[Parameter]] = {}
+    sparse: dict[tuple[float, float], list[Parameter]] = {}
     seen: set[Parameter] = set()
     for module in modules:
-        for parameter, rate, decay in _walk(module, config.head_lr, config):
+        rows = set(row_parameters(module))
+        for parameter, rate, decay in _walk(module, config.head_lr, config.weight_decay, config):
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
+                groups = sparse if parameter in rows else dense
                 groups.setdefault((rate, decay if parameter.ndim > 1 else 0.0), []).append(parameter)
-    return torch.optim.AdamW(
-        [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in groups.items()],
-        eps=config.eps,
-        fused=True,
-    )
+    found: list[torch.optim.Optimizer] = []
+    if dense:
+        found.append(torch.optim.AdamW(_groups(dense), eps=config.eps, fused=True))
+    if sparse:
+        found.append(RowAdamW(_groups(sparse), eps=config.eps))
+    return found
+
+
+def clip_gradients(model: nn.Module, most: float) -> None:
+    """Scales all gradients so that their common norm is at most this; rows must be united."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    tensors = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+    norm = nn.utils.get_total_norm(tensors)
+    torch._foreach_mul_(tensors, (most / (norm + 1e-6)).clamp(max=1.0))
+
+
+def _groups(found: dict[tuple[float, float], list[Parameter]]) -> list[dict[str, Any]]:
+    return [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in found.items()]
 
 
 def schedule(
@@ -48,15 +66,16 @@ def schedule(
 
 
 def _walk(
-    module: nn.Module, rate: float, config: Config, decay: float | None = None
+    module: nn.Module, rate: float, decay: float, config: Config
 ) -> Iterator[tuple[Parameter, float, float]]:
-    decay = config.weight_decay if decay is None else decay
     if isinstance(module, Encoder):
         rate = config.lr
     elif isinstance(module, Part):  # a wrapper's own rate is not that of what it wraps
-        rate = module.learning_rate if module.learning_rate is not None else config.head_lr
-        decay = module.weight_decay if module.weight_decay is not None else config.weight_decay
+        rate, decay = config.head_lr, config.weight_decay
+    if isinstance(module, Part | RowTable):
+        rate = rate if module.learning_rate is None else module.learning_rate
+        decay = decay if module.weight_decay is None else module.weight_decay
     for parameter in module.parameters(recurse=False):
         yield parameter, rate, decay
     for child in module.children():
-        yield from _walk(child, rate, config, decay)
+        yield from _walk(child, rate, decay, config)

@@ -62,13 +62,15 @@ class Report:
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
 
-    def scores(self, step: int, metrics: dict[str, float]) -> None:
+    def scores(self, step: int, metrics: dict[str, float], shortlists: dict[str, float]) -> None:
         """An evaluation; its time does not count as training time."""
-        self._write(step=step, **{f"validation/{name}": round(value, 4) for name, value in metrics.items()})
+        figures = {f"validation/{name}": value for name, value in metrics.items()} | shortlists
+        self._write(step=step, **{name: round(value, 4) for name, value in figures.items()})
         precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
         values = "/".join(f"{value:.1f}" for value in precision.values())
         self._scores = f"  P@{'/'.join(precision)} {values}"
-        say(f"step {step:,}: validation{self._scores}")
+        recall = "".join(f"  {name} {value:.1f}" for name, value in shortlists.items())
+        say(f"step {step:,}: validation{self._scores}{recall}")
         self._documents, self._since = 0, time.perf_counter()
 
     def _write(self, **figures: Any) -> None:

@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from xmlkit.config import Config, resolve
+from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
-from xmlkit.hooks import Run
+from xmlkit.hooks import ClusterTable, Run
 from xmlkit.inference.predict import Predictor, load
+from xmlkit.labels.clusters import clusters_of_corpus
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.encoder import (
     SCRATCH,
@@ -33,11 +34,21 @@ from xmlkit.model.encoder import (
     new_backbone,
     scratch_config,
 )
-from xmlkit.model.folder import Opened, describe_run, open_description, write_json
+from xmlkit.model.folder import (
+    Opened,
+    describe_run,
+    open_description,
+    open_encoder,
+    save_weights,
+    write_json,
+)
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model, seeded
 from xmlkit.plugins import activate
+from xmlkit.training.start import check_shape, in_order_of, shape_of, take_weights
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
+
+MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
 
 
 @dataclass(frozen=True)
@@ -51,39 +62,66 @@ class Trained:
 
 
 def train(
-    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
+    corpus: Corpus,
+    config: Config | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    init_from: str | Path | None = None,
 ) -> Trained:
     """Trains on a corpus, fills a new folder `out` (by default `runs/CORPUS`) and scores the test split.
 
-    `config` is a document of settings as a config file holds it. Raises UserError for bad settings, a
-    corpus that cannot be trained on and a folder that is in use.
+    `config` is a document of settings as a config file holds it; `init_from` is a run whose weights are the
+    start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
+    weights that do not fit.
     """
-    return _finish(prepare(corpus, config, out), corpus)
+    return _finish(prepare(corpus, config, out, init_from), corpus)
+
+
+def store_start(
+    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
+) -> Path:
+    """Fills a new run folder with the weights that a training run of these settings would begin with."""
+    trainer = prepare(corpus, config, out)
+    save_weights(trainer.run.folder, trainer.model)
+    return trainer.run.folder
 
 
 def prepare(
-    corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
+    corpus: Corpus,
+    config: Config | Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    init_from: str | Path | None = None,
 ) -> Trainer:
     """All of `train` that comes before the first step."""
     if not isinstance(corpus, Corpus):
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
+    start = None if init_from is None else Path(init_from)
     if not isinstance(config, Config):
-        config = resolve(config or {}, corpus.source)
+        config = resolve(merge(shape_of(start) if start else {}, config or {}), corpus.source)
     active = activate(config.plugins, config.options)
-    config = config.model_copy(update={"options": active.options_as_document})
+    clustered = len(corpus.labels) > MANY_LABELS if config.clustered is None else config.clustered
+    config = config.model_copy(update={"options": active.options_as_document, "clustered": clustered})
+    if start:
+        check_shape(start, config)
     choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     folder = _new_folder(out, corpus.name)
-    tokenizer, encoder = _encoder(corpus, config)
+    tokenizer, encoder = open_encoder(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
+    corpus_digest, clusters = corpus.digest, None
+    if start:
+        corpus, clusters = in_order_of(start, corpus)
+    elif config.clustered:
+        corpus, clusters = _in_cluster_order(corpus, config)
     data = _read(corpus, tokenizer, encoder.template, config)
-    train_labels = ragged_labels(data.labels.take(data.train_rows), len(corpus.labels))
-    model = new_model(encoder, len(corpus.labels), active, config, train_labels)
-    opened = Opened(
-        model, active, tokenizer, config, corpus.labels, data.counts_L, data.num_documents, corpus.digest
-    )
-    describe_run(folder, opened, corpus.source)
+    num_labels = len(corpus.labels)
+    train_labels = ragged_labels(data.labels.take(data.train_rows), num_labels)
+    model = new_model(encoder, num_labels, active, config, clusters, train_labels)
+    if start:
+        take_weights(start, model)
+    found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
+    opened = Opened(model, active, tokenizer, config, *found)
+    describe_run(folder, opened, corpus.source, start)
     return _trainer(folder, opened, data)
 
 
@@ -95,17 +133,31 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     opened = open_description(folder)
     if corpus.digest != opened.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
+    corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
     trainer.restore()
     return _finish(trainer, corpus)
 
 
+def _held_out(corpus: Corpus, config: Config) -> np.ndarray:
+    return validation_rows(corpus.train.texts, config.validation, config.validation_max, config.seed)
+
+
+def _in_cluster_order(corpus: Corpus, config: Config) -> tuple[Corpus, ClusterTable]:
+    """Clusters the labels by what is trained on, and renumbers the corpus: clusters are then runs of rows."""
+    trained_on = corpus.train.take(np.flatnonzero(~_held_out(corpus, config)))
+    found = clusters_of_corpus(
+        trained_on.texts, trained_on.labels, len(corpus.labels), config.cluster_size, config.seed
+    )
+    return corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
+
+
 def _read(
     corpus: Corpus, tokenizer: PreTrainedTokenizerBase, template: Template, config: Config
 ) -> TrainingData:
     store = token_store(corpus.train.texts, tokenizer, config.text_cap)
-    held_out = validation_rows(corpus.train.texts, config.validation, config.validation_max, config.seed)
+    held_out = _held_out(corpus, config)
     labels = corpus.train.labels
     return TrainingData(
         Reader(store, template, config.max_len),
@@ -133,7 +185,7 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     model = load(folder)
     if outcome == "interrupted" or corpus.test is None:
         return Trained(folder, outcome, model)
-    metrics = model.evaluate(corpus.test)
+    metrics = model.evaluate(corpus.test, corpus.labels)
     write_json(folder / "metrics.json", metrics)
     return Trained(folder, outcome, model, metrics)
 

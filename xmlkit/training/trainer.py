@@ -37,8 +37,10 @@ from xmlkit.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from xmlkit.training.optim import adamw, schedule
+from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.report import Report
+from xmlkit.training.rows import row_parameters, unite_rows
+from xmlkit.training.shortlists import ShortlistWatch
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
 Outcome = Literal["finished", "stopped early", "interrupted"]
@@ -75,10 +77,12 @@ class Trainer:
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
+        self.rows = row_parameters(self.model)
         modules: list[list[nn.Module]] = [[self.model], self.model.combiner.second_step(self.model)]
-        self.optimizers = [adamw(some, self.config) for some in modules if some]
+        self.optimizers = [o for some in modules for o in optimizers(some, self.config)]
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
         self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
+        self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
         self.best: list[float] | None = None  # the figures of CHOSEN_BY, and below the step that they are of
@@ -90,7 +94,6 @@ class Trainer:
 
         The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once.
         """
-        self.model.train()
         self.hook.run_started(run=self.run)
         with Report(self.run.folder / "log.jsonl", self.run.num_steps, self.step_number) as report:
             outcome = self._train(report)
@@ -116,6 +119,7 @@ class Trainer:
         )
         with _ctrl_c_noted() as asked_to_stop:
             for rows in islice(order, self.step_number, self.run.num_steps):
+                self.model.train(not self._dropout_is_off(steps_an_epoch))
                 losses = self.step(self.data.train_rows[rows])
                 report.advance(len(rows))
                 done = self.step_number / steps_an_epoch
@@ -150,8 +154,9 @@ class Trainer:
             found = {"loss": self.model.backward(output, share)}
             found |= {name: loss.detach() * share for name, loss in output.losses.items()}
             totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}
+        unite_rows(self.rows)
         if config.clip is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+            clip_gradients(self.model, config.clip)
         # The second optimiser's modules step first, as the first one's step is the whole model's.
         for optimizer, rate in zip(reversed(self.optimizers), reversed(self.schedules), strict=True):
             optimizer.step()
@@ -173,6 +178,7 @@ class Trainer:
             moments = optimizer_tensors(optimizer)
             tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
         tensors |= {"random/torch": torch.get_rng_state(), "random/run": self.rng.get_state()}
+        tensors |= {f"watch/{kind}": clusters_NS for kind, clusters_NS in self.watch.last.items()}
         if self.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
         numbers = {
@@ -201,6 +207,7 @@ class Trainer:
             rate.load_state_dict(numbers["schedules"][i])
             for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
                 group["lr"] = last
+        self.watch.last = below("watch/", tensors)
         torch.set_rng_state(tensors["random/torch"])
         self.rng.set_state(tensors["random/run"])
         if self.device.type == "cuda":
@@ -210,6 +217,13 @@ class Trainer:
 
     def _is_due(self, every: int) -> bool:
         return self.step_number % every == 0
+
+    def _dropout_is_off(self, steps_an_epoch: int) -> bool:
+        """With `dropout_off_after_eval`: from the first evaluation inside an epoch to its end."""
+        every, done = self.config.eval_every, self.step_number
+        if not self.config.dropout_off_after_eval or not every:
+            return False
+        return done // every * every > done // steps_an_epoch * steps_an_epoch
 
     def _averages(self, epochs_done: float) -> bool:
         return self.averaged is not None and epochs_done > self.config.swa_start
@@ -246,7 +260,7 @@ class Trainer:
             tuple(sorted({5, *self.config.ks})),
             self.bfloat16,
         )
-        report.scores(self.step_number, metrics)
+        report.scores(self.step_number, metrics, self._look_at_shortlists())
         self.hook.evaluated(run=self.run, metrics=metrics)
         found = [metrics[name] for name in CHOSEN_BY]
         better = self.best is None or found > self.best
@@ -254,6 +268,14 @@ class Trainer:
         if better or found == self.best:  # of equals the one that has learnt longer
             self.best, self.best_step = found, self.step_number
             save_weights(self.run.folder, model)
+
+    def _look_at_shortlists(self) -> dict[str, float]:
+        """Of the live weights, which choose the training negatives, and of the averaged ones."""
+        limits = (self.config.micro_batch_tokens, self.bfloat16)
+        figures = self.watch.look("shortlist", self.model, *limits)
+        if self._evaluated_model() is not self.model:
+            figures |= self.watch.look("averaged_shortlist", self._evaluated_model(), *limits)
+        return figures
 
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.evaluations_since_best >= self.config.patience

@@ -1,0 +1,103 @@
+"""Label clusters: balanced spherical 2-means on what the labels' documents are about.
+
+Shape suffixes: N documents, L labels, F hashed words, K clusters, n labels of one node of the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.preprocessing import normalize
+
+from xmlkit.data.cache import cached, digest
+from xmlkit.data.ragged import Ragged
+
+NUM_HASHES = 2**20
+SMALLEST_GAIN = 1e-4  # in mean similarity, as in LightXML's code
+MOST_ROUNDS = 20
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Cluster k holds the labels `order_L[starts[k]:starts[k + 1]]`; every label stands in exactly one."""
+
+    order_L: np.ndarray
+    starts: np.ndarray  # (K + 1,)
+
+
+def clusters_of_corpus(
+    texts: Sequence[str], labels: Ragged, num_labels: int, largest: int, seed: int
+) -> Clustering:
+    """Clusters of at most `largest` labels by the training documents, kept in the cache folder."""
+    rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
+    key = digest(texts, rows, f"{num_labels} {largest} {seed}")
+
+    def make(folder: Path) -> None:
+        found = cluster_labels(label_features(texts, labels, num_labels), largest, seed)
+        np.save(folder / "order.npy", found.order_L)
+        np.save(folder / "starts.npy", found.starts)
+
+    folder = cached("clusters", key, make)
+    return Clustering(np.load(folder / "order.npy"), np.load(folder / "starts.npy"))
+
+
+def label_features(texts: Sequence[str], labels: Ragged, num_labels: int) -> sparse.csr_array:
+    """(L, F) float32: the L2-normalised sum of the TF-IDF vectors of each label's documents.
+
+    (LightXML, 2021, 3.1; PIFA in PECOS, 2022.) A label that no document carries has a row of zeros.
+    Words are hashed, so that memory does not grow with the vocabulary.
+    """
+    words = HashingVectorizer(n_features=NUM_HASHES, alternate_sign=False, norm=None, dtype=np.float32)
+    tfidf_NF = TfidfTransformer(sublinear_tf=True).fit_transform(words.transform(texts))
+    ones = np.ones(len(labels.values), np.float32)
+    truth_NL = sparse.csr_array((ones, labels.values, labels.offsets), shape=(len(labels), num_labels))
+    return sparse.csr_array(normalize(truth_NL.T.tocsr() @ sparse.csr_array(tfidf_NF)))
+
+
+def cluster_labels(features_LF: sparse.csr_array, largest: int, seed: int) -> Clustering:
+    """Halves all nodes, level by level, until none holds more than `largest` labels.
+
+    Sizes differ by at most one on every level; a node of one label stays whole. The same features and
+    seed give the same clusters.
+    """
+    rng = np.random.default_rng(seed)
+    nodes = [np.arange(features_LF.shape[0])]
+    while max(map(len, nodes)) > largest:
+        halves = (half for node in nodes for half in _halve(node, features_LF, rng))
+        nodes = [half for half in halves if len(half)]
+    starts = np.concatenate([[0], np.cumsum([len(node) for node in nodes])])
+    return Clustering(np.concatenate(nodes), starts)
+
+
+def _halve(
+    node: np.ndarray, features_LF: sparse.csr_array, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spherical 2-means from two random labels, each half exactly half (the first the larger by one)."""
+    if len(node) < 3:
+        return node[:1], node[1:]
+    features = features_LF[node]
+    # A node knows few of the words: centres as wide as those alone.
+    columns, indices = np.unique(features.indices, return_inverse=True)
+    shape = (len(node), len(columns))
+    features_nF = sparse.csr_array((features.data, indices, features.indptr), shape=shape)
+    centres_F2 = features_nF[rng.choice(len(node), 2, replace=False)].toarray().T
+    in_first_n = np.zeros(len(node), bool)
+    before = -np.inf
+    for _ in range(MOST_ROUNDS):
+        similarity_n2 = features_nF @ centres_F2
+        order_n = np.argsort(similarity_n2[:, 1] - similarity_n2[:, 0], kind="stable")
+        in_first_n[:] = False
+        in_first_n[order_n[: (len(node) + 1) // 2]] = True
+        now = np.where(in_first_n, *similarity_n2.T).mean()
+        if now - before < SMALLEST_GAIN:
+            break
+        before = now
+        sides_n2 = np.stack([in_first_n, ~in_first_n], 1).astype(np.float32)
+        sums_F2 = features_nF.T @ sides_n2
+        centres_F2 = sums_F2 / np.maximum(np.linalg.norm(sums_F2, axis=0), np.finfo(np.float32).tiny)
+    return node[in_first_n], node[~in_first_n]

@@ -1,0 +1,51 @@
+"""Starting from another run's weights instead of fresh ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmlkit.config import SHAPE, Config
+from xmlkit.data.corpus import Corpus
+from xmlkit.errors import UserError
+from xmlkit.hooks import ClusterTable
+from xmlkit.model.folder import read_config, read_labels, read_weights
+from xmlkit.model.model import Model
+
+
+def shape_of(run: Path) -> dict[str, Any]:
+    """The settings that weights of this run fit; those of a run that starts from it, unless they are set."""
+    config = read_config(run)
+    return {name: getattr(config, name) for name in SHAPE}
+
+
+def check_shape(run: Path, config: Config) -> None:
+    """Raises UserError where the settings ask for another shape than the run's weights have."""
+    for name, theirs in shape_of(run).items():
+        ours = getattr(config, name)
+        if ours != theirs:
+            raise UserError(f"{name}={ours}: --init-from {run} has {theirs}; leave {name} out")
+
+
+def in_order_of(run: Path, corpus: Corpus) -> tuple[Corpus, ClusterTable | None]:
+    """The corpus with its labels in the rows that they have in the run, and the run's clusters.
+
+    Raises UserError where the labels are not the same.
+    """
+    labels, _, clusters = read_labels(run)
+    if odd := set(labels.ids) ^ set(corpus.labels.ids):
+        raise UserError(
+            f"--init-from {run}: it has {len(labels):,} labels and {corpus.name} has {len(corpus.labels):,}, "
+            f"which are not the same ({min(odd)!r} is on one side alone)"
+        )
+    return corpus.reordered(np.array([corpus.labels.rows[label] for label in labels.ids])), clusters
+
+
+def take_weights(run: Path, model: Model) -> None:
+    """Raises UserError where the run's weights do not fit the model."""
+    try:
+        model.adopt_weights(read_weights(run))
+    except UserError as error:
+        raise UserError(f"--init-from {run}: {error}") from None

@@ -44,6 +44,9 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     cluster_size: int = Field(32, ge=1, description="most labels of a cluster")
     shortlist: int = Field(16, ge=1, description="likeliest clusters whose labels are scored")
+    cluster_power: float = Field(
+        0.5, ge=0, description="exponent of a cluster's probability in the scores of its labels"
+    )
     cluster_width: int | None = Field(
         None, ge=1, description="width of the space in which clusters are scored; none: the document vector's"
     )
@@ -110,6 +113,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "pooling": "first",
         "start": "random",
         "reduction": "mean",
+        "cluster_power": 1.0,
         "batch_size": 16,
         "lr": 1e-4,
         "head_lr": 1e-4,

@@ -432,6 +432,7 @@ class BuildContext:
     num_labels: int  # L
     clusters: ClusterTable | None  # None: every label is scored
     shortlist: int  # S, the clusters that a document's candidates come from
+    cluster_power: float  # exponent of a cluster's probability in the scores of its labels
     cluster_width: int | None  # the space in which clusters are scored; None: the document vector's
     label_width: int  # E, where there are clusters
     reduction: Literal["sum", "mean"]  # of a document's loss

@@ -24,7 +24,7 @@ TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 
 def build(starts, num_labels, shortlist=2, labels=None, **other):
     sizes = {"num_layers": 1, "hidden": 4, "cluster_width": None, "label_width": 5, "pooling": "mean"}
-    settings = {"reduction": "sum", "dropout": 0.0, "start": "random"}
+    settings = {"reduction": "sum", "dropout": 0.0, "start": "random", "cluster_power": 1.0}
     clusters = ClusterTable(torch.tensor([*starts, num_labels]))
     fixed = {"num_labels": num_labels, "clusters": clusters, "shortlist": shortlist, "train_labels": labels}
     return BuildContext(**{**sizes, **settings, **fixed, **other})
@@ -68,8 +68,9 @@ def test_candidates_truth_and_loss_are_those_of_the_slow_reference(data):
     assert short.loss.item() == pytest.approx(loss / len(rows), rel=1e-4)
 
 
-def test_at_prediction_the_likeliest_clusters_and_their_probability():
-    part = TopClusters(build([0, 3, 5], 9), 3)
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_at_prediction_the_likeliest_clusters_and_their_probability(power):
+    part = TopClusters(build([0, 3, 5], 9, cluster_power=power), 3)
     x_BD = torch.randn(2, 3)
     short = part(Vectors(x_BD, x_BD), None, None)
     z_BK = part.cluster_logits_BK(x_BD)
@@ -79,7 +80,8 @@ def test_at_prediction_the_likeliest_clusters_and_their_probability():
         assert short.clusters_BS[i].tolist() == best.tolist()
         for label, real, prior in zip(short.ids_BC[i], short.mask_BC[i], short.prior_BC[i], strict=True):
             if real:
-                torch.testing.assert_close(prior, z_BK[i].sigmoid()[[0, 0, 0, 1, 1, 2, 2, 2, 2][label]])
+                probability = z_BK[i].sigmoid()[[0, 0, 0, 1, 1, 2, 2, 2, 2][label]]
+                torch.testing.assert_close(prior, probability**power)
 
 
 def test_a_document_with_sixty_labels_keeps_them_all():
@@ -110,7 +112,8 @@ def test_losses_of_the_whole_model(reduction):
     model = tiny.model(9, starts=[0, 4, 8], reduction=reduction, start="random").eval()
     documents, training = tiny.batch(TEXTS, 9, seed=3)
     x = model.vectors(documents).rank_BD
-    z = model.head.project(x) @ model.head.rows.weight.T
+    z = x @ model.head.project.weight.T + model.head.project.bias
+    z = z @ model.head.rows.weight.T
     truth = torch.zeros(4, 9)
     truth[training.labels.documents_V, training.labels.values_V] = 1.0
     by_cluster = torch.stack([truth[:, a:b].amax(1) for a, b in ((0, 4), (4, 8), (8, 9))], 1)
@@ -126,12 +129,13 @@ def test_losses_of_the_whole_model(reduction):
         torch.testing.assert_close(losses[name], value / scale)
 
 
-def test_the_score_is_that_of_the_label_times_that_of_its_cluster():
-    model = tiny.model(9, starts=[0, 4, 8], start="random").eval()
+@pytest.mark.parametrize(("settings", "power"), [({}, 0.5), ({"recipe": "lightxml"}, 1.0)])
+def test_the_score_is_that_of_the_label_times_that_of_its_cluster(settings, power):
+    model = tiny.model(9, starts=[0, 4, 8], start="random", **settings).eval()
     documents, _ = tiny.batch(TEXTS)
     scores, ids = model.rank(documents, 9)
     x = model.vectors(documents).rank_BD
-    cluster = model.shortlister.cluster_logits_BK(x).sigmoid()[:, [0] * 4 + [1] * 4 + [2]]
+    cluster = model.shortlister.cluster_logits_BK(x).sigmoid()[:, [0] * 4 + [1] * 4 + [2]] ** power
     whole = (model.head.scores_BU(x, slice(0, 9)).sigmoid() * cluster).detach()
     torch.testing.assert_close(scores, whole.sort(1, descending=True).values)
     torch.testing.assert_close(scores, whole.gather(1, ids))
@@ -145,7 +149,14 @@ def test_biases_start_at_the_log_odds_and_rows_at_zero():
     # A document has 5 true labels / 3 among 2 clusters of 3 labels on average: 5 of 18 candidates.
     assert model.head.biases.weight.flatten().tolist() == pytest.approx([math.log(5 / 13)] * 9)
     assert not model.head.rows.weight.any() and not model.shortlister.linear.weight.any()
-    assert model.head.project.weight.abs().min() > 0
+    turn_ED = model.head.project.weight
+    torch.testing.assert_close(turn_ED.T @ turn_ED, torch.eye(96))  # 384 wide: lengths and angles stay
+
+
+def test_where_labels_are_as_wide_as_documents_nothing_is_projected():
+    head = tiny.model(9, starts=[0, 4], label_width=96).head
+    x_BD = torch.randn(2, 96)
+    assert head.query_BE(x_BD) is x_BD
 
 
 def test_lightxmls_rows_are_xavier_and_have_no_biases():
@@ -157,6 +168,8 @@ def test_lightxmls_rows_are_xavier_and_have_no_biases():
 def test_a_narrower_space_for_clusters():
     part = tiny.model(9, starts=[0, 4], cluster_width=7).shortlister
     assert part.linear.weight.shape == (2, 7) and part.narrow.weight.shape == (7, 96)
+    torch.testing.assert_close(part.narrow.weight @ part.narrow.weight.T, torch.eye(7))
+    torch.nn.init.normal_(part.linear.weight)
     x_BD = torch.randn(3, 96)
     expected = F.linear(F.linear(x_BD, *part.narrow.parameters()), *part.linear.parameters())
     torch.testing.assert_close(part.cluster_logits_BK(x_BD), expected)

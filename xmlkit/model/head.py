@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xmlkit.hooks import BuildContext, Head, RowTable
+from xmlkit.model.projection import projection
 from xmlkit.model.start import prior_log_odds
 
 
@@ -46,16 +47,16 @@ class FlatHead(Head):
 
 
 class RowHead(Head):
-    """A projection of the document vector, and one row a label to multiply it with (LightXML, 2021, 3.4).
+    """One row a label, to multiply the document vector with, projected to E (LightXML, 2021, 3.4).
 
     With `start=prior` rows begin at zero and biases, one row each, at the log odds of a candidate's being
-    true; the projection keeps its usual start, since of a product's two sides one must not be zero. With
-    `start=random` rows are Xavier-uniform and there are no biases, as in LightXML.
+    true; the projection does not, since of a product's two sides one must not be zero. With `start=random`
+    rows are Xavier-uniform and there are no biases, as in LightXML.
     """
 
     def __init__(self, build: BuildContext, rank_width: int):
         super().__init__()
-        self.project = nn.Linear(rank_width, build.label_width)
+        self.project = projection(build, rank_width, build.label_width)
         self.rows = RowTable(build.num_labels, build.label_width)
         self.biases = RowTable(build.num_labels, 1) if build.start == "prior" else None
         if self.biases is None:
@@ -71,7 +72,7 @@ class RowHead(Head):
         return self.rows.embedding_dim
 
     def query_BE(self, rank_BD: Tensor) -> Tensor:
-        """Linear."""
+        """Projected."""
         return self.project(rank_BD)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:

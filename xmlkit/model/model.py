@@ -267,6 +267,7 @@ def new_model(
         num_labels=num_labels,
         clusters=clusters,
         shortlist=config.shortlist,
+        cluster_power=config.cluster_power,
         cluster_width=config.cluster_width,
         label_width=config.label_width,
         reduction=config.reduction,

@@ -20,6 +20,7 @@ from xmlkit.hooks import (
     Vectors,
 )
 from xmlkit.model.device import full_precision
+from xmlkit.model.projection import projection
 from xmlkit.model.start import prior_log_odds
 
 
@@ -42,6 +43,9 @@ class TopClusters(Shortlister):
     labels are added, so that none is ever missing. The candidates that are not true are the dynamic
     negatives: those that the model itself finds likely at this step.
 
+    A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1 counts
+    a cluster twice, since the label's probability is already learnt among the candidates alone.
+
     With `start=prior` the weights begin at zero and each bias at the log odds of the average density.
     """
 
@@ -53,9 +57,9 @@ class TopClusters(Shortlister):
         assert build.clusters is not None
         self._clusters = build.clusters
         self.top = min(build.shortlist, build.clusters.num_clusters)
-        self.reduction = build.reduction
+        self.reduction, self.power = build.reduction, build.cluster_power
         narrow = build.cluster_width
-        self.narrow = nn.Linear(recall_width, narrow) if narrow else nn.Identity()
+        self.narrow = projection(build, recall_width, narrow) if narrow else nn.Identity()
         self.linear = nn.Linear(narrow or recall_width, build.clusters.num_clusters)
         if build.start == "prior":
             nn.init.zeros_(self.linear.weight)
@@ -85,7 +89,8 @@ class TopClusters(Shortlister):
             rank_BK = probability_BK + truth_BK
         clusters_BS = rank_BK.topk(self.top, 1).indices
         ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
-        prior_BC = probability_BK.gather(1, clusters_BS).repeat_interleave(self.clusters.largest, 1)
+        prior_BS = probability_BK.gather(1, clusters_BS) ** self.power
+        prior_BC = prior_BS.repeat_interleave(self.clusters.largest, 1)
         truth_BC = training.labels.contains(ids_BC) & mask_BC if training else None
         short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, loss, clusters_BS)
         # As many labels as clusters fit lie in at most that many clusters.

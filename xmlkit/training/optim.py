@@ -12,13 +12,14 @@ from torch.nn import Parameter
 from xmlkit.config import Config
 from xmlkit.hooks import Part, RowTable
 from xmlkit.model.encoder import Encoder
+from xmlkit.model.projection import Projection
 from xmlkit.training.rows import RowAdamW, row_parameters
 
 
 def optimizers(modules: Iterable[nn.Module], config: Config) -> list[torch.optim.Optimizer]:
     """AdamW over all parameters of these modules (Loshchilov and Hutter, 2019); rows have one of their own.
 
-    `lr` for the encoder and `head_lr` for the rest, unless a part has a rate of its own; decay for
+    `lr` for the encoder and projections, `head_lr` for the rest, unless a part has a rate of its own; decay for
     matrices alone, so not for biases and norms.
     """
     dense: dict[tuple[float, float], list[Parameter]] = {}
@@ -68,7 +69,7 @@ def schedule(
 def _walk(
     module: nn.Module, rate: float, decay: float, config: Config
 ) -> Iterator[tuple[Parameter, float, float]]:
-    if isinstance(module, Encoder):
+    if isinstance(module, Encoder | Projection):
         rate = config.lr
     elif isinstance(module, Part):  # a wrapper's own rate is not that of what it wraps
         rate, decay = config.head_lr, config.weight_decay

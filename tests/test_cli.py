@@ -117,6 +117,29 @@ def test_predict_in_three_layouts(place):
     assert all(0 <= float(row[3]) <= 1 for row in rows)
 
 
+def test_clusters_from_a_stored_start_to_evaluation(place, tmp_path):
+    """A preset's recipe made small, its start stored and shared, trained, scored by its own names."""
+    small = ["--set", "cluster_size=3", "--set", "shortlist=2", "--set", "max_steps=3", *QUICK]
+    preset = ["--preset", "amazon670k", "--member", "2", "--encoder", "encoder", *small]
+    start, run = tmp_path / "start", tmp_path / "run"
+    _, err = xmlkit("init-weights", "corpus", *preset, "--out", start, cwd=place)
+    assert f"next: xmlkit train corpus --init-from {start}" in err
+    xmlkit("train", "corpus", "--init-from", start, *small, "--out", run, cwd=place)
+    config = json.loads((run / "config.json").read_text())
+    assert (config["label_width"], config["start"], config["clustered"]) == (400, "random", True)
+    assert (json.loads((start / "config.json").read_text())["seed"], config["seed"]) == (2, 0)
+    metrics = json.loads((run / "metrics.json").read_text())
+    out, _ = xmlkit("evaluate", run, "corpus/test.jsonl.gz", cwd=place)
+    assert f"{metrics['P@1']:.2f}" in out and f"{metrics['PSnDCG@5']:.2f}" in out
+    out, _ = xmlkit("predict", run, "--format", "jsonl", stdin="w55 w3\n", cwd=place)
+    assert len(json.loads(out)["labels"]) == 5
+
+
+def test_the_list_of_presets():
+    out, _ = xmlkit("presets")
+    assert "amazon670k" in out and "49.10 / 43.83 / 39.85" in out and "shortlist=75" in out
+
+
 def test_the_list_of_plugins(place):
     out, _ = xmlkit("plugins", path=place / "site")
     squeezed = " ".join(out.replace("│", " ").split())
@@ -137,13 +160,25 @@ def test_describe(place):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["train"], ["evaluate"], ["predict"], ["plugins"], ["data", "describe"]]
+    "command",
+    [
+        [],
+        ["train"],
+        ["init-weights"],
+        ["evaluate"],
+        ["predict"],
+        ["plugins"],
+        ["presets"],
+        ["data", "describe"],
+    ],
 )
 def test_help_pages(command):
     out, _ = xmlkit(*command, "-h")
     assert "Usage: xmlkit" in out
     if command == ["train"]:
         for option in ("DATA", "--plugin", "--encoder", "--recipe", "--config", "--set", "--out", "--resume"):
+            assert option in out
+        for option in ("--preset", "--member", "--init-from"):
             assert option in out
 
 
@@ -178,6 +213,12 @@ def test_help_pages(command):
             "leave out one of the two",
         ),
         (["predict", "nowhere"], "nowhere is not a run"),
+        (["train", "corpus", "--preset", "amazon670"], "did you mean 'amazon670k'?"),
+        (["train", "corpus", "--preset", "eurlex4k", "--member", "3"], "has members 0 to 2"),
+        (["train", "corpus", "--member", "1"], "name one with --preset"),
+        (["train", "corpus", "--init-from", "nowhere"], "nowhere is not a run"),
+        (["train", "--resume", "run", "--init-from", "run"], "leave out all else"),
+        (["train", "corpus", "--init-from", "run", "--set", "layers=2"], "run has 5; leave layers out"),
     ],
 )
 def test_mistakes_are_one_line(place, arguments, expected):

@@ -43,8 +43,8 @@ class TopClusters(Shortlister):
     labels are added, so that none is ever missing. The candidates that are not true are the dynamic
     negatives: those that the model itself finds likely at this step.
 
-    A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1 counts
-    a cluster twice, since the label's probability is already learnt among the candidates alone.
+    A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1
+    counts a cluster twice, since the label's probability is already learnt among the candidates alone.
 
     With `start=prior` the weights begin at zero and each bias at the log odds of the average density.
     """

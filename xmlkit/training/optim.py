@@ -19,8 +19,8 @@ from xmlkit.training.rows import RowAdamW, row_parameters
 def optimizers(modules: Iterable[nn.Module], config: Config) -> list[torch.optim.Optimizer]:
     """AdamW over all parameters of these modules (Loshchilov and Hutter, 2019); rows have one of their own.
 
-    `lr` for the encoder and projections, `head_lr` for the rest, unless a part has a rate of its own; decay for
-    matrices alone, so not for biases and norms.
+    `lr` for the encoder and projections, `head_lr` for the rest, unless a part has a rate of its own; decay
+    for matrices alone, so not for biases and norms.
     """
     dense: dict[tuple[float, float], list[Parameter]] = {}
     sparse: dict[tuple[float, float], list[Parameter]] = {}

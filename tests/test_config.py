@@ -26,6 +26,8 @@ def test_the_later_layer_wins():
     lightxml = resolve({"recipe": "lightxml", "batch_size": 8})
     assert (lightxml.lr, lightxml.head_lr, lightxml.batch_size) == (1e-4, 1e-4, 8)
     assert (lightxml.pooling, lightxml.dropout) == ("first", 0.5)
+    assert (lightxml.cluster_power, resolve({}).cluster_power) == (1.0, 0.5)
+    assert (resolve({}, "demo").clustered, resolve({}).clustered) == (True, None)
     assert (lightxml.reduction, lightxml.schedule, lightxml.start) == ("mean", "constant", "random")
 
 

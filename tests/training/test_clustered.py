@@ -247,16 +247,18 @@ def test_starts_that_do_not_fit_are_one_line_errors(tmp_path, encoder, example_p
 
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_presets_train_from_end_to_end(tmp_path, name):
-    """Each member, on a tiny corpus with its path, its epochs cut short and a tiny encoder of its kind."""
+    """Each member, with what makes it large made small: the corpus, the encoder, clusters, epochs."""
     for member, own in enumerate(presets()[name].members):
         given = preset_settings(name, member)
-        kind = given["encoder"].partition("-")[0]
-        folder = tiny.save_encoder(tmp_path / f"encoder{member}", kind)
-        small = {"encoder": folder, "max_len": 16, "max_steps": 3, "eval_every": 2, "swa_every": 1}
-        trained = training.train(
-            tiny.learnable_corpus(), {**given, **small, "swa_start": 0}, tmp_path / str(member)
-        )
-        assert trained.outcome == "finished" and np.isfinite(list(trained.metrics.values())).all()
         config = resolve(given)
         assert (config.recipe, config.reduction, config.schedule) == ("lightxml", "mean", "constant")
         assert all(getattr(config, key) == value for key, value in own.items())
+        folder = tiny.save_encoder(tmp_path / f"encoder{member}", config.encoder.partition("-")[0])
+        small = {"encoder": folder, "max_len": 16, "cluster_size": 2, "shortlist": 3, "max_steps": 3}
+        small |= {"eval_every": 2, "swa_start": 0, "swa_every": 1}
+        run = tmp_path / str(member)
+        trained = training.train(tiny.learnable_corpus(), {**given, **small}, run)
+        assert trained.outcome == "finished" and np.isfinite(list(trained.metrics.values())).all()
+        clusters = read_labels(run)[2]
+        assert clusters.num_clusters == 8 if config.clustered else clusters is None
+        assert log(run, "averaged_shortlist/churn") if config.clustered else not log(run, "shortlist/recall")

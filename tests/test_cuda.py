@@ -38,7 +38,7 @@ def test_training_and_prediction(tmp_path, path):
     trained = training.train(corpus, settings, tmp_path / "run")
     assert trained.metrics["P@1"] > 80
     model = xmlkit.load(tmp_path / "run")
-    assert model.evaluate(corpus.test, corpus.labels) == trained.metrics
+    assert model.evaluate(corpus.test) == trained.metrics
 
 
 @pytest.mark.parametrize("path", [{}, CLUSTERED], ids=["flat", "clustered"])

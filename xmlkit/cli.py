@@ -122,9 +122,9 @@ def train(
     if resume and (data or settings or out_ or init_from):
         raise UserError("--resume RUN takes data and settings from the run: leave out all else")
     if init_from:
-        from xmlkit.training.start import shape_of
+        from xmlkit.training.init_from import shared_settings
 
-        settings = merge(shape_of(init_from), settings)
+        settings = merge(shared_settings(init_from), settings)
     checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
     if not data and not resume:
         _say_demo()
@@ -165,7 +165,7 @@ def init_weights(
     """Stores the weights that `train` with these arguments would begin with, for runs to share.
 
     Example: `xmlkit init-weights FOLDER --set seed=3 --out runs/start`, then
-    `xmlkit train FOLDER --init-from runs/start --plugin A`, and the same with other plugins
+    `xmlkit train FOLDER --config runs/start/config.json --init-from runs/start --plugin A`
     """
     settings = resolve(_settings(plugin, encoder, recipe, preset, member, config, set_), data or DEMO)
     if not data:
@@ -174,7 +174,8 @@ def init_weights(
     from xmlkit.training.train import store_start
 
     folder = store_start(load_corpus(data or DEMO), settings, out_)
-    say(f"start: {folder}; next: xmlkit train {data or DEMO} --init-from {folder}")
+    settings_file = folder / "config.json"
+    say(f"start: {folder}; next: xmlkit train {data or DEMO} --config {settings_file} --init-from {folder}")
 
 
 @app.command()
@@ -208,7 +209,7 @@ def evaluate(
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
     print(f"{run} on {data or run_source(run)}, {len(split):,} documents")
-    out.print(metric_table(model.evaluate(split, model.labels)))
+    out.print(metric_table(model.evaluate(split)))
 
 
 @app.command()
@@ -272,9 +273,13 @@ def _settings(
     config: Path | None,
     assignments: list[str] | None,
 ) -> dict[str, Any]:
-    """What the options say, the later over the earlier: preset, file, options of their own, `--set`."""
+    """What the options say, the later over the earlier: preset or file, options of their own, `--set`."""
     if member is not None and preset is None:
         raise UserError(f"--member {member} belongs to a preset: name one with --preset")
+    if preset and (config or recipe):
+        raise UserError(
+            f"--preset {preset} brings its own recipe and settings: leave out --recipe and --config"
+        )
     chosen = preset_settings(preset, member or 0) if preset else {}
     file = read_config_file(config) if config else {}
     check_recipe(file, recipe)

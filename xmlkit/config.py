@@ -65,8 +65,8 @@ class Config(BaseModel, extra="forbid", frozen=True):
     micro_batch_tokens: int = Field(
         32768, ge=1, description="most tokens at once, padding included; more are accumulated"
     )
-    lr: float = Field(1e-4, gt=0, description="the encoder's learning rate")
-    head_lr: float = Field(8e-3, gt=0, description="the learning rate of everything else")
+    lr: float = Field(1e-4, gt=0, description="learning rate of the encoder and of projections")
+    head_lr: float = Field(8e-3, gt=0, description="learning rate of everything else")
     schedule: Literal["linear", "constant"] = Field("linear", description="decay after the warm-up")
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
     weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")
@@ -88,7 +88,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
         None, ge=1, description="steps between two checkpoints, besides those at evaluations"
     )
     log_every: int = Field(20, ge=1, description="steps between two lines of the log")
-    seed: int = Field(0, ge=0, description="of weights, order, dropout and the held-out part")
+    seed: int = Field(0, ge=0, description="of weights, clusters, order and dropout")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="bfloat16 autocast; auto: on CUDA, and on CPUs with AMX"
@@ -128,8 +128,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 # to gather anything (benchmarks/README.md).
 SCRATCH = {"lr": 3e-4, "pooling": "mean"}
 DEMO = {"epochs": 7, "max_len": 64, "clustered": True}
-# What decides the names and shapes of weights.
-SHAPE = ("encoder", "layers", "pooling", "clustered", "cluster_size", "cluster_width", "label_width", "start")
+# What a run that starts from another one's weights shares with it: what decides their names and shapes, and
+# which documents they have not seen.
+SHARED = (
+    *("encoder", "layers", "pooling", "clustered", "cluster_size", "cluster_width", "label_width", "start"),
+    *("validation", "validation_max"),
+)
 SETTINGS = [name for name in Config.model_fields if name != "options"]
 
 

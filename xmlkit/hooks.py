@@ -354,7 +354,7 @@ class Head(Part):
         return self.inner.query_BE(rank_BD)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
-        """The vectors of unique label ids, or of a run of labels."""
+        """The vectors of unique label ids, or of a run of labels; the default ones begin at zero."""
         return self.inner.label_vectors_UE(rows_U)
 
     def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:

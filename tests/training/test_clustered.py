@@ -65,19 +65,19 @@ def test_it_learns_and_the_names_come_back(tmp_path, encoder):
     model = xmlkit.load(tmp_path / "b")
     assert model.predict(["w55 w3 w44"], top_k=1)[0][0].label == "w3"
     # The same documents, whatever rows a corpus gives its labels.
-    assert model.evaluate(corpus.test, corpus.labels) == trained.metrics
+    assert model.evaluate(corpus.test) == trained.metrics
     turned = corpus.reordered(np.arange(len(corpus.labels))[::-1])
     assert turned.labels.ids != corpus.labels.ids
-    assert model.evaluate(turned.test, turned.labels) == trained.metrics
+    assert model.evaluate(turned.test) == trained.metrics
 
 
 def test_labels_that_a_model_does_not_know_count_as_missed(tmp_path, encoder):
     run(tmp_path / "a", encoder, max_steps=1)
     other = Corpus.of(["w1"], [["w1"]], ["w1 w2", "w3"], [["new", "w1"], ["newer"]])
-    metrics = xmlkit.load(tmp_path / "a").evaluate(other.test, other.labels)
+    metrics = xmlkit.load(tmp_path / "a").evaluate(other.test)
     assert metrics["R@5"] in (0.0, 25.0)
     few = Corpus.of(["w1"], [["new"]], ["w1 w2", "w3"], [["new", "newer"], ["newer"]])
-    assert xmlkit.load(tmp_path / "a").evaluate(few.test, few.labels)["R@5"] == 0.0
+    assert xmlkit.load(tmp_path / "a").evaluate(few.test)["R@5"] == 0.0
 
 
 def test_ctrl_c_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, encoder, monkeypatch):
@@ -144,7 +144,7 @@ def test_corpora_and_clusters_at_the_edge(tmp_path, encoder, num_labels, setting
     assert trained.outcome == "finished" and np.isfinite(log(tmp_path / "a")).all()
     _, _, clusters = read_labels(tmp_path / "a")
     assert int(clusters.starts[-1]) == num_labels
-    assert xmlkit.load(tmp_path / "a").evaluate(corpus.test, corpus.labels) == trained.metrics
+    assert xmlkit.load(tmp_path / "a").evaluate(corpus.test) == trained.metrics
 
 
 def test_recall_and_churn_by_hand(tmp_path, encoder, monkeypatch):

@@ -30,20 +30,28 @@ def read(rows, ids, goal_RE):
     ((rows(ids) - goal_RE[ids]) ** 2).sum().backward()
 
 
-@settings(max_examples=40)
+def go_without_waiting(patch):
+    """As on a device: gradients are filled up with their first row, and all rows step in one go."""
+    patch.setattr(module, "unique_ids", unique_ids_without_waiting)
+    patch.setattr(module, "_on_host", lambda tensor: False)
+
+
+@settings(max_examples=60)
 @given(
     steps=st.lists(st.lists(st.lists(st.integers(0, 6), max_size=6), max_size=3), min_size=1, max_size=8),
     waits=st.booleans(),
+    at_once=st.sampled_from([2, 100]),
 )
-def test_each_row_steps_as_if_dense_adamw_had_it_alone(steps, waits):
+def test_each_row_steps_as_if_dense_adamw_had_it_alone(steps, waits, at_once):
     """One torch AdamW a row, which steps when the row is read; accumulated over micro-batches."""
     ours, theirs = table(), [nn.Parameter(row.detach().clone()) for row in table().weight]
     goal_RE = torch.linspace(-2, 2, 21).reshape(7, 3)
     optimizer = RowAdamW([{"params": [ours.weight], "lr": RATE, "weight_decay": DECAY}], eps=EPS)
     dense = [torch.optim.AdamW([row], lr=RATE, weight_decay=DECAY, eps=EPS) for row in theirs]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "ROWS_AT_ONCE", at_once)
         if not waits:
-            patch.setattr(module, "unique_ids", unique_ids_without_waiting)
+            go_without_waiting(patch)
         for micro_batches in steps:
             for ids in filter(None, micro_batches):
                 read(ours, ids, goal_RE)
@@ -91,7 +99,10 @@ def test_a_table_that_is_read_densely_is_our_mistake():
         unite_rows([rows.weight])
 
 
-def test_clipping_is_torchs_over_dense_gradients():
+@pytest.mark.parametrize("waits", [True, False])
+def test_clipping_is_torchs_over_dense_gradients(waits, monkeypatch):
+    if not waits:
+        go_without_waiting(monkeypatch)
     model = nn.ModuleDict({"rows": table(), "dense": nn.Linear(3, 4)})
     plain = copy.deepcopy(model)
     plain["rows"].sparse = False

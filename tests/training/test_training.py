@@ -48,7 +48,7 @@ def test_it_learns_and_the_folder_can_be_moved(tmp_path, encoder):
     (found,) = model.predict(["w55 w3 w44"], top_k=2)
     assert found[0].label == found[0].name == "w3" and found[0].score > 0.5 > found[1].score
     corpus = tiny.learnable_corpus()
-    assert model.evaluate(corpus.test, corpus.labels) == trained.metrics
+    assert model.evaluate(corpus.test) == trained.metrics
     assert json.loads((tmp_path / "b" / "metrics.json").read_text()) == trained.metrics
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
         *["config.json", "model.json", "labels.jsonl", "encoder", "model.safetensors", "log.jsonl"],
@@ -248,10 +248,7 @@ def test_every_architecture_trains_saves_and_loads(tmp_path, name):
     encoder = tiny.save_encoder(tmp_path / "encoder", name)
     trained = run(tmp_path / "run", encoder, max_steps=3)
     assert all(np.isfinite(log(tmp_path / "run")))
-    assert (
-        xmlkit.load(tmp_path / "run").evaluate(tiny.learnable_corpus().test, tiny.learnable_corpus().labels)
-        == trained.metrics
-    )
+    assert xmlkit.load(tmp_path / "run").evaluate(tiny.learnable_corpus().test) == trained.metrics
 
 
 def test_settings_that_do_not_fit_the_encoder(tmp_path, encoder):

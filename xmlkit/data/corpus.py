@@ -20,7 +20,6 @@ from xmlkit.errors import UserError
 
 DEMO = "demo"
 DEMO_TEST_SHARE = 0.1
-DEMO_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,20 @@ class Split:
 
     texts: list[str]
     labels: Ragged
+    label_ids: list[str]  # of each row that occurs
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> Split:
         """The documents with these row numbers, in this order."""
-        return Split([self.texts[row] for row in rows], self.labels.take(rows))
+        return Split([self.texts[row] for row in rows], self.labels.take(rows), self.label_ids)
 
-    def renumbered(self, rows_L: np.ndarray, first_free: int) -> Split:
-        """The same documents with `rows_L[row]` for each label; rows beyond L go to `first_free` and on."""
-        num_beyond = max(self.labels.values.max(initial=-1) + 1 - len(rows_L), 0)
-        beyond = first_free + np.arange(num_beyond)
-        return Split(self.texts, _renumber(self.labels, np.concatenate([rows_L, beyond])))
+    def numbered_as(self, labels: Labels) -> Split:
+        """The same documents with the rows of these labels; others get rows from len(labels) on."""
+        rows = dict(labels.rows)
+        new_rows = np.array([rows.setdefault(label, len(rows)) for label in self.label_ids], np.int64)
+        return Split(self.texts, _renumber(self.labels, new_rows), list(rows))
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,10 @@ class Corpus:
 
     def reordered(self, order_L: np.ndarray) -> Corpus:
         """The same corpus with label `order_L[r]` in row r."""
-        names = self.labels.names
-        labels = Labels([self.labels.ids[old] for old in order_L], names and [names[old] for old in order_L])
-        rows_L = np.empty_like(order_L)
-        rows_L[order_L] = np.arange(len(order_L))
-        return replace(
-            self,
-            labels=labels,
-            train=self.train.renumbered(rows_L, len(rows_L)),
-            test=self.test and self.test.renumbered(rows_L, len(rows_L)),
-        )
+        ids, names = self.labels.ids, self.labels.names
+        labels = Labels([ids[old] for old in order_L], names and [names[old] for old in order_L])
+        test = self.test and self.test.numbered_as(labels)
+        return replace(self, labels=labels, train=self.train.numbered_as(labels), test=test)
 
     @classmethod
     def of(
@@ -151,17 +145,16 @@ def load_split(data: str | Path, labels: Labels, split: str = "test") -> Split:
     return _split(documents, dict(labels.rows), str(data), split)
 
 
-def validation_rows(texts: Sequence[str], share: float, most: int, seed: int) -> np.ndarray:
+def validation_rows(texts: Sequence[str], share: float, most: int) -> np.ndarray:
     """Marks the documents to validate on: about `share` of all, `most` at most, never all of them.
 
-    Drawn by a hash of the text, so that equal texts stay on one side.
+    Drawn by a hash of the text, so that equal texts stay on one side, and the same ones in every run.
     """
     count = min(most, round(share * len(texts)), len(texts) - 1)
     if count <= 0:
         return np.zeros(len(texts), bool)
     digests = (
-        hashlib.blake2b(f"{seed} {text}".encode(errors="surrogatepass"), digest_size=8).digest()
-        for text in texts
+        hashlib.blake2b(f"0 {text}".encode(errors="surrogatepass"), digest_size=8).digest() for text in texts
     )
     hashes = np.frombuffer(b"".join(digests), "<u8")
     chosen: np.ndarray = hashes < np.partition(hashes, count)[count]
@@ -182,7 +175,7 @@ def _corpus(
     added = sorted(list(rows)[len(known) :])
     labels = Labels(known.ids + added, None if known.names is None else known.names + added)
     renumbered = np.array([labels.rows[label] for label in rows])
-    train = Split(train.texts, _renumber(train.labels, renumbered))
+    train = Split(train.texts, _renumber(train.labels, renumbered), labels.ids)
     test = None if test_documents is None else _split(test_documents, dict(labels.rows), source, "test")
     return Corpus(name, labels, train, test)
 
@@ -196,7 +189,7 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
         offsets.append(len(values))
     if not texts:
         raise UserError(f"{source}: no documents in the {split} split; add some or remove its file")
-    return Split(texts, Ragged(np.array(values, np.int64), np.array(offsets, np.int64)))
+    return Split(texts, Ragged(np.array(values, np.int64), np.array(offsets, np.int64)), list(rows))
 
 
 def _renumber(labels: Ragged, rows: np.ndarray) -> Ragged:
@@ -224,7 +217,7 @@ def _paired(
 
 def _demo_splits() -> dict[str, list[Document]]:
     documents = demo_documents()
-    in_test = validation_rows([text for text, _ in documents], DEMO_TEST_SHARE, len(documents), DEMO_SEED)
+    in_test = validation_rows([text for text, _ in documents], DEMO_TEST_SHARE, len(documents))
     return {
         "train": [document for document, test in zip(documents, in_test) if not test],
         "test": [document for document, test in zip(documents, in_test) if test],

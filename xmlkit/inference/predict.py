@@ -86,15 +86,10 @@ class Predictor:
                     if row >= 0 and score >= threshold
                 ]
 
-    def evaluate(self, split: Split, labels: Labels) -> dict[str, float]:
-        """The metrics of the run's settings on a split whose rows are those of these labels, in percent.
-
-        True labels that the model does not know count as missed.
-        """
+    def evaluate(self, split: Split) -> dict[str, float]:
+        """The metrics of the settings, in percent; labels that the model does not know count as missed."""
         config, opened = self.config, self._opened
-        rows = dict(self.labels.rows)
-        rows_L = np.array([rows.setdefault(label, len(rows)) for label in labels.ids], np.int64)
-        split = split.renumbered(rows_L, len(rows))
+        split = split.numbered_as(self.labels)
         store = token_store(split.texts, opened.tokenizer, config.text_cap)
         return score_documents(
             opened.model,

@@ -17,7 +17,9 @@ from sklearn.preprocessing import normalize
 from xmlkit.data.cache import cached, digest
 from xmlkit.data.ragged import Ragged
 
+VERSION = 1  # of everything below: another one finds no old clusters in the cache
 NUM_HASHES = 2**20
+WORD = r"[\u3040-\u30ff\u3400-\u9fff]|\w\w+"  # or a character, in scripts without spaces
 SMALLEST_GAIN = 1e-4  # in mean similarity, as in LightXML's code
 MOST_ROUNDS = 20
 
@@ -35,7 +37,7 @@ def clusters_of_corpus(
 ) -> Clustering:
     """Clusters of at most `largest` labels by the training documents, kept in the cache folder."""
     rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
-    key = digest(texts, rows, f"{num_labels} {largest} {seed}")
+    key = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}")
 
     def make(folder: Path) -> None:
         found = cluster_labels(label_features(texts, labels, num_labels), largest, seed)
@@ -52,7 +54,9 @@ def label_features(texts: Sequence[str], labels: Ragged, num_labels: int) -> spa
     (LightXML, 2021, 3.1; PIFA in PECOS, 2022.) A label that no document carries has a row of zeros.
     Words are hashed, so that memory does not grow with the vocabulary.
     """
-    words = HashingVectorizer(n_features=NUM_HASHES, alternate_sign=False, norm=None, dtype=np.float32)
+    words = HashingVectorizer(
+        token_pattern=WORD, n_features=NUM_HASHES, alternate_sign=False, norm=None, dtype=np.float32
+    )
     tfidf_NF = TfidfTransformer(sublinear_tf=True).fit_transform(words.transform(texts))
     ones = np.ones(len(labels.values), np.float32)
     truth_NL = sparse.csr_array((ones, labels.values, labels.offsets), shape=(len(labels), num_labels))
@@ -74,6 +78,13 @@ def cluster_labels(features_LF: sparse.csr_array, largest: int, seed: int) -> Cl
     return Clustering(np.concatenate(nodes), starts)
 
 
+def _own_words(features_nF: sparse.csr_array) -> sparse.csr_array:
+    """The same without the words that no label of the node has, so that centres are small."""
+    columns, indices = np.unique(features_nF.indices, return_inverse=True)
+    shape = (features_nF.shape[0], len(columns))
+    return sparse.csr_array((features_nF.data, indices, features_nF.indptr), shape=shape)
+
+
 def _halve(
     node: np.ndarray, features_LF: sparse.csr_array, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -81,10 +92,7 @@ def _halve(
     if len(node) < 3:
         return node[:1], node[1:]
     features = features_LF[node]
-    # A node knows few of the words: centres as wide as those alone.
-    columns, indices = np.unique(features.indices, return_inverse=True)
-    shape = (len(node), len(columns))
-    features_nF = sparse.csr_array((features.data, indices, features.indptr), shape=shape)
+    features_nF = features if features.nnz > NUM_HASHES else _own_words(features)
     centres_F2 = features_nF[rng.choice(len(node), 2, replace=False)].toarray().T
     in_first_n = np.zeros(len(node), bool)
     before = -np.inf

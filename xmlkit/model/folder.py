@@ -146,13 +146,16 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     path = folder / "labels.jsonl"
     _require(path)
     lines = [_parse(path, line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    names = [line["name"] for line in lines] if lines and "name" in lines[0] else None
-    labels = Labels([line["id"] for line in lines], names)
+    try:
+        columns = {key: [line[key] for line in lines] for key in (lines[0] if lines else ("id", "documents"))}
+        labels, counts_L = Labels(columns["id"], columns.get("name")), np.array(columns["documents"])
+    except KeyError as error:
+        raise UserError(f"{path} is damaged: a line lacks {error}") from None
     clusters = None
-    if lines and "cluster" in lines[0]:
-        sizes = np.bincount([line["cluster"] for line in lines])
+    if "cluster" in columns:
+        sizes = np.bincount(columns["cluster"])
         clusters = ClusterTable(torch.from_numpy(np.concatenate([[0], sizes.cumsum()])))
-    return labels, np.array([line["documents"] for line in lines]), clusters
+    return labels, counts_L, clusters
 
 
 def run_source(folder: Path) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from xmlkit.hooks import BuildContext, Head, RowTable
+from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
-from xmlkit.model.start import prior_log_odds
 
 
 class FlatHead(Head):

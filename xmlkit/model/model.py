@@ -36,6 +36,7 @@ from xmlkit.plugins import BASE, Active
 
 RANKER = "ranker"
 LABELS_AT_ONCE = 65_536  # of a (B, L) matrix of scores at prediction
+CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,10 @@ class Model(nn.Module):
             with _no_rounding(vectors.rank_BD):
                 return self._rank_every_label(vectors.rank_BD, k)
         short = self.shortlist(documents)
+        few = max(CANDIDATES_AT_ONCE // short.ids_BC.shape[1], 1)
+        parts = zip(short.rank_BD.split(few), short.ids_BC.split(few), strict=True)
         with _no_rounding(short.rank_BD):
-            z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC)
+            z_BC = torch.cat([self.head.scores_BC(rank_BD, ids_BC) for rank_BD, ids_BC in parts])
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
         ids_Bk = short.ids_BC.gather(1, at_Bk)

@@ -10,7 +10,7 @@ from xmlkit.hooks import BuildContext
 class Projection(nn.Linear):
     """Keeps the geometry of what it projects: begins orthogonal and learns at the encoder's rate.
 
-    At the rate of label rows, hundreds of times higher, its weights would be shuffled within a few steps
+    At the rate of label rows, 80 times higher by default, it learnt worse than no projection at all
     (benchmarks/README.md).
     """
 

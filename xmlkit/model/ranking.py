@@ -1,6 +1,6 @@
 """Ranking many documents with a model, in batches of like length, and scoring the rankings.
 
-N documents, K ranks, L labels, S shortlisted clusters.
+N documents, K ranks, L labels.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents
+from xmlkit.hooks import Documents, Shortlist
 from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
@@ -38,16 +37,12 @@ def rank_documents(
 
 def shortlist_documents(
     model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, bfloat16: bool
-) -> Tensor:
-    """The clusters (N, S) that each of these documents' shortlist is made of, on the host."""
-    found: list[Tensor] = [torch.empty(0)] * len(rows)
+) -> Iterator[tuple[np.ndarray, Shortlist]]:
+    """Places among these rows, and the shortlist of the documents there, as at prediction."""
     for batch, documents in _batches(model, reader, rows, max_tokens):
         with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
-            clusters_BS = model.shortlist(documents).clusters_BS
-        assert clusters_BS is not None
-        for place, clusters_S in zip(batch.tolist(), clusters_BS.cpu()):
-            found[place] = clusters_S
-    return torch.stack(found)
+            short = model.shortlist(documents)
+        yield batch, short
 
 
 def _batches(

@@ -20,8 +20,10 @@ from xmlkit.hooks import (
     Vectors,
 )
 from xmlkit.model.device import full_precision
+from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
-from xmlkit.model.start import prior_log_odds
+
+TRUE_FIRST = 1e4  # above any logit
 
 
 class EveryLabel(Shortlister):
@@ -77,8 +79,7 @@ class TopClusters(Shortlister):
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""
         z_BK = self.cluster_logits_BK(vectors.recall_BD)
-        probability_BK = z_BK.detach().sigmoid()
-        loss, rank_BK = None, probability_BK
+        loss, rank_BK = None, z_BK.detach()
         if training:
             truth_BK = torch.zeros_like(z_BK)
             labels = training.labels
@@ -86,10 +87,10 @@ class TopClusters(Shortlister):
             loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
             if self.reduction == "sum":
                 loss = loss / len(z_BK)
-            rank_BK = probability_BK + truth_BK
+            rank_BK = rank_BK + TRUE_FIRST * truth_BK
         clusters_BS = rank_BK.topk(self.top, 1).indices
         ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
-        prior_BS = probability_BK.gather(1, clusters_BS) ** self.power
+        prior_BS = z_BK.detach().gather(1, clusters_BS).sigmoid() ** self.power
         prior_BC = prior_BS.repeat_interleave(self.clusters.largest, 1)
         truth_BC = training.labels.contains(ids_BC) & mask_BC if training else None
         short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, loss, clusters_BS)

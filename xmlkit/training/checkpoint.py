@@ -25,9 +25,14 @@ CHECKPOINT = "checkpoint.safetensors"
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
     """Replaces the folder's checkpoint; at any moment there is a whole one."""
     unfinished = folder / f".{CHECKPOINT}"
-    # Two optimisers may hold one step count, and a file holds no tensor twice.
-    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    save_file(copies, unfinished, {"numbers": json.dumps(dict(numbers))})
+    ready: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        # Two optimisers may hold one step count, and a file holds no tensor twice.
+        ready[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    save_file(ready, unfinished, {"numbers": json.dumps(dict(numbers))})
     os.replace(unfinished, folder / CHECKPOINT)
 
 

@@ -69,7 +69,7 @@ def schedule(
 def _walk(
     module: nn.Module, rate: float, decay: float, config: Config
 ) -> Iterator[tuple[Parameter, float, float]]:
-    if isinstance(module, Encoder | Projection):
+    if isinstance(module, Encoder) or (isinstance(module, Projection) and rate == config.head_lr):
         rate = config.lr
     elif isinstance(module, Part):  # a wrapper's own rate is not that of what it wraps
         rate, decay = config.head_lr, config.weight_decay

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 
 from xmlkit.hooks import RowTable, unique_ids
 
-ROWS_AT_ONCE = 2048  # keeps the temporaries in the processor's cache
+ROWS_AT_ONCE = 512  # keeps the temporaries in the processor's cache
 
 
 def row_parameters(module: nn.Module) -> list[Parameter]:
@@ -26,8 +26,8 @@ def row_parameters(module: nn.Module) -> list[Parameter]:
 def unite_rows(parameters: Iterable[Parameter]) -> None:
     """Makes each gradient hold each of its rows once, summed over micro-batches and repeated reads.
 
-    Without waiting for the device the number of rows stays unknown: there the gradient goes on to repeat
-    a row, with the sum in each place.
+    Without waiting for the device the number of rows stays unknown: there the gradient is filled up with
+    zeros for its first row again.
     """
     for parameter in parameters:
         gradient = parameter.grad
@@ -35,13 +35,10 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
             continue
         assert gradient.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
         ids, values = gradient._indices()[0], gradient._values()
-        if ids.device.type == "cpu" and len(torch.unique(ids)) == len(ids):
+        if _on_host(ids) and len(torch.unique(ids)) == len(ids):
             continue
         ids_U, slots = unique_ids(ids)
         sums_UE = torch.zeros_like(values[: len(ids_U)]).index_add_(0, slots, values)
-        # Where the ids are padded, it is by the first.
-        places_U = torch.arange(len(ids_U), device=ids_U.device)
-        sums_UE = sums_UE[torch.where(places_U <= slots.max(), places_U, 0)]
         parameter.grad = torch.sparse_coo_tensor(
             ids_U[None], sums_UE, gradient.shape, check_invariants=False, is_coalesced=True
         )
@@ -51,7 +48,7 @@ class RowAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter, 2019) of the rows in the gradient alone.
 
     A row's moments, decay and number of steps, and so its bias correction, change only in steps that read
-    it. Expects gradients as `unite_rows` leaves them; a repeated row is written twice with one value.
+    it. Expects gradients as `unite_rows` leaves them.
     """
 
     def __init__(
@@ -71,10 +68,22 @@ class RowAdamW(torch.optim.Optimizer):
                     state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
                     state["steps"] = torch.zeros(len(parameter), device=parameter.device)
                 ids_U, gradient_UE = parameter.grad._indices()[0], parameter.grad._values()
-                for ids, gradient in zip(
-                    ids_U.split(ROWS_AT_ONCE), gradient_UE.split(ROWS_AT_ONCE), strict=True
-                ):
+                if _on_host(ids_U):
+                    parts = zip(ids_U.split(ROWS_AT_ONCE), gradient_UE.split(ROWS_AT_ONCE), strict=True)
+                else:
+                    parts = [(ids_U, _filled_up(ids_U, gradient_UE))]
+                for ids, gradient in parts:
                     _step_rows(parameter, state, ids, gradient, group)
+
+
+def _on_host(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+def _filled_up(ids_U: Tensor, gradient_UE: Tensor) -> Tensor:
+    """The gradient with that of the first row wherever its id is repeated: all then write one value."""
+    places_U = torch.arange(len(ids_U), device=ids_U.device)
+    return gradient_UE[torch.where(ids_U == ids_U[0], 0, places_U)]
 
 
 def _step_rows(
@@ -89,6 +98,6 @@ def _step_rows(
     # 1 - beta^t, without losing its digits where beta^t is close to 1.
     debias1_U, debias2_U = (torch.expm1(steps_U * math.log(beta)).neg_() for beta in (beta1, beta2))
     rate_U1, scale_U1 = (group["lr"] / debias1_U)[:, None], debias2_U.rsqrt_()[:, None]
-    change_UE = mean_UE.mul_(rate_U1).div_(square_UE.sqrt_().mul_(scale_U1).add_(group["eps"]))
-    rows_UE = weight[ids_U].mul_(1 - group["lr"] * group["weight_decay"]).sub_(change_UE)
-    weight.index_copy_(0, ids_U, rows_UE)
+    denominator_UE = square_UE.sqrt_().mul_(scale_U1).add_(group["eps"])
+    rows_UE = weight[ids_U].mul_(1 - group["lr"] * group["weight_decay"])
+    weight.index_copy_(0, ids_U, rows_UE.addcdiv_(mean_UE.mul_(rate_U1), denominator_UE, value=-1))

@@ -45,7 +45,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model, seeded
 from xmlkit.plugins import activate
-from xmlkit.training.start import check_shape, in_order_of, shape_of, take_weights
+from xmlkit.training.init_from import check_settings, in_order_of, shared_settings, take_weights
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
@@ -80,9 +80,9 @@ def store_start(
     corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
 ) -> Path:
     """Fills a new run folder with the weights that a training run of these settings would begin with."""
-    trainer = prepare(corpus, config, out)
-    save_weights(trainer.run.folder, trainer.model)
-    return trainer.run.folder
+    folder, opened, _ = _new_run(corpus, config, out, None)
+    save_weights(folder, opened.model)
+    return folder
 
 
 def prepare(
@@ -92,18 +92,27 @@ def prepare(
     init_from: str | Path | None = None,
 ) -> Trainer:
     """All of `train` that comes before the first step."""
+    return _trainer(*_new_run(corpus, config, out, init_from))
+
+
+def _new_run(
+    corpus: Corpus,
+    config: Config | Mapping[str, Any] | None,
+    out: str | Path | None,
+    init_from: str | Path | None,
+) -> tuple[Path, Opened, TrainingData]:
     if not isinstance(corpus, Corpus):
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
     start = None if init_from is None else Path(init_from)
     if not isinstance(config, Config):
-        config = resolve(merge(shape_of(start) if start else {}, config or {}), corpus.source)
+        config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
     active = activate(config.plugins, config.options)
     clustered = len(corpus.labels) > MANY_LABELS if config.clustered is None else config.clustered
     config = config.model_copy(update={"options": active.options_as_document, "clustered": clustered})
     if start:
-        check_shape(start, config)
+        check_settings(start, config)
     choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     folder = _new_folder(out, corpus.name)
     tokenizer, encoder = open_encoder(start, config.layers) if start else _encoder(corpus, config)
@@ -122,7 +131,7 @@ def prepare(
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *found)
     describe_run(folder, opened, corpus.source, start)
-    return _trainer(folder, opened, data)
+    return folder, opened, data
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -141,7 +150,7 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
 
 
 def _held_out(corpus: Corpus, config: Config) -> np.ndarray:
-    return validation_rows(corpus.train.texts, config.validation, config.validation_max, config.seed)
+    return validation_rows(corpus.train.texts, config.validation, config.validation_max)
 
 
 def _in_cluster_order(corpus: Corpus, config: Config) -> tuple[Corpus, ClusterTable]:
@@ -185,7 +194,7 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     model = load(folder)
     if outcome == "interrupted" or corpus.test is None:
         return Trained(folder, outcome, model)
-    metrics = model.evaluate(corpus.test, corpus.labels)
+    metrics = model.evaluate(corpus.test)
     write_json(folder / "metrics.json", metrics)
     return Trained(folder, outcome, model, metrics)
 

@@ -37,6 +37,7 @@ from xmlkit.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from xmlkit.training.memory import give_back
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.report import Report
 from xmlkit.training.rows import row_parameters, unite_rows
@@ -126,6 +127,7 @@ class Trainer:
                 last = self.step_number == self.run.num_steps
                 if self.step_number == 1 or self._is_due(config.log_every) or last:
                     self._log(report, losses, done)
+                    give_back()
                 if self._averages(done) and self._is_due(config.swa_every):
                     self.averaged.update_parameters(self.model)
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
@@ -221,7 +223,7 @@ class Trainer:
     def _dropout_is_off(self, steps_an_epoch: int) -> bool:
         """With `dropout_off_after_eval`: from the first evaluation inside an epoch to its end."""
         every, done = self.config.eval_every, self.step_number
-        if not self.config.dropout_off_after_eval or not every:
+        if not (self.config.dropout_off_after_eval and every and len(self.data.validation_rows)):
             return False
         return done // every * every > done // steps_an_epoch * steps_an_epoch
 

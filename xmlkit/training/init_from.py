@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xmlkit.config import SHAPE, Config
+from xmlkit.config import SHARED, Config
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.hooks import ClusterTable
@@ -15,15 +15,15 @@ from xmlkit.model.folder import read_config, read_labels, read_weights
 from xmlkit.model.model import Model
 
 
-def shape_of(run: Path) -> dict[str, Any]:
-    """The settings that weights of this run fit; those of a run that starts from it, unless they are set."""
+def shared_settings(run: Path) -> dict[str, Any]:
+    """The settings that a run which starts from this one takes over."""
     config = read_config(run)
-    return {name: getattr(config, name) for name in SHAPE}
+    return {name: getattr(config, name) for name in SHARED}
 
 
-def check_shape(run: Path, config: Config) -> None:
-    """Raises UserError where the settings ask for another shape than the run's weights have."""
-    for name, theirs in shape_of(run).items():
+def check_settings(run: Path, config: Config) -> None:
+    """Raises UserError where settings differ that a run shares with the one that it starts from."""
+    for name, theirs in shared_settings(run).items():
         ours = getattr(config, name)
         if ours != theirs:
             raise UserError(f"{name}={ours}: --init-from {run} has {theirs}; leave {name} out")

@@ -123,11 +123,12 @@ def test_clusters_from_a_stored_start_to_evaluation(place, tmp_path):
     preset = ["--preset", "amazon670k", "--member", "2", "--encoder", "encoder", *small]
     start, run = tmp_path / "start", tmp_path / "run"
     _, err = xmlkit("init-weights", "corpus", *preset, "--out", start, cwd=place)
-    assert f"next: xmlkit train corpus --init-from {start}" in err
-    xmlkit("train", "corpus", "--init-from", start, *small, "--out", run, cwd=place)
+    settings = ["--config", start / "config.json", "--init-from", start]
+    assert f"next: xmlkit train corpus {' '.join(map(str, settings))}" in " ".join(err.split())
+    xmlkit("train", "corpus", *settings, "--out", run, cwd=place)
     config = json.loads((run / "config.json").read_text())
     assert (config["label_width"], config["start"], config["clustered"]) == (400, "random", True)
-    assert (json.loads((start / "config.json").read_text())["seed"], config["seed"]) == (2, 0)
+    assert config == json.loads((start / "config.json").read_text()) and config["seed"] == 2
     metrics = json.loads((run / "metrics.json").read_text())
     out, _ = xmlkit("evaluate", run, "corpus/test.jsonl.gz", cwd=place)
     assert f"{metrics['P@1']:.2f}" in out and f"{metrics['PSnDCG@5']:.2f}" in out
@@ -216,6 +217,10 @@ def test_help_pages(command):
         (["train", "corpus", "--preset", "amazon670"], "did you mean 'amazon670k'?"),
         (["train", "corpus", "--preset", "eurlex4k", "--member", "3"], "has members 0 to 2"),
         (["train", "corpus", "--member", "1"], "name one with --preset"),
+        (
+            ["train", "corpus", "--preset", "eurlex4k", "--recipe", "default"],
+            "leave out --recipe and --config",
+        ),
         (["train", "corpus", "--init-from", "nowhere"], "nowhere is not a run"),
         (["train", "--resume", "run", "--init-from", "run"], "leave out all else"),
         (["train", "corpus", "--init-from", "run", "--set", "layers=2"], "run has 5; leave layers out"),

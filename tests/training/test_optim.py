@@ -8,6 +8,7 @@ import torch
 
 from xmlkit.config import resolve
 from xmlkit.training.optim import optimizers, schedule
+from xmlkit.training.rows import RowAdamW
 
 
 def test_rates_and_decay_by_parameter(example_plugins):
@@ -55,3 +56,27 @@ def test_warm_up_and_decay(name, expected):
         optimizer.step()
         rates.step()
     assert seen == pytest.approx(expected)
+
+
+def test_rows_have_an_optimiser_of_their_own_and_projections_the_encoders_rate():
+    model = tiny.model(starts=[0, 9], label_width=8)
+    dense, sparse = optimizers([model], resolve({"lr": 1e-5, "head_lr": 1e-3, "weight_decay": 0.02}))
+    assert isinstance(sparse, RowAdamW)
+    rates = {
+        id(p): (g["lr"], g["weight_decay"])
+        for o in (dense, sparse)
+        for g in o.param_groups
+        for p in g["params"]
+    }
+    head = model.head
+    assert rates[id(head.rows.weight)] == (1e-3, 0.02)
+    assert rates[id(head.biases.weight)] == (1e-3, 0.0)
+    assert rates[id(head.project.weight)] == (1e-5, 0.02)
+    assert rates[id(model.shortlister.linear.weight)] == (1e-3, 0.02)
+    head.learning_rate = 0.5
+    dense, sparse = optimizers([model], resolve({}))
+    rates = {id(p): g["lr"] for o in (dense, sparse) for g in o.param_groups for p in g["params"]}
+    assert rates[id(head.rows.weight)] == rates[id(head.project.weight)] == 0.5
+    head.rows.learning_rate = 0.25
+    (group,) = [g for g in optimizers([model], resolve({}))[1].param_groups if g["lr"] == 0.25]
+    assert group["params"] == [head.rows.weight]

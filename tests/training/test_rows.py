@@ -7,6 +7,7 @@ import copy
 import pytest
 import tiny
 import torch
+from conftest import install
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -15,6 +16,7 @@ from xmlkit.hooks import RowTable, unique_ids_without_waiting
 from xmlkit.training import rows as module
 from xmlkit.training.optim import clip_gradients
 from xmlkit.training.rows import RowAdamW, row_parameters, unite_rows
+from xmlkit.training.train import prepare
 
 RATE, DECAY, EPS = 0.1, 0.2, 1e-8
 
@@ -123,3 +125,37 @@ def test_all_tables_of_a_model_are_found():
         id(model.head.rows.weight),
         id(model.head.biases.weight),
     }
+
+
+def test_a_second_optimiser_steps_rows_a_second_time(tmp_path, plugin_folder):
+    """What `second_step` names is stepped twice, on one gradient, with moments of its own."""
+    install(plugin_folder, "twice", TWICE)
+    corpus, encoder = tiny.learnable_corpus(), tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "clustered": True, "cluster_size": 3, "shortlist": 2}
+    trainer = prepare(corpus, {**settings, "plugins": ["twice"]}, tmp_path / "run")
+    kinds = [type(optimizer).__name__ for optimizer in trainer.optimizers]
+    assert kinds == ["AdamW", "RowAdamW", "AdamW", "RowAdamW"]
+    trainer.step(trainer.data.train_rows[:8])
+    first, second = trainer.optimizers[1], trainer.optimizers[3]
+    rows = trainer.model.head.rows.weight
+    assert first.state[rows]["steps"].sum() == second.state[rows]["steps"].sum() > 0
+    assert torch.equal(first.state[rows]["mean"], second.state[rows]["mean"])
+    trainer.save()
+    moments = {name: t.clone() for name, t in second.state[rows].items()}
+    trainer.step(trainer.data.train_rows[:8])
+    trainer.restore()
+    assert all(torch.equal(trainer.optimizers[3].state[rows][name], t) for name, t in moments.items())
+
+
+TWICE = '''
+"""Steps the head twice."""
+from xmlkit import LossCombiner, hookimpl
+
+class Twice(LossCombiner):
+    def second_step(self, model):
+        return [*self.inner.second_step(model), model.head]
+
+@hookimpl(wrapper=True)
+def loss():
+    return Twice((yield))
+'''

@@ -49,6 +49,7 @@ from xmlkit.training.init_from import check_settings, in_order_of, shared_settin
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
+TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32_768}  # what a processor's memory and a device's load ask for
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,12 @@ def _new_run(
     if not isinstance(config, Config):
         config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
     active = activate(config.plugins, config.options)
-    clustered = len(corpus.labels) > MANY_LABELS if config.clustered is None else config.clustered
-    config = config.model_copy(update={"options": active.options_as_document, "clustered": clustered})
+    device = choose_device(config.device)  # a wrong setting is better heard of before the work than after it
+    config = _settled(config, len(corpus.labels), device).model_copy(
+        update={"options": active.options_as_document}
+    )
     if start:
         check_settings(start, config)
-    choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     folder = _new_folder(out, corpus.name)
     tokenizer, encoder = open_encoder(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
@@ -132,6 +134,17 @@ def _new_run(
     opened = Opened(model, active, tokenizer, config, *found)
     describe_run(folder, opened, corpus.source, start)
     return folder, opened, data
+
+
+def _settled(config: Config, num_labels: int, device: torch.device) -> Config:
+    """With the settings decided that depend on the corpus or the device."""
+    clustered, tokens = config.clustered, config.micro_batch_tokens
+    return config.model_copy(
+        update={
+            "clustered": num_labels > MANY_LABELS if clustered is None else clustered,
+            "micro_batch_tokens": tokens or TOKENS_AT_ONCE[device.type],
+        }
+    )
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:

@@ -200,7 +200,9 @@ def test_help_pages(command):
             ["train", "corpus", "--out", "corpus/test.jsonl.gz/run"],
             "test.jsonl.gz is not a folder that can be written to",
         ),
-        (["train", "corpus", "--resume", "run"], "leave out all else"),
+        (["train", "corpus", "--resume", "run", "--out", "x"], "leave out all else but DATA"),
+        (["train", "corpus", "--init-from", "run", "--preset", "eurlex4k"], "give --config run/config.json"),
+        (["train", "corpus", "--preset", "eurlex4k", "--set", "recipe=default"], "leave out --recipe"),
         (["train", "--resume", "run"], "run has no checkpoint"),
         (["evaluate", "corpus"], "corpus is not a run"),
         (["evaluate", "run", "nowhere"], "nowhere"),
@@ -259,7 +261,11 @@ def test_ctrl_c_and_resume(place, tmp_path):
     assert f"interrupted; go on with: xmlkit train --resume {run}" in err
     xmlkit("predict", run, stdin="w1\n")
     resumed = subprocess.Popen(
-        [XMLKIT, "train", "--resume", str(run)], cwd=place, env=environment, stderr=subprocess.PIPE, text=True
+        [XMLKIT, "train", "corpus", "--resume", str(run)],
+        cwd=place,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     steps = len((run / "log.jsonl").read_text().splitlines())
     while len((run / "log.jsonl").read_text().splitlines()) < steps + 3:

@@ -110,7 +110,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Goes on with an interrupted run, with its data and settings; takes no others.",
+            help="Goes on with an interrupted run and its settings; DATA only where the corpus has moved.",
         ),
     ] = None,
 ) -> None:
@@ -119,8 +119,12 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
-    if resume and (data or settings or out_ or init_from):
-        raise UserError("--resume RUN takes data and settings from the run: leave out all else")
+    if resume and (settings or out_ or init_from):
+        raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
+    if init_from and preset:
+        raise UserError(
+            f"--init-from with --preset: give --config {init_from}/config.json instead of the preset"
+        )
     if init_from:
         from xmlkit.training.init_from import shared_settings
 
@@ -134,7 +138,7 @@ def train(
     from xmlkit.training import train as training
 
     if resume:
-        corpus = load_corpus(run_source(resume))
+        corpus = load_corpus(data or run_source(resume))
         trained = training.resume(resume, corpus)
     else:
         corpus = load_corpus(data or DEMO)
@@ -276,7 +280,8 @@ def _settings(
     """What the options say, the later over the earlier: preset or file, options of their own, `--set`."""
     if member is not None and preset is None:
         raise UserError(f"--member {member} belongs to a preset: name one with --preset")
-    if preset and (config or recipe):
+    assigned = parse_assignments(assignments or [])
+    if preset and (config or recipe or "recipe" in assigned):
         raise UserError(
             f"--preset {preset} brings its own recipe and settings: leave out --recipe and --config"
         )
@@ -285,7 +290,7 @@ def _settings(
     check_recipe(file, recipe)
     given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
     given = {key: value for key, value in given.items() if value}
-    return merge(chosen, file, given, parse_assignments(assignments or []))
+    return merge(chosen, file, given, assigned)
 
 
 def _say_demo() -> None:

@@ -52,9 +52,11 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     label_width: int = Field(384, ge=1, description="width of a label's row, where there are clusters")
     start: Literal["prior", "random"] = Field(
-        "prior", description="label rows at zero with log-odds biases, or at random"
+        "prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
     )
-    reduction: Literal["sum", "mean"] = Field("sum", description="a document's loss over its labels")
+    reduction: Literal["sum", "mean"] = Field(
+        "sum", description="a document's loss over its labels: sum or mean"
+    )
 
     epochs: int = Field(3, ge=1, description="passes over the training documents")
     max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps")
@@ -69,7 +71,9 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     lr: float = Field(1e-4, gt=0, description="learning rate of the encoder and of projections")
     head_lr: float = Field(8e-3, gt=0, description="learning rate of everything else")
-    schedule: Literal["linear", "constant"] = Field("linear", description="decay after the warm-up")
+    schedule: Literal["linear", "constant"] = Field(
+        "linear", description="after the warm-up: linear decay, or constant"
+    )
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
     weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")
     eps: float = Field(1e-8, gt=0, description="AdamW's")
@@ -91,13 +95,17 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     log_every: int = Field(20, ge=1, description="steps between two lines of the log")
     seed: int = Field(0, ge=0, description="of weights, clusters, order and dropout")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="cpu, cuda, or auto: CUDA where there is one"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="bfloat16 autocast; auto: on CUDA, and on CPUs with AMX"
+        "auto", description="float32, bfloat16 (autocast), or auto: bfloat16 on CUDA and on CPUs with AMX"
     )
     deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
 
-    ks: tuple[PositiveInt, ...] = Field((1, 3, 5), min_length=1, description="the k of P@k and of the others")
+    ks: tuple[PositiveInt, ...] = Field(
+        (1, 3, 5), min_length=1, description="the k of P@k and of the others, as in 1,3,5"
+    )
     propensity_a: float = Field(0.55, gt=0, description="A of PSP and PSnDCG")
     propensity_b: float = Field(1.5, gt=0, description="B of PSP and PSnDCG")
 
@@ -223,7 +231,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
-            value = None if text == "none" else _list_of_numbers(text) or text
+            value = None if text in ("none", "None") else _list_of_numbers(text) or text
         plugin, dot, option = key.partition(".")
         if dot:
             tables.setdefault(plugin, {})[option] = value

@@ -115,6 +115,18 @@ def test_clusters_come_on_by_themselves_above_a_number_of_labels(tmp_path, encod
         assert (read_labels(tmp_path / str(most))[2] is not None) is expected
 
 
+def test_what_it_says_of_clusters_and_of_settings_that_do_nothing(tmp_path, encoder, capsys):
+    run(tmp_path / "a", encoder, max_steps=1, cluster_size=2, shortlist=1, swa_start=99)
+    err = " ".join(capsys.readouterr().err.split())
+    assert "10 labels in 8 clusters, of which 1 are shortlisted" in err
+    assert "shortlist=1: as few as 1 labels are scored; raise shortlist or cluster_size" in err
+    assert "swa_start=99: no weights will enter the average in 1 steps" in err
+    run(tmp_path / "b", encoder, swa_start=0, swa_every=1)
+    err = " ".join(capsys.readouterr().err.split())
+    assert "10 labels in 4 clusters, of which 2 are shortlisted" in err
+    assert "no weights" not in err and "as few as" in err  # 2 clusters of at least 2, for P@5
+
+
 def test_validation_documents_play_no_part_in_the_clusters(tmp_path, encoder, monkeypatch):
     seen = []
     real = training.clusters_of_corpus

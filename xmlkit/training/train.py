@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -106,7 +107,7 @@ def _new_run(
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
-    start = None if init_from is None else Path(init_from)
+    start = None if init_from is None else Path(init_from).resolve()
     if not isinstance(config, Config):
         config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
     active = activate(config.plugins, config.options)
@@ -137,10 +138,12 @@ def _new_run(
 
 
 def _settled(config: Config, num_labels: int, device: torch.device) -> Config:
-    """With the settings decided that depend on the corpus or the device."""
+    """With the settings decided that depend on the corpus, the device or the present folder."""
     clustered, tokens = config.clustered, config.micro_batch_tokens
+    local = Path(config.encoder)
     return config.model_copy(
         update={
+            "encoder": str(local.resolve()) if local.is_dir() else config.encoder,
             "clustered": num_labels > MANY_LABELS if clustered is None else clustered,
             "micro_batch_tokens": tokens or TOKENS_AT_ONCE[device.type],
         }
@@ -260,7 +263,23 @@ def _announce(trainer: Trainer) -> None:
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
-        f"{len(data.counts_L):,} labels; plugins: {', '.join(run.config.plugins) or 'none'}; "
+        f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
+        f"plugins: {', '.join(run.config.plugins) or 'none'}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
         f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}"
     )
+    steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
+    start = run.config.swa_start
+    if start is not None and start * steps_an_epoch + run.config.swa_every > run.num_steps:
+        say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")
+
+
+def _clusters_in_words(trainer: Trainer) -> str:
+    clusters = trainer.model.shortlister.clusters
+    if clusters is None:
+        return ""
+    shortlisted = min(trainer.config.shortlist, clusters.num_clusters)
+    fewest = shortlisted * int(clusters.starts.diff().min())
+    if fewest < max(trainer.config.ks):
+        say(f"shortlist={shortlisted}: as few as {fewest} labels are scored; raise shortlist or cluster_size")
+    return f" in {clusters.num_clusters:,} clusters, of which {shortlisted:,} are shortlisted"

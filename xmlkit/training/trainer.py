@@ -241,7 +241,8 @@ class Trainer:
         if not math.isfinite(figures["loss"]):
             raise UserError(
                 f"the loss is {figures['loss']} at step {self.step_number}: lower lr ({self.config.lr:g}) "
-                f"or head_lr ({self.config.head_lr:g}), or set precision=float32"
+                f"or head_lr ({self.config.head_lr:g}), or set precision=float32; "
+                f"{self.run.folder} can be removed"
             )
         rate = self.schedules[0].get_last_lr()[0]
         report.figures(self.step_number, epochs_done, rate, figures)

@@ -67,7 +67,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
     micro_batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="most tokens at once, padding included; none: 4,096 on the CPU, 32,768 on CUDA",
+        description="most tokens at once, padding included; none: 2,048 on the CPU, 32,768 on CUDA",
     )
     lr: float = Field(1e-4, gt=0, description="learning rate of the encoder and of projections")
     head_lr: float = Field(8e-3, gt=0, description="learning rate of everything else")

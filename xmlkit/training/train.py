@@ -50,7 +50,7 @@ from xmlkit.training.init_from import check_settings, in_order_of, shared_settin
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
-TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32_768}  # what a processor's memory and a device's load ask for
+TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def test_corpus_of_one_document() -> None:
     corpus = Corpus.of(["one"], [["a label"]])
     assert corpus.labels.ids == ["a label"]
     assert rows(corpus.train) == [[0]]
-    assert not validation_rows(corpus.train.texts, share=0.5, most=10, seed=0).any()
+    assert not validation_rows(corpus.train.texts, share=0.5, most=10).any()
 
 
 def test_unknown_test_labels_get_one_row_each_past_the_last() -> None:
@@ -82,38 +82,31 @@ def test_bad_lists(lists: tuple, problem: str) -> None:
 TEXTS = st.lists(st.text(alphabet="abc\ud800é", max_size=3), max_size=60)
 
 
-@given(TEXTS, st.floats(0, 1), st.integers(0, 20), st.integers(0, 3))
+@given(TEXTS, st.floats(0, 1), st.integers(0, 20))
 def test_validation_is_bounded_and_keeps_equal_texts_together(
-    texts: list[str], share: float, most: int, seed: int
+    texts: list[str], share: float, most: int
 ) -> None:
-    held_out = validation_rows(texts, share, most, seed)
+    held_out = validation_rows(texts, share, most)
     assert held_out.shape == (len(texts),)
     assert held_out.dtype == bool
     assert held_out.sum() <= min(most, round(share * len(texts)))
     assert not texts or not held_out.all()
     chosen = {text for text, held in zip(texts, held_out) if held}
     assert chosen.isdisjoint(text for text, held in zip(texts, held_out) if not held)
-    assert np.array_equal(held_out, validation_rows(texts, share, most, seed))
+    assert np.array_equal(held_out, validation_rows(texts, share, most))
 
 
 @given(st.sets(st.text(max_size=5), min_size=2, max_size=60), st.floats(0, 1), st.integers(0, 70))
 def test_validation_of_distinct_texts_is_as_large_as_asked(texts: set[str], share: float, most: int) -> None:
     asked = min(most, round(share * len(texts)), len(texts) - 1)
-    assert validation_rows(list(texts), share, most, seed=1).sum() == asked
+    assert validation_rows(list(texts), share, most).sum() == asked
 
 
 @given(st.permutations([f"text {number}" for number in range(40)]))
 def test_validation_does_not_depend_on_the_order(texts: list[str]) -> None:
     in_order = [f"text {number}" for number in range(40)]
-    expected = {text for text, held in zip(in_order, validation_rows(in_order, 0.2, 40, 7)) if held}
-    assert {text for text, held in zip(texts, validation_rows(texts, 0.2, 40, 7)) if held} == expected
-
-
-def test_validation_changes_with_the_seed() -> None:
-    texts = [f"text {number}" for number in range(1000)]
-    draws = [validation_rows(texts, 0.1, 1000, seed) for seed in range(2)]
-    assert [draw.sum() for draw in draws] == [100, 100]
-    assert (draws[0] & draws[1]).sum() < 30
+    expected = {text for text, held in zip(in_order, validation_rows(in_order, 0.2, 40)) if held}
+    assert {text for text, held in zip(texts, validation_rows(texts, 0.2, 40)) if held} == expected
 
 
 @pytest.mark.parametrize(

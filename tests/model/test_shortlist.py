@@ -34,11 +34,11 @@ def training_on(rows, num_labels):
     return Training(ragged_labels(Ragged.of(rows), num_labels), torch.Generator())
 
 
-def slow_candidates(probabilities, true, starts, top):
-    """Of one document: clusters with a true label first, then by probability; all their labels, all true."""
+def slow_candidates(logits, true, starts, top):
+    """Of one document: clusters with a true label first, then by score; all their labels, all true ones."""
     members = [range(a, b) for a, b in pairwise(starts)]
     holds = [any(label in cluster for label in true) for cluster in members]
-    order = sorted(range(len(members)), key=lambda k: (-holds[k], -probabilities[k]))
+    order = sorted(range(len(members)), key=lambda k: (-holds[k], -logits[k]))
     chosen = order[:top]
     return chosen, {label for k in chosen for label in members[k]} | set(true), holds
 
@@ -51,13 +51,14 @@ def test_candidates_truth_and_loss_are_those_of_the_slow_reference(data):
     starts = [sum(sizes[:k]) for k in range(num_clusters + 1)]
     num_labels, top = starts[-1], data.draw(st.integers(1, 7))
     rows = data.draw(st.lists(st.sets(st.integers(0, num_labels - 1)), min_size=1, max_size=4))
+    torch.manual_seed(data.draw(st.integers(0, 99)))
     part = TopClusters(build(starts[:-1], num_labels, top), 3)
-    x_BD = torch.randn(len(rows), 3, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+    x_BD = torch.randn(len(rows), 3)
     short = part(Vectors(x_BD, x_BD), None, training_on([sorted(row) for row in rows], num_labels))
     z_BK = (x_BD @ part.linear.weight.T + part.linear.bias).detach()
     loss = 0.0
     for i, true in enumerate(rows):
-        chosen, candidates, holds = slow_candidates(z_BK[i].sigmoid().tolist(), true, starts, top)
+        chosen, candidates, holds = slow_candidates(z_BK[i].tolist(), true, starts, top)
         ids, mask = short.ids_BC[i], short.mask_BC[i]
         assert ids[mask].sort().values.tolist() == sorted(candidates)  # each once
         assert set(ids[mask & short.truth_BC[i]].tolist()) == true
@@ -82,6 +83,18 @@ def test_at_prediction_the_likeliest_clusters_and_their_probability(power):
             if real:
                 probability = z_BK[i].sigmoid()[[0, 0, 0, 1, 1, 2, 2, 2, 2][label]]
                 torch.testing.assert_close(prior, probability**power)
+
+
+def test_true_clusters_come_first_however_sure_the_model_is_of_others():
+    part = TopClusters(build([0, 1, 2], 4, shortlist=1), 3)
+    torch.nn.init.zeros_(part.linear.weight)
+    x_BD = torch.zeros(1, 3)
+    for logits in ([-18.0, -18.0, 18.0], [-300.0, 5.0, 300.0]):
+        with torch.no_grad():
+            part.linear.bias.copy_(torch.tensor(logits))
+        short = part(Vectors(x_BD, x_BD), None, training_on([[0]], 4))
+        assert short.clusters_BS.tolist() == [[0]] and short.truth_BC.any()
+    assert part(Vectors(x_BD, x_BD), None, None).clusters_BS.tolist() == [[2]]
 
 
 def test_a_document_with_sixty_labels_keeps_them_all():

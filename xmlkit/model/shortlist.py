@@ -23,8 +23,6 @@ from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 
-TRUE_FIRST = 1e4  # above any logit
-
 
 class EveryLabel(Shortlister):
     """Every label is scored. An object, since pluggy takes None for "no answer"."""
@@ -87,7 +85,8 @@ class TopClusters(Shortlister):
             loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
             if self.reduction == "sum":
                 loss = loss / len(z_BK)
-            rank_BK = rank_BK + TRUE_FIRST * truth_BK
+            span_B1 = rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
+            rank_BK = rank_BK + (span_B1 + 1) * truth_BK  # true ones first, by score among themselves
         clusters_BS = rank_BK.topk(self.top, 1).indices
         ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
         prior_BS = z_BK.detach().gather(1, clusters_BS).sigmoid() ** self.power

@@ -226,6 +226,9 @@ def test_help_pages(command):
         (["train", "corpus", "--init-from", "nowhere"], "nowhere is not a run"),
         (["train", "--resume", "run", "--init-from", "run"], "leave out all else"),
         (["train", "corpus", "--init-from", "run", "--set", "layers=2"], "run has 5; leave layers out"),
+        (["compare", "corpus", "--plugin-sets", "layer-gian"], "did you mean 'layer-gain'"),
+        (["compare", "corpus", "--plugin-sets", "base[epoch=3]"], "did you mean 'epochs'"),
+        (["compare", "corpus", "--set", "seed=1"], "seed: --seeds N trains each set with the seeds 0 to N-1"),
     ],
 )
 def test_mistakes_are_one_line(place, arguments, expected):
@@ -281,6 +284,41 @@ def test_ctrl_c_and_resume(place, tmp_path):
         if "lr" in line
     ]
     assert losses == list(range(1, len(losses) + 1))  # no step twice, none left out
+
+
+def test_compare_goes_on_after_ctrl_c(place, tmp_path):
+    """In the middle of a run: what is printed and kept in the end is as without it."""
+    command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]
+    command += ["--encoder", "encoder", "--set", "epochs=40", "--set", "device=cpu"]
+    environment = dict(os.environ, PYTHONPATH=str(place / "site"))
+    broken = subprocess.Popen(
+        [XMLKIT, *command, "--out", str(tmp_path / "broken")],
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "broken" / "base" / "seed-0" / "log.jsonl"
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert broken.poll() is None, broken.communicate()
+        time.sleep(0.01)
+    broken.send_signal(signal.SIGINT)
+    _, err = broken.communicate(timeout=100)
+    assert broken.returncode == 130 and "interrupted; the same command goes on" in err
+    assert "Traceback" not in err and not (tmp_path / "broken" / "validation.json").exists()
+    again, err = xmlkit(*command, "--out", tmp_path / "broken", cwd=place, path=place / "site")
+    assert "going on after step" in err
+    whole, _ = xmlkit(*command, "--out", tmp_path / "whole", cwd=place, path=place / "site")
+    documents = [
+        json.loads((tmp_path / name / "validation.json").read_text()) for name in ("broken", "whole")
+    ]
+    for document in documents:
+        for row in document["rows"]:
+            del row["seconds"], row["extra_seconds"]
+    assert documents[0] == documents[1]
+    for found in (again, whole):
+        assert "layer-gain[lr=3e-3]" in found and "verdict on P@5" in found and "P@5" in found
 
 
 def test_the_readmes_python(place, tmp_path):

@@ -130,16 +130,28 @@ def model(
     train_labels=None,
     name: str = "bert",
     starts=None,
+    names=None,
     **settings,
 ):
-    """A tiny model through the real path: settings, plugins, doors; clusters begin at the rows `starts`."""
+    """A tiny model through the real path: settings, plugins, doors; clusters begin at `starts`.
+
+    `names` are the labels' names as the encoder would have them (L, H)."""
     config = resolve({"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings})
     encoder = Encoder(backbone(name), Template.of(tokenizer(name)), config.layers)
     active = activate(config.plugins, config.options)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
     clusters = None if starts is None else ClusterTable(torch.tensor([*starts, num_labels]))
-    return new_model(encoder, num_labels, active, config, clusters, train_labels)
+    return new_model(
+        encoder,
+        num_labels,
+        active,
+        config,
+        clusters,
+        has_label_text=names is not None,
+        train_labels=train_labels,
+        encode_names=None if names is None else lambda: names,
+    )
 
 
 def batch(found: list[str], num_labels: int = 23, seed: int = 0, max_len: int = 16):

@@ -6,7 +6,10 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xmlkit.comparison.compare import Comparison as Comparison
+    from xmlkit.comparison.compare import compare as compare
     from xmlkit.config import Config as Config
+    from xmlkit.console import say as say
     from xmlkit.data.corpus import Corpus as Corpus
     from xmlkit.data.corpus import load_corpus as load_corpus
     from xmlkit.data.corpus import load_split as load_split
@@ -27,23 +30,28 @@ if TYPE_CHECKING:
     from xmlkit.hooks import Training as Training
     from xmlkit.hooks import Vectors as Vectors
     from xmlkit.hooks import hookimpl as hookimpl
+    from xmlkit.hooks import unique_ids as unique_ids
     from xmlkit.inference.predict import Prediction as Prediction
     from xmlkit.inference.predict import Predictor as Predictor
     from xmlkit.inference.predict import load as load
+    from xmlkit.labels.cooccurrence import cooccurring_labels as cooccurring_labels
     from xmlkit.training.train import train as train
 
 __version__ = metadata.version("xmlkit")
 
 # Imported on first use: torch takes seconds, and `xmlkit --help` needs none of it.
 _HOME = {
+    "xmlkit.comparison.compare": ["Comparison", "compare"],
     "xmlkit.config": ["Config"],
+    "xmlkit.console": ["say"],
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
     "xmlkit.hooks": [
         *["BuildContext", "ClusterTable", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels"],
         *["RaggedTokens", "Representation", "RowTable", "Run", "Shortlist", "Shortlister", "Training"],
-        *["Vectors", "hookimpl"],
+        *["Vectors", "hookimpl", "unique_ids"],
     ],
+    "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
     "xmlkit.training.train": ["train"],
 }

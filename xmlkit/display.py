@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Prediction
@@ -87,6 +88,33 @@ def plugin_table() -> Table:
         distribution = f"{plugin.distribution} {plugin.version}"
         table.add_row(name, distribution, ", ".join(plugin.implementations), escape("\n".join(lines)))
     return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """A row a set: what base has, and by how much the others differ, with intervals below."""
+    table = Table(
+        title=f"{found.part} part, {found.documents:,} documents, {found.seeds} seeds, {found.date}",
+        title_justify="left",
+        show_lines=True,
+    )
+    table.add_column("set", overflow="fold")
+    for name in (*SHOWN, "seconds", "parameters", "could show", "verdict on P@5"):
+        table.add_column(name, justify="left" if name.startswith("verdict") else "right")
+    for number, row in enumerate(found.rows):
+        cells = _difference_cells(row) if number else _base_cells(row)
+        table.add_row(escape(row.name), *cells)
+    return table
+
+
+def _base_cells(row: Row) -> list[str]:
+    return [*(f"{row.metrics[name].value:.2f}" for name in SHOWN), f"{row.seconds:.0f}"]
+
+
+def _difference_cells(row: Row) -> list[str]:
+    figures = [row.metrics[name] for name in SHOWN]
+    differences = [f"{f.difference:+.2f}\n{f.low:+.2f} to {f.high:+.2f}" for f in figures]
+    numbers = [f"{row.extra_seconds:+.0f}", f"{row.extra_parameters:+,}", f"{row.could_show:.2f}"]
+    return [*differences, *numbers, row.verdict]
 
 
 def preset_table() -> Table:

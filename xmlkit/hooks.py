@@ -281,7 +281,10 @@ class RowTable(nn.Embedding):
 
 
 class Part(nn.Module):
-    """What a hook returns. A wrapper hands the part that it wraps to `super().__init__(inner)`."""
+    """What a hook returns. A wrapper hands the part that it wraps to `super().__init__(inner)`.
+
+    It, and any module in it, may have a `learning_rate` and a `weight_decay` of its own.
+    """
 
     learning_rate: float | None = None  # None: the run's `head_lr`
     weight_decay: float | None = None  # None: the run's
@@ -290,6 +293,10 @@ class Part(nn.Module):
     def __init__(self, inner: Part | None = None):
         super().__init__()
         self.inner: Any = inner
+
+    def report(self) -> dict[str, Tensor]:
+        """Figures of the last step for the log, 0-d, on the device; a wrapper adds its own to these."""
+        return self.inner.report() if isinstance(self.inner, Part) else {}
 
 
 class Representation(Part):
@@ -399,9 +406,9 @@ class LossCombiner(Part):
         """Modules that a second optimiser steps too, on the same gradient; by default none."""
         return self.inner.second_step(model)
 
-    def report(self) -> dict[str, Tensor]:
-        """Figures of the last step for the log, 0-d, on the device."""
-        return self.inner.report()
+    def rate_factors(self, model: nn.Module) -> dict[nn.Module, float]:
+        """What the learning rates in these modules are multiplied by; by default none is."""
+        return self.inner.rate_factors(model)
 
 
 def unique_ids(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
@@ -439,8 +446,15 @@ class BuildContext:
     pooling: Literal["first", "mean"]  # what the default representation reads
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin
+    has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
+    encode_names: Callable[[], Tensor] | None = None  # likewise
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
+
+    @cached_property
+    def label_text_LH(self) -> Tensor | None:
+        """The labels' names by the encoder before training, its token means; None as `train_labels` is."""
+        return self.encode_names() if self.encode_names and self.has_label_text else None
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """The resolved options of a plugin, by its own options class."""
@@ -457,6 +471,12 @@ class Run:
     config: Config
     model: nn.Module
     num_steps: int
+    optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
+
+    def rate_of(self, parameter: nn.Parameter) -> float:
+        """The learning rate of this step; the sum of both where two optimisers step the parameter."""
+        groups = (group for optimizer in self.optimizers for group in optimizer.param_groups)
+        return sum(group["lr"] for group in groups if any(p is parameter for p in group["params"]))
 
 
 class Hooks:

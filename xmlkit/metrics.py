@@ -7,6 +7,7 @@ T true labels of all documents, end to end in document order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,6 +63,41 @@ def score_ranking(
     Raises:
         UserError: There is no document.
     """
+    terms = ranking_terms(top_NK, truth, counts_L, num_documents, ks, a, b)
+    scores = {name: found.percent for name, found in terms.items()}
+    occurring = np.unique(truth.values)
+    for k in ks:
+        hits_Nk = _hits(top_NK[:, :k], truth)
+        scores[f"coverage@{k}"] = 100 * _ratio(len(np.unique(top_NK[:, :k][hits_Nk])), len(occurring))
+    return scores
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A metric as the sum of one number a document over the sum of another."""
+
+    part_N: np.ndarray
+    whole_N: np.ndarray
+
+    @property
+    def percent(self) -> float:
+        """The metric; 0 where the wholes sum to 0."""
+        return 100 * _ratio(float(self.part_N.sum()), float(self.whole_N.sum()))
+
+
+def ranking_terms(
+    top_NK: np.ndarray,
+    truth: Ragged,
+    counts_L: np.ndarray,
+    num_documents: int,
+    ks: Sequence[int] = (1, 3, 5),
+    a: float = 0.55,
+    b: float = 1.5,
+) -> dict[str, Terms]:
+    """What each document adds to the metrics of `score_ranking`, from the same input under the same names.
+
+    Coverage is left out, which is no sum over documents.
+    """
     assert all(1 <= k <= top_NK.shape[1] for k in ks), f"ks must lie in 1..{top_NK.shape[1]}: {ks}"
     assert len(top_NK) == len(truth), "predictions and truth differ in documents"
     assert top_NK.max(initial=-1) < len(counts_L), "a predicted row is not a label of the model"
@@ -75,7 +111,7 @@ def score_ranking(
     num_unknown = max(true_T.max(initial=-1) + 1 - len(counts_L), 0)
     weights_L = inverse_propensities(np.pad(counts_L, (0, num_unknown)), num_documents, a, b)
 
-    hits_NK = _hits(top_NK, true_T, document_T, len(weights_L))
+    hits_NK = _hits(top_NK, truth)
     gains_NK = np.zeros(top_NK.shape)
     gains_NK[hits_NK] = weights_L[top_NK[hits_NK]]
     # The best ranking by weight: each document's true labels, heaviest first.
@@ -85,32 +121,34 @@ def score_ranking(
 
     discounts_K = 1 / np.log2(np.arange(top_NK.shape[1]) + 2)
     ideals_K = np.cumsum(discounts_K)
-    num_occurring = len(np.unique(true_T))
     # At least 1: a document without a true label has no hit, so its ratios become 0 / 1.
     num_true_N = np.maximum(truth.lengths, 1)
+    ones_N = np.ones(len(truth))
 
-    scores: dict[str, dict[int, float]] = {metric: {} for metric in METRICS}
+    def best_N(values_T: np.ndarray, k: int) -> np.ndarray:
+        return np.bincount(document_T[rank_T < k], values_T[rank_T < k], len(truth))
+
+    found: dict[str, dict[int, Terms]] = {metric: {} for metric in METRICS if metric != "coverage"}
     for k in ks:
-        hits_Nk, gains_Nk, discounts_k = hits_NK[:, :k], gains_NK[:, :k], discounts_K[:k]
-        num_hits_N = hits_Nk.sum(axis=1)
+        gains_Nk, discounts_k = gains_NK[:, :k], discounts_K[:k]
+        num_hits_N = hits_NK[:, :k].sum(axis=1)
         reachable_N = np.minimum(num_true_N, k)
         ideal_N = ideals_K[reachable_N - 1]
-        in_best = rank_T < k
-        best, best_rank, best_document = best_T[in_best], rank_T[in_best], document_T[in_best]
-        best_dcg = best * discounts_K[best_rank] / ideal_N[best_document]
 
-        scores["P"][k] = np.mean(num_hits_N / k)
-        scores["nDCG"][k] = np.mean(hits_Nk @ discounts_k / ideal_N)
-        scores["RP"][k] = np.mean(num_hits_N / reachable_N)
-        scores["R"][k] = np.mean(num_hits_N / num_true_N)
-        scores["PSP"][k] = _ratio(gains_Nk.sum(), best.sum())
-        scores["PSnDCG"][k] = _ratio(np.sum(gains_Nk @ discounts_k / ideal_N), best_dcg.sum())
-        scores["coverage"][k] = _ratio(len(np.unique(top_NK[:, :k][hits_Nk])), num_occurring)
-    return {f"{metric}@{k}": 100 * float(scores[metric][k]) for metric in METRICS for k in ks}
+        found["P"][k] = Terms(num_hits_N / k, ones_N)
+        found["nDCG"][k] = Terms(hits_NK[:, :k] @ discounts_k / ideal_N, ones_N)
+        found["RP"][k] = Terms(num_hits_N / reachable_N, ones_N)
+        found["R"][k] = Terms(num_hits_N / num_true_N, ones_N)
+        found["PSP"][k] = Terms(gains_Nk.sum(axis=1), best_N(best_T, k))
+        best_dcg_N = best_N(best_T * discounts_K[np.minimum(rank_T, k - 1)], k) / ideal_N
+        found["PSnDCG"][k] = Terms(gains_Nk @ discounts_k / ideal_N, best_dcg_N)
+    return {f"{metric}@{k}": terms for metric, of_k in found.items() for k, terms in of_k.items()}
 
 
-def _hits(top_NK: np.ndarray, true_T: np.ndarray, document_T: np.ndarray, num_labels: int) -> np.ndarray:
+def _hits(top_NK: np.ndarray, truth: Ragged) -> np.ndarray:
     """Returns (N, K) bool: is the prediction a true label of its document?"""
+    true_T, document_T = truth.values.astype(np.int64), np.repeat(np.arange(len(truth)), truth.lengths)
+    num_labels = 1 + max(true_T.max(initial=0), top_NK.max(initial=0))
     # One number stands for a document and a label, so that a single search serves all documents.
     predicted_NK = np.arange(len(top_NK))[:, None] * num_labels + top_NK
     # -1 would pass for the last label of the document before.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from xmlkit.data.corpus import Labels, Split
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
+from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
 from xmlkit.model.inputs import Reader
-from xmlkit.model.ranking import rank_documents, score_documents
+from xmlkit.model.ranking import rank_documents
 
 TEXTS_AT_ONCE = 4096  # of a stream: enough to form batches of like length, little enough to wait for
 
@@ -50,6 +52,11 @@ class Predictor:
     def labels(self) -> Labels:
         """All labels that it can give."""
         return self._opened.labels
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the whole model, the encoder's included."""
+        return sum(parameter.numel() for parameter in self._opened.model.parameters())
 
     def predict(self, texts: Sequence[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
         """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
@@ -88,20 +95,27 @@ class Predictor:
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The metrics of the settings, in percent; labels that the model does not know count as missed."""
+        return score_ranking(*self._ranked(split, self.config.ks))
+
+    def terms(self, split: Split, ks: tuple[int, ...]) -> dict[str, Terms]:
+        """The same metrics at these k, document by document, coverage left out."""
+        return ranking_terms(*self._ranked(split, ks))
+
+    def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[Any, ...]:
+        """The best labels of each document, and all else that the metrics are computed from."""
         config, opened = self.config, self._opened
         split = split.numbered_as(self.labels)
         store = token_store(split.texts, opened.tokenizer, config.text_cap)
-        return score_documents(
+        _, ids_NK = rank_documents(
             opened.model,
             self._reader(store),
             np.arange(len(store)),
-            split.labels,
-            opened.counts_L,
-            opened.num_documents,
-            config,
-            config.ks,
+            max(ks),
+            config.micro_batch_tokens,
             self._bfloat16,
         )
+        propensity = (config.propensity_a, config.propensity_b)
+        return ids_NK, split.labels, opened.counts_L, opened.num_documents, ks, *propensity
 
     def _reader(self, store: Ragged) -> Reader:
         return Reader(store, self._opened.model.encoder.template, self.config.max_len)

@@ -110,7 +110,7 @@ def open_description(folder: Path) -> Opened:
     active = activate(config.plugins, config.options)
     labels, counts_L, clusters = read_labels(folder)
     tokenizer, encoder = open_encoder(folder, config.layers)
-    model = new_model(encoder, len(labels), active, config, clusters)
+    model = new_model(encoder, len(labels), active, config, clusters, labels.names is not None)
     num_documents, corpus_digest = description["training_documents"], description["corpus"]
     return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
 

@@ -32,6 +32,6 @@ class PlainSum(LossCombiner):
         """None."""
         return []
 
-    def report(self) -> dict[str, Tensor]:
-        """Nothing."""
+    def rate_factors(self, model: nn.Module) -> dict[nn.Module, float]:
+        """None."""
         return {}

@@ -6,7 +6,7 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -139,6 +139,11 @@ class Model(nn.Module):
         output.whole_BD.backward(self.combiner.upstream_BD(grads))
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
+    def report(self) -> dict[str, Tensor]:
+        """What the parts have to say about the last step."""
+        parts = (self.representation, self.shortlister, self.head, self.combiner)
+        return {name: value for part in parts for name, value in part.report().items()}
+
     @torch.no_grad()
     def shortlist(self, documents: Documents) -> Shortlist:
         """The candidates of documents whose labels are not known."""
@@ -261,9 +266,11 @@ def new_model(
     active: Active,
     config: Config,
     clusters: ClusterTable | None = None,
+    has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
+    encode_names: Callable[[], Tensor] | None = None,
 ) -> Model:
-    """A model as the settings have it; `train_labels` are there in training alone."""
+    """A model as the settings have it; `train_labels` and `encode_names` are there in training alone."""
     build = BuildContext(
         num_layers=encoder.num_layers,
         hidden=encoder.hidden,
@@ -277,7 +284,9 @@ def new_model(
         pooling=config.pooling,
         dropout=config.dropout,
         start=config.start,
+        has_label_text=has_label_text,
         train_labels=train_labels,
+        encode_names=encode_names,
         given=active.options_by_class,
     )
     return Model(encoder, build, active, config.seed)

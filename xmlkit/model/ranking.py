@@ -1,6 +1,6 @@
 """Ranking many documents with a model, in batches of like length, and scoring the rankings.
 
-N documents, K ranks, L labels.
+N documents, B of a batch, T tokens, H encoder width, K ranks, L labels.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Documents, Shortlist
 from xmlkit.metrics import score_ranking
+from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 
@@ -45,8 +47,21 @@ def shortlist_documents(
         yield batch, short
 
 
+@torch.no_grad()
+def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: bool) -> Tensor:
+    """The mean of the last layer's states over the real tokens of each text (N, H), on the host."""
+    found_NH = torch.zeros(len(reader.store), encoder.hidden)
+    for batch, documents in _batches(encoder, reader, np.arange(len(reader.store)), max_tokens):
+        mask_BT1 = documents.mask_BT[..., None]
+        with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
+            states_BTH = encoder(documents).layer_BTH(-1)
+        mean_BH = (states_BTH.float() * mask_BT1).sum(1) / mask_BT1.sum(1)
+        found_NH[torch.from_numpy(batch)] = mean_BH.cpu()
+    return found_NH
+
+
 def _batches(
-    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int
+    model: nn.Module, reader: Reader, rows: np.ndarray, max_tokens: int
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
     device = next(model.parameters()).device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,24 +10,28 @@ from torch import nn
 from torch.nn import Parameter
 
 from xmlkit.config import Config
-from xmlkit.hooks import Part, RowTable
+from xmlkit.hooks import Part
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
 from xmlkit.training.rows import RowAdamW, row_parameters
 
 
-def optimizers(modules: Iterable[nn.Module], config: Config) -> list[torch.optim.Optimizer]:
+def optimizers(
+    modules: Iterable[nn.Module], config: Config, factors: Mapping[nn.Module, float] | None = None
+) -> list[torch.optim.Optimizer]:
     """AdamW over all parameters of these modules (Loshchilov and Hutter, 2019); rows have one of their own.
 
-    `lr` for the encoder and projections, `head_lr` for the rest, unless a part has a rate of its own; decay
-    for matrices alone, so not for biases and norms.
+    `lr` for the encoder and projections, `head_lr` for the rest, unless a part has a rate of its own, times
+    the factors of the modules that a parameter lies in; decay for matrices alone, not for biases and norms.
     """
     dense: dict[tuple[float, float], list[Parameter]] = {}
     sparse: dict[tuple[float, float], list[Parameter]] = {}
     seen: set[Parameter] = set()
     for module in modules:
         rows = set(row_parameters(module))
-        for parameter, rate, decay in _walk(module, config.head_lr, config.weight_decay, config):
+        for parameter, rate, decay in _walk(
+            module, config.head_lr, config.weight_decay, config, factors or {}
+        ):
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
                 groups = sparse if parameter in rows else dense
@@ -67,16 +71,22 @@ def schedule(
 
 
 def _walk(
-    module: nn.Module, rate: float, decay: float, config: Config
+    module: nn.Module,
+    rate: float,
+    decay: float,
+    config: Config,
+    factors: Mapping[nn.Module, float],
+    factor: float = 1.0,
 ) -> Iterator[tuple[Parameter, float, float]]:
     if isinstance(module, Encoder) or (isinstance(module, Projection) and rate == config.head_lr):
         rate = config.lr
     elif isinstance(module, Part):  # a wrapper's own rate is not that of what it wraps
         rate, decay = config.head_lr, config.weight_decay
-    if isinstance(module, Part | RowTable):
-        rate = rate if module.learning_rate is None else module.learning_rate
-        decay = decay if module.weight_decay is None else module.weight_decay
+    own_rate, own_decay = (getattr(module, name, None) for name in ("learning_rate", "weight_decay"))
+    rate = rate if own_rate is None else own_rate
+    decay = decay if own_decay is None else own_decay
+    factor *= factors.get(module, 1.0)
     for parameter in module.parameters(recurse=False):
-        yield parameter, rate, decay
+        yield parameter, factor * rate, decay
     for child in module.children():
-        yield from _walk(child, rate, decay, config)
+        yield from _walk(child, rate, decay, config, factors, factor)

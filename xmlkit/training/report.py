@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,7 @@ class Report:
         )
         self._task = self._progress.add_task("train", total=num_steps, completed=done, figures="")
         self._scores = ""
+        self._seconds = max((json.loads(line).get("seconds", 0.0) for line in kept), default=0.0)
         self._documents, self._since = 0, time.perf_counter()
 
     def __enter__(self) -> Report:
@@ -54,11 +56,13 @@ class Report:
         self._progress.advance(self._task)
 
     def figures(self, step: int, epoch: float, rate: float, losses: dict[str, float]) -> None:
-        """The state of the training; the speed is that since the last call."""
+        """The state of the training; the speed is that since the last call, the seconds those of all."""
         now = time.perf_counter()
         speed = self._documents / (now - self._since)
+        self._seconds += now - self._since
         self._documents, self._since = 0, now
-        self._write(step=step, epoch=round(epoch, 4), lr=rate, documents_per_second=round(speed, 1), **losses)
+        times = {"seconds": round(self._seconds, 3), "documents_per_second": round(speed, 1)}
+        self._write(step=step, epoch=round(epoch, 4), lr=rate, **times, **losses)
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
 
@@ -74,7 +78,9 @@ class Report:
         self._documents, self._since = 0, time.perf_counter()
 
     def _write(self, **figures: Any) -> None:
-        self._log.write(json.dumps(figures) + "\n")
+        # What is undefined is null: NaN is no JSON.
+        known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
+        self._log.write(json.dumps(known) + "\n")
         self._log.flush()
 
 

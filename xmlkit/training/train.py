@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.data.template import Template
-from xmlkit.data.tokens import token_store
+from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
 from xmlkit.hooks import ClusterTable, Run
@@ -45,6 +46,7 @@ from xmlkit.model.folder import (
 )
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model, seeded
+from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.training.init_from import check_settings, in_order_of, shared_settings, take_weights
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
@@ -128,7 +130,17 @@ def _new_run(
     data = _read(corpus, tokenizer, encoder.template, config)
     num_labels = len(corpus.labels)
     train_labels = ragged_labels(data.labels.take(data.train_rows), num_labels)
-    model = new_model(encoder, num_labels, active, config, clusters, train_labels)
+    names = corpus.labels.names
+
+    def encode_names() -> Tensor:
+        reader = Reader(tokenise(names or [], tokenizer, config.text_cap), encoder.template, config.max_len)
+        return mean_states(
+            encoder.to(device), reader, config.micro_batch_tokens, use_bfloat16(config.precision, device)
+        )
+
+    model = new_model(
+        encoder, num_labels, active, config, clusters, names is not None, train_labels, encode_names
+    )
     if start:
         take_weights(start, model)
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)

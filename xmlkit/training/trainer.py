@@ -80,7 +80,9 @@ class Trainer:
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         self.rows = row_parameters(self.model)
         modules: list[list[nn.Module]] = [[self.model], self.model.combiner.second_step(self.model)]
-        self.optimizers = [o for some in modules for o in optimizers(some, self.config)]
+        factors = self.model.combiner.rate_factors(self.model)
+        self.optimizers = [o for some in modules for o in optimizers(some, self.config, factors)]
+        run.optimizers = self.optimizers
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
         self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
@@ -160,13 +162,14 @@ class Trainer:
         if config.clip is not None:
             clip_gradients(self.model, config.clip)
         # The second optimiser's modules step first, as the first one's step is the whole model's.
-        for optimizer, rate in zip(reversed(self.optimizers), reversed(self.schedules), strict=True):
+        for optimizer in reversed(self.optimizers):
             optimizer.step()
-            rate.step()
         self.model.zero_grad(set_to_none=True)
         self.step_number += 1
-        losses = {**self.model.combiner.report(), **totals}
+        losses = {**self.model.report(), **totals}
         self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
+        for rate in self.schedules:
+            rate.step()
         return losses
 
     def save(self) -> None:

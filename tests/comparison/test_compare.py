@@ -1,0 +1,137 @@
+"""A comparison of real, tiny runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+
+import xmlkit
+from xmlkit.comparison.compare import SHOWN, compare
+from xmlkit.comparison.runs import held_out
+from xmlkit.config import resolve
+from xmlkit.errors import UserError
+
+SETS = "base;se;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
+SMALL = {"max_len": 16, "batch_size": 16, "validation": 0.2, "epochs": 1, "device": "cpu", "pooling": "first"}
+SMALL |= {"clustered": True, "cluster_size": 3, "shortlist": 3, "precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    encoder = tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+    return {"encoder": encoder, **SMALL}
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return tiny.learnable_corpus()
+
+
+@pytest.fixture(scope="module")
+def found(settings, corpus, tmp_path_factory):
+    """The folder and the comparison of it."""
+    folder = tmp_path_factory.mktemp("comparison") / "out"
+    return folder, compare(corpus, SETS, settings, 2, out=folder)
+
+
+def test_figures_are_those_of_the_runs(found, settings, corpus):
+    folder, comparison = found
+    split = held_out(corpus, resolve(settings))
+    assert comparison.documents == len(split) > 10
+    for row in comparison.rows:
+        models = [xmlkit.load(folder / row.name / f"seed-{seed}") for seed in (0, 1)]
+        each = [model.evaluate(split) for model in models]
+        for metric in SHOWN:
+            value = row.metrics[metric].value
+            assert value == pytest.approx(np.mean([scores[metric] for scores in each]))
+            if row.name != "base":
+                figure = row.metrics[metric]
+                assert figure.difference == pytest.approx(value - comparison.rows[0].metrics[metric].value)
+                assert figure.low <= figure.high
+        parameters = sum(p.numel() for p in models[0]._opened.model.parameters())
+        base = xmlkit.load(folder / "base" / "seed-0").num_parameters
+        assert row.extra_parameters == parameters - base
+    assert comparison.rows[1].extra_parameters > 0
+
+
+def test_verdicts(found):
+    rows = {row.name: row for row in found[1].rows}
+    assert rows["loss-fix[mode=upstream]"].verdict == "the same as base"
+    assert rows["loss-fix[mode=upstream]"].could_show == 0
+    for row in found[1].rows[1:]:
+        p5 = row.metrics["P@5"]
+        assert row.could_show == pytest.approx((p5.high - p5.low) / 2)
+        if row.verdict != "the same as base":
+            expected = "better" if p5.low > 0 else "worse" if p5.high < 0 else "no difference shown"
+            assert row.verdict == expected
+    # Fifty times the rate within one epoch of ten steps: the difference is there to be seen.
+    assert rows["base[lr=1e-2,head_lr=5e-2]"].verdict != "the same as base"
+
+
+def test_json_and_csv_hold_the_table(found):
+    folder, comparison = found
+    document = json.loads((folder / "validation.json").read_text())
+    assert [row["name"] for row in document["rows"]] == SETS.split(";")
+    assert document["plugins"].keys() == {"lightxml", "se", "loss-fix"} and document["seeds"] == 2
+    with (folder / "validation.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for line, row in zip(lines, comparison.rows, strict=True):
+        assert float(line["P@5"]) == row.metrics["P@5"].value
+        assert (line["P@5 low"] == "") == (row.name == "base")
+        assert line["verdict"] == row.verdict
+
+
+def test_runs_of_a_seed_begin_alike_and_nothing_looks_at_the_test_split(found):
+    folder, _ = found
+    first = {
+        name: json.loads((folder / name / "seed-0" / "log.jsonl").read_text().splitlines()[0])["loss"]
+        for name in ("base", "loss-fix[mode=upstream]")
+    }
+    assert len(set(first.values())) == 1
+    assert not list(folder.rglob("metrics.json")) and not list(folder.rglob("test.*"))
+
+
+def test_what_is_there_is_not_trained_again(found, settings, corpus):
+    folder, before = found
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    again = compare(corpus, "loss-fix[mode=upstream];se", settings, 2, out=folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == written
+    rows = {row.name: row for row in before.rows}
+    assert all(row == rows[row.name] for row in again.rows) and len(again.rows) == 3
+
+
+def test_the_test_part_once_and_on_request(found, settings, corpus):
+    folder, _ = found
+    final = compare(corpus, "se", settings, 2, "test", folder)
+    assert (final.part, final.documents) == ("test", len(corpus.test))
+    value = xmlkit.load(folder / "se" / "seed-0").evaluate(corpus.test)["P@5"]
+    other = xmlkit.load(folder / "se" / "seed-1").evaluate(corpus.test)["P@5"]
+    assert final.rows[1].metrics["P@5"].value == pytest.approx((value + other) / 2)
+    assert (folder / "test.json").is_file()
+
+
+def test_a_folder_of_other_runs_is_refused(found, settings, corpus):
+    folder, _ = found
+    with pytest.raises(UserError, match="was trained with max_len=16, not 12: name another --out"):
+        compare(corpus, "se", {**settings, "max_len": 12}, 2, out=folder)
+    with pytest.raises(UserError, match="was trained on other documents"):
+        compare(tiny.learnable_corpus(200), "se", settings, 2, out=folder)
+
+
+def test_mistakes(settings, corpus, tmp_path):
+    for wrong, expected in (
+        ({"plugins": ["se"]}, "plugins belongs into --plugin-sets"),
+        ({"se": {"expand": 2}}, "se belongs into --plugin-sets"),
+        ({"seed": 3}, "leave it out"),
+        ({"validation": 0}, "holds out no document"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            compare(corpus, "base", {**settings, **wrong}, 1, out=tmp_path / "out")
+    with pytest.raises(UserError, match="has no test split"):
+        compare(replace(corpus, test=None), "base", settings, 1, "test", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

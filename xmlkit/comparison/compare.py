@@ -1,0 +1,166 @@
+"""`compare`: the same training with and without plugins, and which differences are more than chance."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from xmlkit.comparison.bootstrap import interval, percentages
+from xmlkit.comparison.runs import Run, held_out, train_all
+from xmlkit.comparison.sets import BASE, parse_sets
+from xmlkit.data.corpus import Corpus
+from xmlkit.errors import UserError
+from xmlkit.metrics import Terms
+from xmlkit.model.folder import write_json
+
+SHOWN = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
+DECIDES = "P@5"
+Part = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of a row, in percent, and its difference from base with a 95% interval; None for base."""
+
+    value: float
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One set, over all seeds."""
+
+    name: str
+    metrics: dict[str, Figure]
+    seconds: float  # of training, a seed
+    extra_seconds: float
+    extra_parameters: int
+    could_show: float | None  # the smallest difference of P@5 that its interval would tell from 0
+    verdict: str  # on P@5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table, and what it is of."""
+
+    part: Part
+    date: str
+    documents: int
+    seeds: int
+    rows: list[Row]
+    settings: dict[str, Any]  # of base, seed 0
+    plugins: dict[str, str]  # versions
+
+
+def compare(
+    corpus: Corpus,
+    plugin_sets: str,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int = 3,
+    part: Part = "validation",
+    out: str | Path | None = None,
+) -> Comparison | None:
+    """Trains each set with seeds 0 to `seeds` - 1, scores them on one part and compares each with `base`.
+
+    What `out` (by default `comparisons/CORPUS`) holds already is not trained again; it then holds the runs,
+    `PART.json` and `PART.csv`. Returns None where Ctrl-C ended a run; a second call goes on.
+
+    Raises UserError for sets that do not parse, settings that there are not, a folder of other runs, and a
+    corpus without the part that is asked for.
+    """
+    shared = dict(settings or {})
+    for key, value in shared.items():
+        if value and (key == "plugins" or isinstance(value, Mapping)):
+            raise UserError(f"{key} belongs into --plugin-sets, as in 'base;se[reduction=4]'")
+    if "seed" in shared:
+        raise UserError("seed: --seeds N trains each set with the seeds 0 to N-1; leave it out")
+    if part == "test" and corpus.test is None:
+        raise UserError(f"--final test: {corpus.name} has no test split")
+    sets = parse_sets(plugin_sets)
+    configs = [
+        (found, seed, found.config(shared, seed, corpus.source))
+        for seed, found in product(range(seeds), sets)
+    ]
+    split = held_out(corpus, configs[0][2])
+    if part == "test" and corpus.test is not None:
+        split = corpus.test
+    name = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-") or "corpus"
+    folder = Path("comparisons") / name if out is None else Path(out)
+    runs = train_all(corpus, configs, folder)
+    if runs is None:
+        return None
+    scores = {key: run.scores(part, split) for key, run in runs.items()}
+    rows = _rows([found.name for found in sets], seeds, runs, scores)
+    plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
+    document = configs[0][2].as_document()
+    found = Comparison(part, date.today().isoformat(), len(split), seeds, rows, document, plugins)
+    _write(folder, found)
+    return found
+
+
+def _rows(
+    names: list[str],
+    seeds: int,
+    runs: Mapping[tuple[str, int], Run],
+    scores: Mapping[tuple[str, int], Mapping[str, Terms]],
+) -> list[Row]:
+    drawn_of_base: dict[str, np.ndarray] = {}
+    rows: list[Row] = []
+    for name in names:
+        metrics = {}
+        for metric in SHOWN:
+            terms = [scores[name, seed][metric] for seed in range(seeds)]
+            part_SN, whole_SN = np.stack([t.part_N for t in terms]), np.stack([t.whole_N for t in terms])
+            value = 100 * part_SN.sum() / max(whole_SN.sum(), 1e-300)
+            drawn_R = percentages(part_SN, whole_SN)
+            if name == BASE:
+                drawn_of_base[metric], metrics[metric] = drawn_R, Figure(value)
+            else:
+                low, high = interval(drawn_R - drawn_of_base[metric])
+                metrics[metric] = Figure(value, value - rows[0].metrics[metric].value, low, high)
+        seconds = float(np.mean([runs[name, seed].seconds for seed in range(seeds)]))
+        parameters = runs[name, 0].parameters
+        base_seconds = rows[0].seconds if rows else seconds
+        extra = parameters - runs[BASE, 0].parameters
+        same = all(_same(scores[name, seed], scores[BASE, seed]) for seed in range(seeds))
+        decisive = metrics[DECIDES]
+        could_show = None if name == BASE else (decisive.high - decisive.low) / 2
+        verdict = "" if name == BASE else "the same as base" if same else _verdict(decisive)
+        rows.append(Row(name, metrics, seconds, seconds - base_seconds, extra, could_show, verdict))
+    return rows
+
+
+def _verdict(figure: Figure) -> str:
+    return "better" if figure.low > 0 else "worse" if figure.high < 0 else "no difference shown"
+
+
+def _same(ours: Mapping[str, Terms], theirs: Mapping[str, Terms]) -> bool:
+    return all(np.array_equal(ours[name].part_N, theirs[name].part_N) for name in SHOWN)
+
+
+def _write(folder: Path, found: Comparison) -> None:
+    write_json(folder / f"{found.part}.json", asdict(found))
+    with (folder / f"{found.part}.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        kinds = ("", " difference", " low", " high")
+        table.writerow(
+            [
+                "set",
+                *(metric + kind for metric in SHOWN for kind in kinds),
+                *("seconds", "extra seconds", "extra parameters", "could show", "verdict"),
+            ]
+        )
+        for row in found.rows:
+            figures = [value for metric in SHOWN for value in asdict(row.metrics[metric]).values()]
+            numbers = (row.seconds, row.extra_seconds, row.extra_parameters, row.could_show)
+            table.writerow([row.name, *figures, *numbers, row.verdict])

@@ -1,0 +1,85 @@
+"""`base;se;loss-fix[mode=split],se[reduction=4,lr=2e-4]`: what is compared, as one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xmlkit.config import SETTINGS, Config, merge, parse_assignments, resolve
+from xmlkit.errors import UserError
+from xmlkit.plugins import activate, load
+
+BASE = "base"
+# The same for all that is compared: which documents are scored, and what `--seeds` and the set itself say.
+COMMON = ("plugins", "options", "seed", "validation", "validation_max")
+
+
+@dataclass(frozen=True)
+class PluginSet:
+    """One row of a comparison."""
+
+    name: str  # as it was written, without blanks
+    settings: dict[str, Any]  # laid over what all rows share
+
+    def config(self, shared: Mapping[str, Any], seed: int, source: str | None) -> Config:
+        """The settings of one of its runs. Raises UserError for settings and options that there are not."""
+        config = resolve(merge(shared, self.settings, {"seed": seed}), source)
+        return config.model_copy(
+            update={"options": activate(config.plugins, config.options).options_as_document}
+        )
+
+
+def parse_sets(text: str) -> list[PluginSet]:
+    """Sets between semicolons, plugins between commas, options or settings of a run in brackets.
+
+    `base` is no plugin; it comes first and is added where it is missing. Raises UserError for what does not
+    parse, a plugin that is not installed and a set that is there twice.
+    """
+    sets = [_parse_set(part) for part in _split(text, ";") if part.strip()]
+    if all(found.name != BASE for found in sets):
+        sets.insert(0, _parse_set(BASE))
+    names = [found.name for found in sets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"--plugin-sets: {twice[0]} is there twice")
+    return sorted(sets, key=lambda found: found.name != BASE)
+
+
+def _parse_set(text: str) -> PluginSet:
+    text = "".join(text.split())
+    names, assignments = [], []
+    for item in _split(text, ","):
+        name, bracket, rest = item.partition("[")
+        if not name or (bracket and not rest.endswith("]")):
+            raise UserError(
+                f"--plugin-sets {text}: expected PLUGIN or PLUGIN[OPTION=VALUE,...] between commas"
+            )
+        names.append(name)
+        kind = None if name == BASE else load(name).options_class
+        for pair in _split(rest[:-1], ",") if bracket else []:
+            key, equals, _ = pair.partition("=")
+            if not equals or key in COMMON:
+                reason = "the same for all sets" if key in COMMON else "no KEY=VALUE"
+                raise UserError(f"--plugin-sets {text}: {pair or '[]'} is {reason}")
+            is_option = kind is not None and (key in kind.model_fields or key not in SETTINGS)
+            assignments.append(f"{name}.{pair}" if is_option else pair)
+    if BASE in names and len(names) > 1:
+        raise UserError(f"--plugin-sets {text}: {BASE} is the model without plugins; leave it out of the set")
+    plugins = [name for name in names if name != BASE]
+    return PluginSet(text, {"plugins": plugins, **parse_assignments(assignments)})
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """The parts between marks, without looking into brackets. Raises UserError where these don't match."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"[": 1, "]": -1}.get(letter, 0)
+        if depth < 0:
+            break
+        if letter == mark and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    if depth:
+        raise UserError(f"--plugin-sets {text}: the brackets don't match")
+    return parts

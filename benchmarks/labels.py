@@ -33,7 +33,10 @@ WARM_UP, PAIRS = 8, 80
 def trainer_of(corpus: str, settings: dict[str, object], folder: str) -> Trainer:
     """All that comes before the first step, in training mode."""
     trainer = prepare(load_corpus(corpus), settings, Path(folder) / Path(corpus).name)
-    torch.nn.init.normal_(trainer.model.shortlister.linear.weight, std=0.3)
+    part = trainer.model.shortlister
+    while part.inner is not None:  # the innermost scores the clusters
+        part = part.inner
+    torch.nn.init.normal_(part.linear.weight, std=0.3)
     trainer.model.train()
     return trainer
 

@@ -30,7 +30,6 @@ app.add_typer(data_app, name="data")
 out = Console()
 
 EXAMPLES = 5
-TABLE_WIDTH = 200
 DEMO = "demo"
 DOUBT = (
     "Differences from base, with 95% intervals of a paired bootstrap over documents and seeds. `could show` "
@@ -213,7 +212,9 @@ def compare(
     if found is None:
         say("interrupted; the same command goes on")
         raise typer.Exit(130)
-    Console(width=TABLE_WIDTH).print(comparison_table(found))  # a narrow terminal breaks lines, cuts nothing
+    table, wide = comparison_table(found), Console(width=1000)
+    # As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut.
+    Console(width=wide.measure(table).maximum).print(table)
     say(DOUBT)
 
 

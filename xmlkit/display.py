@@ -92,12 +92,14 @@ def plugin_table() -> Table:
 
 def comparison_table(found: Comparison) -> Table:
     """A row a set: what base has, and by how much the others differ, with intervals below."""
+    use = "to choose by" if found.part == "validation" else "scored once, to report and not to choose by"
+    seeds = "seed 0" if found.seeds == 1 else f"{found.seeds} seeds"
     table = Table(
-        title=f"{found.part} part, {found.documents:,} documents, {found.seeds} seeds, {found.date}",
+        title=f"{found.part} part ({use}), {found.documents:,} documents, {seeds}, {found.date}",
         title_justify="left",
         show_lines=True,
     )
-    table.add_column("set", overflow="fold")
+    table.add_column("set")
     for name in (*SHOWN, "seconds", "parameters", "could show", "verdict on P@5"):
         table.add_column(name, justify="left" if name.startswith("verdict") else "right")
     for number, row in enumerate(found.rows):

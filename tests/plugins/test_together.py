@@ -44,6 +44,7 @@ ROWS = [
         "combination": {"where": "labels", "cooccurrence": False},
     },
     {"loss-fix": {"mode": "fixed", "generator": 0.5, "ranker": 2.0}, "combination": {"cooccurrence": False}},
+    {"loss-fix": {"mode": "doubled"}, "se": {"reduction": 3}, "astec-negatives": {"count": 1}},
 ]
 SMALL = {
     "max_len": 16,

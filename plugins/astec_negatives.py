@@ -3,8 +3,8 @@
 Astec (Dahiya et al., WSDM 2021) trains on a few negatives drawn at random from the labels that its shortlist
 leaves out (`unit=labels`); the seed's branch draws whole clusters (`unit=clusters`, ceil(K / 100) of them).
 Every label, or cluster, that is not there yet is as likely as any other; a true label is never drawn and no
-candidate comes twice; at prediction nothing is added. The loss is a sum over candidates, so that these dilute
-none of the others.
+candidate comes twice; at prediction nothing is added. By default the loss is a sum over candidates, so that
+these dilute none of the others; `--recipe lightxml` has a mean, in which they do.
 
 Shapes: B documents, C candidates, K clusters, X drawn labels or clusters.
 """

@@ -276,7 +276,7 @@ def head(build: BuildContext):
 
 @hookimpl
 def step_ended(run: Run, step: int, report: dict[str, Tensor]) -> None:
-    """Adds up the rates that the weights were stepped at: as far as AdamW could have moved them at most."""
+    """Adds up the rates that the weights were stepped at: about as far as AdamW can move a weight."""
     for module in run.model.modules():
         if isinstance(module, Weights):
             module.rates += run.rate_of(next(iter(module.of.values())))
@@ -284,7 +284,7 @@ def step_ended(run: Run, step: int, report: dict[str, Tensor]) -> None:
 
 @hookimpl
 def run_ended(run: Run, outcome: str) -> None:
-    """How far the weights came, and whether any term was pushed to zero."""
+    """How far the weights came by the last step, and whether any term was pushed to zero."""
     for module in run.model.modules():
         if isinstance(module, Weights):
             reach = float(module.rates)
@@ -292,7 +292,7 @@ def run_ended(run: Run, outcome: str) -> None:
                 weights = module.of[name].detach()
                 zero = float((weights <= 0).float().mean())
                 moved = float((weights - 1).abs().mean())
-                hint = "" if reach >= 1 else ": nothing could have reached 0"
+                hint = "" if reach >= 1 else ": too little for anything to reach 0"
                 say(
                     f"combination: {name} moved by {moved:.3f} from 1 on average, {zero:.1%} reached 0; "
                     f"its learning rates sum to {reach:.2f}{hint}"

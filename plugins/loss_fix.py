@@ -5,7 +5,8 @@ by the ranker's loss Ld alone; Lg's gradient must be added where the shortlist b
 differentiation the sum Lg + Ld already does exactly that. What differs, and is offered here by `mode`:
 
     split        the seed's branch: a second AdamW steps the encoder, the representation and the shortlist
-                 too, on the same summed gradient and with moments of its own
+                 too, on the same summed gradient; its moments are those of the first, so that this is, but
+                 for weight decay and rounding, the next:
     doubled      the control of `split`: one optimiser, at twice the learning rate there
     upstream     the seed's text: dLg + dLd at the boundary, which is the plain sum
     fixed        w_g Lg + w_d Ld with the weights `generator` and `ranker`
@@ -13,7 +14,7 @@ differentiation the sum Lg + Ld already does exactly that. What differs, and is 
     gradnorm     weights learnt so that the losses' gradients at the boundary keep pace with each other
                  (Chen et al., ICML 2018, eq. 1 and 2, with `alpha`)
 
-The log has, for each loss, the norm of its gradient at the document vectors, and the cosine between the two:
+The log has, for each loss as it is weighed, the norm of its gradient at the document vectors, and the cosine:
 `loss-fix/norm/NAME`, `loss-fix/cosine`. Where shortlist and ranker read parted vectors the two never meet,
 and there is no cosine.
 
@@ -129,27 +130,38 @@ class GradNorm(Watched):
         super().__init__(inner, names, options)
         self.learning_rate, self.weight_decay, self.alpha = options.learning_rate, 0.0, options.alpha
         self.raw_I = nn.Parameter(torch.zeros(len(names)))
-        self.register_buffer("first_I", torch.zeros(len(names)))  # the losses of the first batch; 0: not yet
-        self._rates_I = torch.ones(len(names))
+        self.register_buffer("first_I", torch.zeros(len(names)))  # the losses of the first step; 0: not yet
+        self._losses_I = self._sums_I = torch.zeros(len(names))  # of a micro-batch, and over documents so far
+        self._documents = 0
 
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """w_i L_i."""
         losses = self.inner(losses)
-        now_I = torch.stack([losses[name].detach() for name in self.names])
-        self.first_I.copy_(torch.where(self.first_I == 0, now_I, self.first_I))
-        progress_I = now_I / self.first_I.clamp(min=torch.finfo(now_I.dtype).tiny)
-        self._rates_I = progress_I / progress_I.mean()
+        self._losses_I = torch.stack([losses[name].detach() for name in self.names])
         weights_I = self._weights_I().detach()
         return {name: weight * losses[name] for name, weight in zip(self.names, weights_I, strict=True)}
 
     def upstream_BD(self, grads: dict[str, Tensor]) -> Tensor:
-        """The inner combiner's; on the way the weights get their gradient."""
-        weights_I = self._weights_I()
-        norms_I = torch.stack([torch.linalg.vector_norm(grads[name]) for name in self.names])
-        paces_I = weights_I * (norms_I / weights_I.detach())
-        goal_I = paces_I.detach().mean() * self._rates_I**self.alpha
-        (paces_I - goal_I).abs().sum().backward()
+        """The inner combiner's; the micro-batch is noted."""
+        documents = len(grads[self.names[0]])
+        self._documents += documents
+        self._sums_I = self._sums_I.to(self._losses_I.device) + documents * self._losses_I
         return super().upstream_BD(grads)
+
+    def before_step(self) -> None:
+        """The gradient of the weights, from the losses and norms of the whole step."""
+        super().before_step()
+        now_I = self._sums_I / self._documents
+        self._sums_I, self._documents = torch.zeros_like(now_I), 0
+        self.first_I.copy_(torch.where(self.first_I == 0, now_I, self.first_I))
+        progress_I = now_I / self.first_I.clamp(min=torch.finfo(now_I.dtype).tiny)
+        rates_I = progress_I / progress_I.mean()
+        weights_I = self._weights_I()
+        norms_I = torch.stack([self._squares[name] for name in self.names]).sqrt()
+        paces_I = weights_I * (norms_I / weights_I.detach())
+        goal_I = paces_I.detach().mean() * rates_I**self.alpha
+        with torch.enable_grad():
+            (paces_I - goal_I).abs().sum().backward()
 
     def report(self) -> dict[str, Tensor]:
         """The weights too."""

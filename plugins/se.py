@@ -67,7 +67,7 @@ class LayerGate(Representation):
         if self.squeeze == "learned" and not self.per_element:
             self.look_NH = nn.Parameter(torch.randn(layers, hidden) / hidden**0.5)
             self.look_bias_N = nn.Parameter(torch.zeros(layers))
-        self._deviation = torch.zeros(())
+        self._seen: list[Tensor] = []  # the gates of a step so far
 
     def forward(self, states: LayerStates) -> Vectors:
         """The inner representation's, of gated layers."""
@@ -76,12 +76,15 @@ class LayerGate(Representation):
             gain_BNH = self.gate(first_BNH.flatten(1)).unflatten(1, first_BNH.shape[1:])
         else:
             gain_BNH = self.gate(self._squeezed_BN(first_BNH))[..., None]
-        self._deviation = gain_BNH.detach().float().std(0, correction=0).mean()
+        if torch.is_grad_enabled():
+            self._seen.append(gain_BNH.detach().float())
         return self.inner(states.scaled(gain_BNH))
 
     def report(self) -> dict[str, Tensor]:
-        """The gate's standard deviation over the documents, averaged over the gates."""
-        return {**super().report(), "se/deviation": self._deviation}
+        """The gate's standard deviation over the documents of the step, averaged over the gates."""
+        gains, self._seen = self._seen, []
+        own = {"se/deviation": torch.cat(gains).std(0, correction=0).mean()} if gains else {}
+        return {**super().report(), **own}
 
     def _squeezed_BN(self, first_BNH: Tensor) -> Tensor:
         if self.squeeze == "max":

@@ -73,7 +73,7 @@ def test_a_step_does_not_wait_between_upload_and_optimiser(starts):
     def step():
         model.backward(model(documents, type(training_)(labels, rng)))
         unite_rows(rows)
-        clip_gradients(model, 1.0)
+        clip_gradients(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         model.zero_grad()

@@ -34,7 +34,10 @@ DEMO = "demo"
 DOUBT = (
     "Differences from base, with 95% intervals of a paired bootstrap over documents and seeds. `could show` "
     "is the smallest difference of P@5 that would have been told from 0. Each row is a test of its own: of "
-    "twenty without any effect one shows a difference."
+    "twenty without any effect about one shows a difference."
+)
+ONE_SEED = (
+    " With one seed the intervals leave out how much seeds differ: give --seeds 3 before you believe them."
 )
 
 
@@ -201,6 +204,8 @@ def compare(
     Example: `xmlkit compare FOLDER --plugin-sets "base;se;loss-fix[mode=split];se,loss-fix[lr=2e-4]"`
     """
     settings = _settings(None, encoder, recipe, preset, member, config, set_)
+    if "seed" not in parse_assignments(set_ or []):
+        settings.pop("seed", None)  # a preset's or a run's: here --seeds decides
     if not data:
         _say_demo()
     from xmlkit.comparison.compare import compare as run_comparison
@@ -215,7 +220,7 @@ def compare(
     table, wide = comparison_table(found), Console(width=1000)
     # As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut.
     Console(width=wide.measure(table).maximum).print(table)
-    say(DOUBT)
+    say(DOUBT + (ONE_SEED if seeds == 1 else ""))
 
 
 @app.command()

@@ -92,10 +92,10 @@ def plugin_table() -> Table:
 
 def comparison_table(found: Comparison) -> Table:
     """A row a set: what base has, and by how much the others differ, with intervals below."""
-    use = "to choose by" if found.part == "validation" else "scored once, to report and not to choose by"
+    use = "to choose by" if found.part == "validation" else "to report, not to choose by"
     seeds = "seed 0" if found.seeds == 1 else f"{found.seeds} seeds"
     table = Table(
-        title=f"{found.part} part ({use}), {found.documents:,} documents, {seeds}, {found.date}",
+        title=f"{found.part} part ({use}), {found.documents:,} documents, {seeds}, scored {found.scored}",
         title_justify="left",
         show_lines=True,
     )

@@ -402,6 +402,11 @@ class LossCombiner(Part):
         """The boundary's gradient from each loss's own; by default their sum."""
         return self.inner.upstream_BD(grads)
 
+    def before_step(self) -> None:
+        """All micro-batches of a step are through, and the optimisers are about to step."""
+        if isinstance(self.inner, LossCombiner):
+            self.inner.before_step()
+
     def second_step(self, model: nn.Module) -> list[nn.Module]:
         """Modules that a second optimiser steps too, on the same gradient; by default none."""
         return self.inner.second_step(model)

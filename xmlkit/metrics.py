@@ -65,10 +65,10 @@ def score_ranking(
     """
     terms = ranking_terms(top_NK, truth, counts_L, num_documents, ks, a, b)
     scores = {name: found.percent for name, found in terms.items()}
-    occurring = np.unique(truth.values)
+    hits_NK, occurring = _hits(top_NK, truth), np.unique(truth.values)
     for k in ks:
-        hits_Nk = _hits(top_NK[:, :k], truth)
-        scores[f"coverage@{k}"] = 100 * _ratio(len(np.unique(top_NK[:, :k][hits_Nk])), len(occurring))
+        found = np.unique(top_NK[:, :k][hits_NK[:, :k]])
+        scores[f"coverage@{k}"] = 100 * _ratio(len(found), len(occurring))
     return scores
 
 

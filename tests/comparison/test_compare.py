@@ -9,12 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
+import torch
+from safetensors.torch import load_file
 
 import xmlkit
 from xmlkit.comparison.compare import SHOWN, compare
 from xmlkit.comparison.runs import held_out
+from xmlkit.comparison.sets import parse_sets
 from xmlkit.config import resolve
 from xmlkit.errors import UserError
+from xmlkit.training.train import store_start
+from xmlkit.training.trainer import Trainer
 
 SETS = "base;se;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
 SMALL = {"max_len": 16, "batch_size": 16, "validation": 0.2, "epochs": 1, "device": "cpu", "pooling": "first"}
@@ -86,14 +91,21 @@ def test_json_and_csv_hold_the_table(found):
         assert line["verdict"] == row.verdict
 
 
-def test_runs_of_a_seed_begin_alike_and_nothing_looks_at_the_test_split(found):
+def test_runs_of_a_seed_begin_with_the_same_weights(settings, corpus, tmp_path):
+    weights = {}
+    for row in parse_sets("base;se,combination;loss-fix[mode=gradnorm]"):
+        for seed in (0, 1):
+            config = row.config(settings, seed, None)
+            folder = store_start(corpus, config, tmp_path / f"{row.name}-{seed}")
+            weights[row.name, seed] = load_file(folder / "model.safetensors")
+    for (_, seed), found in weights.items():
+        for name, tensor in weights["base", seed].items():
+            assert torch.equal(found[name], tensor), name
+
+
+def test_nothing_looks_at_the_test_split(found):
     folder, _ = found
-    first = {
-        name: json.loads((folder / name / "seed-0" / "log.jsonl").read_text().splitlines()[0])["loss"]
-        for name in ("base", "loss-fix[mode=upstream]")
-    }
-    assert len(set(first.values())) == 1
-    assert not list(folder.rglob("metrics.json")) and not list(folder.rglob("test.*"))
+    assert not list(folder.rglob("metrics.json")) and not list(folder.rglob("*test*"))
 
 
 def test_what_is_there_is_not_trained_again(found, settings, corpus):
@@ -121,6 +133,34 @@ def test_a_folder_of_other_runs_is_refused(found, settings, corpus):
         compare(corpus, "se", {**settings, "max_len": 12}, 2, out=folder)
     with pytest.raises(UserError, match="was trained on other documents"):
         compare(tiny.learnable_corpus(200), "se", settings, 2, out=folder)
+
+
+def test_a_run_that_was_begun_with_other_settings_is_refused_too(settings, corpus, tmp_path, monkeypatch):
+    """It has no result yet, but a checkpoint that a call with new settings must not go on from."""
+    real = Trainer.step
+
+    def killed(self, rows):
+        if self.step_number == 5:
+            raise SystemExit
+        return real(self, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Trainer, "step", killed)
+        compare(corpus, "base", {**settings, "checkpoint_every": 3}, 1, out=tmp_path)
+    with pytest.raises(UserError, match=r"was trained with lr=0.0001, not 0.002: name another --out"):
+        compare(corpus, "base", {**settings, "checkpoint_every": 3, "lr": 2e-3}, 1, out=tmp_path)
+    again = compare(corpus, "base", {**settings, "checkpoint_every": 3}, 1, out=tmp_path)
+    whole = compare(corpus, "base", {**settings, "checkpoint_every": 3}, 1, out=tmp_path / "whole")
+    assert again.rows[0].metrics == whole.rows[0].metrics
+
+
+def test_other_test_documents_are_scored_anew(found, settings, corpus):
+    folder, _ = found
+    few = corpus.test.take(np.arange(20))
+    assert compare(replace(corpus, test=few), "se", settings, 2, "test", folder).documents == 20
+    value = np.mean([xmlkit.load(folder / "se" / f"seed-{s}").evaluate(few)["P@5"] for s in (0, 1)])
+    again = compare(replace(corpus, test=few), "se", settings, 2, "test", folder)
+    assert again.rows[1].metrics["P@5"].value == pytest.approx(value)
 
 
 def test_mistakes(settings, corpus, tmp_path):

@@ -113,7 +113,7 @@ def test_a_documents_true_labels_change_nothing_of_its_vector(where):
 
 def test_the_neighbourhood_by_hand():
     """Two clusters of two labels; the likelier one has probability 0.8 and the other 0.2 of their sum."""
-    labels = ragged_labels(Ragged.of([[0, 2], [1, 2], [0, 3], [3]]), 4)
+    labels = ragged_labels(Ragged.of([[0], [0, 3], [1, 2], [3]]), 4)
     ours = tiny.model(
         4,
         plugins=["combination"],
@@ -122,9 +122,10 @@ def test_the_neighbourhood_by_hand():
         train_labels=labels,
     ).eval()
     part = ours.shortlister
-    # Documents of cluster 0 (labels 0, 1): the first three; of them 0 and 2 have two each, by number first.
-    # Of cluster 1 (labels 2, 3): all four; of them 0, 2 and 3 have two each.
-    assert part.ids_KP.tolist() == [[0, 2], [0, 2]]
+    # Documents of cluster 0 (labels 0, 1): the first three; of them 0 has two, 1 and 2 one each.
+    # Of cluster 1 (labels 2, 3): the last three; of them 3 has two, 0 and 2 one each.
+    assert part.ids_KP.tolist() == [[0, 1], [3, 0]]
+    torch.testing.assert_close(part.shares_KP, torch.tensor([[2 / 3, 1 / 3], [2 / 3, 1 / 3]]))
     z = torch.logit(torch.tensor([0.8, 0.2]))
     with torch.no_grad():
         part.inner.linear.weight.zero_()

@@ -61,6 +61,7 @@ def test_the_gradient_of_every_parameter_is_that_of_the_weighed_sum(mode, option
     ours = model(mode, **options)
     documents, training = batch()
     ours.backward(ours(documents, training))
+    ours.combiner.before_step()
     expected, _ = gradients_of(dict(zip(("generator", "ranker"), weights, strict=True)))
     found = gradients(ours)
     for name, gradient in expected.items():
@@ -135,13 +136,31 @@ def test_gradnorm_by_hand():
     """
     part = model("gradnorm", alpha=1.0).combiner
     one = torch.tensor(1.0, dtype=torch.double)
-    part({"generator": 4 * one, "ranker": 5 * one})  # the losses at the start
-    out = part({"generator": 2 * one, "ranker": 5 * one})
-    assert [float(v) for v in out.values()] == [2.0, 5.0]
-    part.upstream_BD({"generator": torch.tensor([[3.0, 0.0]]), "ranker": torch.tensor([[0.0, 1.0]])})
+    grads = {"generator": torch.tensor([[3.0, 0.0]]), "ranker": torch.tensor([[0.0, 1.0]])}
+    for generator in (4, 2):  # the first step, whose losses are the measure, and the one that counts
+        part.raw_I.grad = None
+        out = part({"generator": generator * one, "ranker": 5 * one})
+        assert [float(v) for v in out.values()] == [generator, 5.0]
+        part.upstream_BD(grads)
+        part.before_step()
+        weights = [float(part.report()[f"loss-fix/weight/{name}"]) for name in grads]
     assert part.raw_I.grad.tolist() == pytest.approx([0.5 * 3 - 0.5 * -1, -0.5 * 3 + 0.5 * -1])
-    weights = [float(part.report()[f"loss-fix/weight/{name}"]) for name in ("generator", "ranker")]
     assert sum(weights) == pytest.approx(2)
+
+
+def test_gradnorm_does_not_see_how_the_batch_is_cut():
+    found = []
+    for parts in ([4], [1, 3], [1, 1, 1, 1]):
+        ours, start = model("gradnorm"), 0
+        for size in parts:
+            rows = tiny.label_rows(4, 90, 2).take(np.arange(start, start + size))
+            some, _ = tiny.batch(TEXTS[start : start + size], 90)
+            ours.backward(ours(some, Training(ragged_labels(rows, 90), None)), size / 4)
+            start += size
+        ours.combiner.before_step()
+        found.append([*ours.combiner.raw_I.grad.tolist(), *ours.combiner.first_I.tolist()])
+    assert found[0][0] != 0
+    assert found[1] == pytest.approx(found[0]) and found[2] == pytest.approx(found[0])
 
 
 def test_split_is_two_optimisers_step_by_step(tmp_path):
@@ -203,6 +222,25 @@ def test_doubled_doubles_the_rates_of_what_split_steps_twice_and_no_others(tmp_p
     twice = {name for name, found in split.items() if len(found) == 2}
     assert twice and twice != base.keys()
     assert doubled == {name: [(2 if name in twice else 1) * rate] for name, (rate,) in base.items()}
+
+
+def test_split_is_doubled_but_for_decay_and_rounding(tmp_path):
+    """Both optimisers see the same gradients from the first step on, so that their moments are equal."""
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "clustered": True, "cluster_size": 3, "shortlist": 2}
+    settings |= {"pooling": "first", "label_width": 16, "device": "cpu", "precision": "float32"}
+    settings |= {"weight_decay": 0.0, "plugins": ["loss-fix"]}
+    moved = []
+    for mode in ("split", "doubled"):
+        trainer = prepare(
+            tiny.learnable_corpus(), {**settings, "loss-fix": {"mode": mode}}, tmp_path / f"run-{mode}"
+        )
+        before = {name: tensor.clone() for name, tensor in trainer.model.weights().items()}
+        for _ in range(6):
+            trainer.step(trainer.data.train_rows[:32])
+        moved.append({name: tensor - before[name] for name, tensor in trainer.model.weights().items()})
+    for name, change in moved[0].items():
+        torch.testing.assert_close(change, moved[1][name], rtol=0.02, atol=1e-6)
 
 
 def test_what_it_says_where_it_changes_nothing(capsys):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import xmlkit
 from xmlkit.hooks import Training
@@ -71,7 +71,7 @@ def test_every_order_trains_and_is_saved_under_the_same_names(order, starts):
     documents, training_ = tiny.batch(TEXTS, 90, seed=2)
     ours.backward(ours(documents, training_))
     unite_rows(row_parameters(ours))
-    clip_gradients(ours, 1.0)
+    clip_gradients(ours.parameters(), 1.0)
     assert all(torch.isfinite(p.grad.to_dense()).all() for p in ours.parameters() if p.grad is not None)
     other = tiny.model(90, plugins=ALL, starts=starts, shortlist=4, label_width=16, start="random")
     assert ours.weights().keys() == other.weights().keys()
@@ -139,6 +139,26 @@ def test_a_kill_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, row, 
     whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_label_names_are_encoded_by_the_start_that_a_run_takes(tmp_path):
+    """`--init-from`: the encoder has the start's weights when it reads the names."""
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, **CLUSTERED, "plugins": ["combination"]}
+    settings |= {"combination": {"where": "labels"}, "max_steps": 1}
+    corpus = named_corpus()
+    base = {**CLUSTERED, "encoder": encoder}
+    start = training.store_start(corpus, base, tmp_path / "start")
+    weights = load_file(start / "model.safetensors")
+    shaken = {name: t * 1.5 if name.startswith("encoder/") else t for name, t in weights.items()}
+    save_file(shaken, start / "model.safetensors")
+    names = []
+    for number in range(2):
+        torch.manual_seed(number)
+        trainer = training.prepare(corpus, settings, tmp_path / f"run-{number}", start)
+        names.append(trainer.model.head.names_LH)
+    plain = training.prepare(corpus, settings, tmp_path / "plain").model.head.names_LH
+    assert torch.equal(*names) and not torch.allclose(names[0], plain)
 
 
 def test_figures_in_the_log_and_what_is_said_at_the_end(tmp_path, capsys):

@@ -112,7 +112,7 @@ def test_clipping_is_torchs_over_dense_gradients(waits, monkeypatch):
         for ids in ([1, 2, 2], [2, 5]):
             each["dense"](each["rows"](torch.tensor(ids))).pow(3).sum().mul(50).backward()
     unite_rows(row_parameters(model))
-    clip_gradients(model, 0.7)
+    clip_gradients(model.parameters(), 0.7)
     norm = nn.utils.clip_grad_norm_(plain.parameters(), 0.7)
     assert norm > 0.7
     torch.testing.assert_close(model["rows"].weight.grad.to_dense(), plain["rows"].weight.grad)

@@ -6,14 +6,13 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from xmlkit.comparison.bootstrap import interval, percentages
+from xmlkit.comparison.bootstrap import interval, resampled
 from xmlkit.comparison.runs import Run, held_out, train_all
 from xmlkit.comparison.sets import BASE, parse_sets
 from xmlkit.data.corpus import Corpus
@@ -54,7 +53,7 @@ class Comparison:
     """The table, and what it is of."""
 
     part: Part
-    date: str
+    scored: str  # when the first of the runs was scored on this part
     documents: int
     seeds: int
     rows: list[Row]
@@ -99,11 +98,13 @@ def compare(
     runs = train_all(corpus, configs, folder)
     if runs is None:
         return None
-    scores = {key: run.scores(part, split) for key, run in runs.items()}
+    scored = {key: run.scores(part, split) for key, run in runs.items()}
+    dates = sorted(day for _, day in scored.values())
+    scores = {key: terms for key, (terms, _) in scored.items()}
     rows = _rows([found.name for found in sets], seeds, runs, scores)
     plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
     document = configs[0][2].as_document()
-    found = Comparison(part, date.today().isoformat(), len(split), seeds, rows, document, plugins)
+    found = Comparison(part, dates[0], len(split), seeds, rows, document, plugins)
     _write(folder, found)
     return found
 
@@ -114,38 +115,49 @@ def _rows(
     runs: Mapping[tuple[str, int], Run],
     scores: Mapping[tuple[str, int], Mapping[str, Terms]],
 ) -> list[Row]:
-    drawn_of_base: dict[str, np.ndarray] = {}
-    rows: list[Row] = []
-    for name in names:
-        metrics = {}
-        for metric in SHOWN:
-            terms = [scores[name, seed][metric] for seed in range(seeds)]
-            part_SN, whole_SN = np.stack([t.part_N for t in terms]), np.stack([t.whole_N for t in terms])
-            value = 100 * part_SN.sum() / max(whole_SN.sum(), 1e-300)
-            drawn_R = percentages(part_SN, whole_SN)
-            if name == BASE:
-                drawn_of_base[metric], metrics[metric] = drawn_R, Figure(value)
+    """Models (M) are the sets in their order, base first."""
+    metrics: list[dict[str, Figure]] = [{} for _ in names]
+    for metric in SHOWN:
+        part_MSN, whole_MSN = (
+            np.array([[getattr(scores[name, s][metric], term) for s in range(seeds)] for name in names])
+            for term in ("part_N", "whole_N")
+        )
+        percent_MS = np.array([[scores[name, s][metric].percent for s in range(seeds)] for name in names])
+        percent_MR = resampled(part_MSN, whole_MSN)
+        for m, figures in enumerate(metrics):
+            value = float(percent_MS[m].mean())
+            if m == 0:
+                figures[metric] = Figure(value)
             else:
-                low, high = interval(drawn_R - drawn_of_base[metric])
-                metrics[metric] = Figure(value, value - rows[0].metrics[metric].value, low, high)
-        seconds = float(np.mean([runs[name, seed].seconds for seed in range(seeds)]))
-        parameters = runs[name, 0].parameters
-        base_seconds = rows[0].seconds if rows else seconds
-        extra = parameters - runs[BASE, 0].parameters
-        same = all(_same(scores[name, seed], scores[BASE, seed]) for seed in range(seeds))
-        decisive = metrics[DECIDES]
-        could_show = None if name == BASE else (decisive.high - decisive.low) / 2
-        verdict = "" if name == BASE else "the same as base" if same else _verdict(decisive)
-        rows.append(Row(name, metrics, seconds, seconds - base_seconds, extra, could_show, verdict))
-    return rows
+                difference_S, difference_R = percent_MS[m] - percent_MS[0], percent_MR[m] - percent_MR[0]
+                ends = interval(difference_S, difference_R, part_MSN.shape[2])
+                figures[metric] = Figure(value, float(difference_S.mean()), *ends)
+    seconds = [float(np.mean([runs[name, s].seconds for s in range(seeds)])) for name in names]
+    parameters = [runs[name, 0].parameters for name in names]
+    return [
+        Row(
+            name,
+            metrics[m],
+            seconds[m],
+            seconds[m] - seconds[0],
+            parameters[m] - parameters[0],
+            (metrics[m][DECIDES].high - metrics[m][DECIDES].low) / 2 if m else None,
+            _verdict(metrics[m][DECIDES], [scores[name, s] for s in range(seeds)], scores) if m else "",
+        )
+        for m, name in enumerate(names)
+    ]
 
 
-def _verdict(figure: Figure) -> str:
+def _verdict(
+    figure: Figure,
+    ours: list[Mapping[str, Terms]],
+    scores: Mapping[tuple[str, int], Mapping[str, Terms]],
+) -> str:
+    theirs = [scores[BASE, seed] for seed in range(len(ours))]
+    pairs = [(o[name].part_N, t[name].part_N) for o, t in zip(ours, theirs, strict=True) for name in SHOWN]
+    if all(np.array_equal(*pair) for pair in pairs):
+        return "the same as base"
     return "better" if figure.low > 0 else "worse" if figure.high < 0 else "no difference shown"
-
-
-def _same(ours: Mapping[str, Terms], theirs: Mapping[str, Terms]) -> bool:
-    return all(np.array_equal(ours[name].part_N, theirs[name].part_N) for name in SHOWN)
 
 
 def _write(folder: Path, found: Comparison) -> None:

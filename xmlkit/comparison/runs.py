@@ -1,12 +1,20 @@
-"""Training what is compared, once: a run's folder holds its scores, and is not trained again."""
+"""Training what is compared, once: what a folder holds is not trained again.
+
+`OUT/SET/seed-N` is a run like any other; `OUT/SET/seed-N.json` says what it is a run of and, once it has
+ended, what came out; `OUT/SET/seed-N.PART.npz` holds its scores on a part, document by document.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -14,15 +22,15 @@ import numpy as np
 from xmlkit.comparison.sets import PluginSet
 from xmlkit.config import Config
 from xmlkit.console import say
+from xmlkit.data.cache import digest
 from xmlkit.data.corpus import Corpus, Split, validation_rows
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import load
 from xmlkit.metrics import Terms
-from xmlkit.model.folder import write_json
+from xmlkit.plugins import activate
 from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.train import Trained, resume, train
+from xmlkit.training.train import resume, train
 
-RESULT = "result.json"
 KS = (1, 3, 5)
 
 
@@ -31,26 +39,32 @@ class Run:
     """One set with one seed, trained."""
 
     folder: Path
-    seconds: float  # in training steps
+    seconds: float  # of training steps
     parameters: int
     plugins: dict[str, str]  # versions
 
-    def scores(self, part: str, split: Split) -> dict[str, Terms]:
-        """Document by document; computed once and kept beside the run."""
-        file = self.folder / f"{part}.npz"
-        if not file.is_file():
-            found = load(self.folder).terms(split, KS)
-            arrays = {name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()}
-            np.savez_compressed(file, **arrays)
-        with np.load(file) as arrays:
-            return {name: Terms(*arrays[name]) for name in arrays.files}
+    def scores(self, part: str, split: Split) -> tuple[dict[str, Terms], str]:
+        """Document by document, and the date they are of: computed once for these documents, and kept."""
+        file = self.folder.with_name(f"{self.folder.name}.{part}.npz")
+        labels = ([split.label_ids[label] for label in split.labels[row]] for row in range(len(split)))
+        key = digest(split.texts, (json.dumps(ids) for ids in labels))
+        if file.is_file():
+            with np.load(file) as arrays:
+                if str(arrays["documents"]) == key:
+                    terms = {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}
+                    return terms, str(arrays["date"])
+        found, today = load(self.folder).terms(split, KS), date.today().isoformat()
+        packed = io.BytesIO()
+        arrays = {name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()}
+        np.savez_compressed(packed, documents=key, date=today, **arrays)
+        _write(file, packed.getvalue())
+        return found, today
 
 
 def held_out(corpus: Corpus, config: Config) -> Split:
     """The validation part, which is the same for all seeds. Raises UserError where there is none."""
-    split = corpus.train.take(
-        np.flatnonzero(validation_rows(corpus.train.texts, config.validation, config.validation_max))
-    )
+    rows = validation_rows(corpus.train.texts, config.validation, config.validation_max)
+    split = corpus.train.take(np.flatnonzero(rows))
     if not len(split):
         raise UserError(
             f"validation={config.validation:g} holds out no document: there is nothing to choose by"
@@ -66,57 +80,74 @@ def train_all(
     Raises UserError where `out` holds a run of these names with other settings or on other documents.
     """
     corpus = replace(corpus, test=None)  # which nothing is chosen by
-    folders = {
-        (found.name, seed): out / quote(found.name, safe="[]=,") / f"seed-{seed}"
-        for found, seed, _ in configs
-    }
-    for found, seed, config in configs:
-        _check(folders[found.name, seed], corpus, config)
+    folders = [out / quote(found.name, safe="[]=,") / f"seed-{seed}" for found, seed, _ in configs]
+    for folder, (_, _, config) in zip(folders, configs, strict=True):
+        _check(folder, corpus, config)
     runs = {}
-    for number, (found, seed, config) in enumerate(configs, start=1):
-        folder = folders[found.name, seed]
-        if not (folder / RESULT).is_file():
+    for number, (folder, (found, seed, config)) in enumerate(zip(folders, configs, strict=True), start=1):
+        if not _is_finished(folder):
             say(f"run {number} of {len(configs)}: {found.name}, seed {seed}", style="bold")
-            trained = _train(corpus, config, folder)
-            if trained.outcome == "interrupted":
+            if not _train(corpus, config, folder):
                 return None
-            _record(trained, corpus, config)
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        runs[found.name, seed] = Run(folder, result["seconds"], result["parameters"], result["plugins"])
+        runs[found.name, seed] = Run(folder, **_record(folder)["result"])
     return runs
 
 
-def _train(corpus: Corpus, config: Config, folder: Path) -> Trained:
+def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
+    """Returns whether to go on: false after Ctrl-C."""
+    record = {"settings": config.as_document(), "corpus": corpus.digest}
     if (folder / CHECKPOINT).is_file():
-        return resume(folder, corpus)
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off before its first checkpoint
-    return train(corpus, config, folder)
-
-
-def _record(trained: Trained, corpus: Corpus, config: Config) -> None:
-    """What makes the run count as finished."""
-    folder = trained.folder
-    log = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    result = {
-        "settings": config.as_document(),
-        "corpus": corpus.digest,
-        "seconds": max(line["seconds"] for line in log if "seconds" in line),
-        "parameters": trained.model.num_parameters,
-        "plugins": {plugin["name"]: plugin["version"] for plugin in description["plugins"]},
-    }
-    write_json(folder / RESULT, result)
+        trained = resume(folder, corpus)
+    else:
+        _write_record(folder, record)
+        shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off before its first checkpoint
+        trained = train(corpus, config, folder)
+    if trained.outcome != "interrupted":
+        parameters, versions = trained.model.num_parameters, _versions(config)
+        result = {"seconds": trained.seconds, "parameters": parameters, "plugins": versions}
+        _write_record(folder, {**record, "result": result})
+    return not trained.stop_asked
 
 
 def _check(folder: Path, corpus: Corpus, config: Config) -> None:
-    if not (folder / RESULT).is_file():
+    record = _record(folder)
+    if not record:
         return
-    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    if result["corpus"] != corpus.digest:
+    if record["corpus"] != corpus.digest:
         raise UserError(f"{folder} was trained on other documents: name another --out")
-    ours, theirs = json.loads(json.dumps(config.as_document())), result["settings"]
+    ours, theirs = json.loads(json.dumps(config.as_document())), record["settings"]
     for key in ours.keys() | theirs.keys():
         if ours.get(key) != theirs.get(key):
             raise UserError(
                 f"{folder} was trained with {key}={theirs.get(key)}, not {ours.get(key)}: name another --out"
             )
+    versions = _versions(config)
+    for name, version in record.get("result", {}).get("plugins", {}).items():
+        if versions[name] != version:
+            say(f"{folder} was trained with {name} {version}; {versions[name]} is installed")
+
+
+def _versions(config: Config) -> dict[str, str]:
+    return {plugin.name: plugin.version for plugin in activate(config.plugins, config.options).plugins}
+
+
+def _is_finished(folder: Path) -> bool:
+    return "result" in _record(folder)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What is known of a run; nothing where it was never begun."""
+    path = folder.with_name(f"{folder.name}.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    _write(folder.with_name(f"{folder.name}.json"), (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, path)

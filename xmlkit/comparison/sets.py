@@ -11,8 +11,8 @@ from xmlkit.errors import UserError
 from xmlkit.plugins import activate, load
 
 BASE = "base"
-# The same for all that is compared: which documents are scored, and what `--seeds` and the set itself say.
-COMMON = ("plugins", "options", "seed", "validation", "validation_max")
+# The same for all that is compared: which documents are scored and how, and what `--seeds` and the set say.
+COMMON = ("plugins", "options", "seed", "validation", "validation_max", "propensity_a", "propensity_b")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import SHARED, Config
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.hooks import ClusterTable
-from xmlkit.model.folder import read_config, read_labels, read_weights
+from xmlkit.model.encoder import Encoder
+from xmlkit.model.folder import open_encoder, read_config, read_labels, read_weights
 from xmlkit.model.model import Model
+from xmlkit.training.checkpoint import below
 
 
 def shared_settings(run: Path) -> dict[str, Any]:
@@ -41,6 +44,13 @@ def in_order_of(run: Path, corpus: Corpus) -> tuple[Corpus, ClusterTable | None]
             f"which are not the same ({min(odd)!r} is on one side alone)"
         )
     return corpus.reordered(np.array([corpus.labels.rows[label] for label in labels.ids])), clusters
+
+
+def encoder_of(run: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
+    """The run's tokenizer, and its encoder with its weights: parts may use it before `take_weights`."""
+    tokenizer, encoder = open_encoder(run, layers)
+    encoder.backbone.load_state_dict(below("encoder/", read_weights(run)))
+    return tokenizer, encoder
 
 
 def take_weights(run: Path, model: Model) -> None:

@@ -44,9 +44,9 @@ def optimizers(
     return found
 
 
-def clip_gradients(model: nn.Module, most: float) -> None:
-    """Scales all gradients so that their common norm is at most this; rows must be united."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
+    """Scales their gradients so that the common norm is at most this; rows must be united."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
     tensors = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
     norm = nn.utils.get_total_norm(tensors)
     torch._foreach_mul_(tensors, (most / (norm + 1e-6)).clamp(max=1.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +22,7 @@ from xmlkit.console import console, say
 class Report:
     """The progress display, on the error stream, and the same figures as JSON Lines."""
 
-    def __init__(self, log: Path, num_steps: int, done: int = 0):
+    def __init__(self, log: Path, num_steps: int, done: int = 0, seconds: float = 0.0):
         kept = _lines_up_to(done, log)
         self._log = log.open("w", encoding="utf-8")
         self._log.writelines(kept)
@@ -37,8 +36,7 @@ class Report:
         )
         self._task = self._progress.add_task("train", total=num_steps, completed=done, figures="")
         self._scores = ""
-        self._seconds = max((json.loads(line).get("seconds", 0.0) for line in kept), default=0.0)
-        self._documents, self._since = 0, time.perf_counter()
+        self._documents, self._seconds = 0, seconds
 
     def __enter__(self) -> Report:
         self._progress.start()
@@ -55,19 +53,17 @@ class Report:
         self._documents += documents
         self._progress.advance(self._task)
 
-    def figures(self, step: int, epoch: float, rate: float, losses: dict[str, float]) -> None:
-        """The state of the training; the speed is that since the last call, the seconds those of all."""
-        now = time.perf_counter()
-        speed = self._documents / (now - self._since)
-        self._seconds += now - self._since
-        self._documents, self._since = 0, now
-        times = {"seconds": round(self._seconds, 3), "documents_per_second": round(speed, 1)}
+    def figures(self, step: int, epoch: float, seconds: float, rate: float, losses: dict[str, float]) -> None:
+        """The state of the training: the seconds of all steps, the speed since the last call."""
+        speed = self._documents / (seconds - self._seconds)
+        self._documents, self._seconds = 0, seconds
+        times = {"seconds": round(seconds, 3), "documents_per_second": round(speed, 1)}
         self._write(step=step, epoch=round(epoch, 4), lr=rate, **times, **losses)
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
 
     def scores(self, step: int, metrics: dict[str, float], shortlists: dict[str, float]) -> None:
-        """An evaluation; its time does not count as training time."""
+        """An evaluation."""
         figures = {f"validation/{name}": value for name, value in metrics.items()} | shortlists
         self._write(step=step, **{name: round(value, 4) for name, value in figures.items()})
         precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
@@ -75,7 +71,6 @@ class Report:
         self._scores = f"  P@{'/'.join(precision)} {values}"
         recall = "".join(f"  {name} {value:.1f}" for name, value in shortlists.items())
         say(f"step {step:,}: validation{self._scores}{recall}")
-        self._documents, self._since = 0, time.perf_counter()
 
     def _write(self, **figures: Any) -> None:
         # What is undefined is null: NaN is no JSON.

@@ -40,7 +40,6 @@ from xmlkit.model.folder import (
     Opened,
     describe_run,
     open_description,
-    open_encoder,
     save_weights,
     write_json,
 )
@@ -48,7 +47,13 @@ from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
-from xmlkit.training.init_from import check_settings, in_order_of, shared_settings, take_weights
+from xmlkit.training.init_from import (
+    check_settings,
+    encoder_of,
+    in_order_of,
+    shared_settings,
+    take_weights,
+)
 from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
@@ -63,6 +68,8 @@ class Trained:
     outcome: Outcome
     model: Predictor  # with the best weights, or where it was interrupted with the best so far
     metrics: dict[str, float] | None = None  # on the corpus's test split, in percent; None without one
+    seconds: float = 0.0  # of training steps
+    stop_asked: bool = False  # by Ctrl-C, be it when all was done
 
 
 def train(
@@ -120,7 +127,7 @@ def _new_run(
     if start:
         check_settings(start, config)
     folder = _new_folder(out, corpus.name)
-    tokenizer, encoder = open_encoder(start, config.layers) if start else _encoder(corpus, config)
+    tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     corpus_digest, clusters = corpus.digest, None
     if start:
@@ -210,7 +217,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     device = choose_device(config.device)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
-        torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(config.deterministic)
     opened.model.to(device)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
     return Trainer(run, data, opened.active.events, use_bfloat16(config.precision, device))
@@ -220,11 +227,11 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     _announce(trainer)
     outcome, folder = trainer.fit(), trainer.run.folder
     model = load(folder)
-    if outcome == "interrupted" or corpus.test is None:
-        return Trained(folder, outcome, model)
-    metrics = model.evaluate(corpus.test)
-    write_json(folder / "metrics.json", metrics)
-    return Trained(folder, outcome, model, metrics)
+    metrics = None
+    if outcome != "interrupted" and corpus.test is not None:
+        metrics = model.evaluate(corpus.test)
+        write_json(folder / "metrics.json", metrics)
+    return Trained(folder, outcome, model, metrics, trainer.seconds, trainer.stop_asked)
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:

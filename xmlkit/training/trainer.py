@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ class Trainer:
         self.device = next(self.model.parameters()).device
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         self.rows = row_parameters(self.model)
+        # Learnt weights of losses are left out: large as their gradients are, they would shrink all steps.
+        weights = set(self.model.combiner.parameters())
+        self.clipped = [p for p in self.model.parameters() if p not in weights]
         modules: list[list[nn.Module]] = [[self.model], self.model.combiner.second_step(self.model)]
         factors = self.model.combiner.rate_factors(self.model)
         self.optimizers = [o for some in modules for o in optimizers(some, self.config, factors)]
@@ -88,6 +92,8 @@ class Trainer:
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
+        self.seconds = 0.0  # of steps, without evaluations and checkpoints
+        self.stop_asked = False  # by Ctrl-C, be it in the last step
         self.best: list[float] | None = None  # the figures of CHOSEN_BY, and below the step that they are of
         self.best_step = 0
         self.evaluations_since_best = 0
@@ -98,7 +104,8 @@ class Trainer:
         The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once.
         """
         self.hook.run_started(run=self.run)
-        with Report(self.run.folder / "log.jsonl", self.run.num_steps, self.step_number) as report:
+        log = self.run.folder / "log.jsonl"
+        with Report(log, self.run.num_steps, self.step_number, self.seconds) as report:
             outcome = self._train(report)
         if self.best is None:
             save_weights(self.run.folder, self._evaluated_model())
@@ -122,25 +129,28 @@ class Trainer:
         )
         with _ctrl_c_noted() as asked_to_stop:
             for rows in islice(order, self.step_number, self.run.num_steps):
+                begun = time.perf_counter()
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
                 losses = self.step(self.data.train_rows[rows])
                 report.advance(len(rows))
                 done = self.step_number / steps_an_epoch
                 last = self.step_number == self.run.num_steps
                 if self.step_number == 1 or self._is_due(config.log_every) or last:
-                    self._log(report, losses, done)
+                    self._log(report, losses, done, self.seconds + time.perf_counter() - begun)
                     give_back()
                 if self._averages(done) and self._is_due(config.swa_every):
                     self.averaged.update_parameters(self.model)
+                self.seconds += time.perf_counter() - begun
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
                 if evaluates:
                     self._evaluate(report)
-                    if self._out_of_patience() and not last:
-                        return "stopped early"
+                self.stop_asked = asked_to_stop.is_set()
+                if evaluates and self._out_of_patience() and not last:
+                    return "stopped early"
                 checkpoints = config.checkpoint_every and self._is_due(config.checkpoint_every)
                 if (evaluates or checkpoints) and not last:
                     self.save()
-                if asked_to_stop.is_set() and not last:
+                if self.stop_asked and not last:
                     return "interrupted"
         return "finished"
 
@@ -158,9 +168,10 @@ class Trainer:
             found = {"loss": self.model.backward(output, share)}
             found |= {name: loss.detach() * share for name, loss in output.losses.items()}
             totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}
+        self.model.combiner.before_step()
         unite_rows(self.rows)
         if config.clip is not None:
-            clip_gradients(self.model, config.clip)
+            clip_gradients(self.clipped, config.clip)
         # The second optimiser's modules step first, as the first one's step is the whole model's.
         for optimizer in reversed(self.optimizers):
             optimizer.step()
@@ -189,6 +200,7 @@ class Trainer:
         numbers = {
             "device": self.device.type,
             "step": self.step_number,
+            "seconds": self.seconds,
             "best": self.best,
             "best_step": self.best_step,
             "evaluations_since_best": self.evaluations_since_best,
@@ -218,6 +230,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
         self.step_number, self.best, self.best_step = (numbers[key] for key in ("step", "best", "best_step"))
+        self.seconds = numbers["seconds"]
         self.evaluations_since_best = numbers["evaluations_since_best"]
 
     def _is_due(self, every: int) -> bool:
@@ -239,7 +252,7 @@ class Trainer:
             return self.averaged.module
         return self.model
 
-    def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float) -> None:
+    def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float, seconds: float) -> None:
         figures = {name: float(value) for name, value in losses.items()}
         if not math.isfinite(figures["loss"]):
             raise UserError(
@@ -248,7 +261,7 @@ class Trainer:
                 f"{self.run.folder} can be removed"
             )
         rate = self.schedules[0].get_last_lr()[0]
-        report.figures(self.step_number, epochs_done, rate, figures)
+        report.figures(self.step_number, epochs_done, seconds, rate, figures)
 
     def _evaluate(self, report: Report) -> None:
         rows = self.data.validation_rows

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
@@ -29,6 +32,7 @@ from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model
 from xmlkit.plugins import activate
+from xmlkit.training.trainer import Trainer
 
 WORDS = [f"w{i}" for i in range(60)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -101,6 +105,21 @@ def save_encoder(folder, name: str = "bert") -> str:
     backbone(name).save_pretrained(folder)
     tokenizer(name).save_pretrained(folder)
     return str(folder)
+
+
+@contextmanager
+def killed_before_step(number: int) -> Iterator[None]:
+    """Breaks off the training in it after so many steps, as a crash would; nothing is saved."""
+    real = Trainer.step
+
+    def step(self, rows):
+        if self.step_number == number:
+            raise SystemExit
+        return real(self, rows)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Trainer, "step", step)
+        yield
 
 
 def texts(count: int, seed: int = 0, longest: int = 12) -> list[str]:

@@ -19,7 +19,6 @@ from xmlkit.comparison.sets import parse_sets
 from xmlkit.config import resolve
 from xmlkit.errors import UserError
 from xmlkit.training.train import store_start
-from xmlkit.training.trainer import Trainer
 
 SETS = "base;se;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
 SMALL = {"max_len": 16, "batch_size": 16, "validation": 0.2, "epochs": 1, "device": "cpu", "pooling": "first"}
@@ -135,17 +134,9 @@ def test_a_folder_of_other_runs_is_refused(found, settings, corpus):
         compare(tiny.learnable_corpus(200), "se", settings, 2, out=folder)
 
 
-def test_a_run_that_was_begun_with_other_settings_is_refused_too(settings, corpus, tmp_path, monkeypatch):
+def test_a_run_that_was_begun_with_other_settings_is_refused_too(settings, corpus, tmp_path):
     """It has no result yet, but a checkpoint that a call with new settings must not go on from."""
-    real = Trainer.step
-
-    def killed(self, rows):
-        if self.step_number == 5:
-            raise SystemExit
-        return real(self, rows)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Trainer, "step", killed)
+    with tiny.killed_before_step(5):
         compare(corpus, "base", {**settings, "checkpoint_every": 3}, 1, out=tmp_path)
     with pytest.raises(UserError, match=r"was trained with lr=0.0001, not 0.002: name another --out"):
         compare(corpus, "base", {**settings, "checkpoint_every": 3, "lr": 2e-3}, 1, out=tmp_path)

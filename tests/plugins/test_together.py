@@ -19,7 +19,6 @@ from xmlkit.hooks import Training
 from xmlkit.training import train as training
 from xmlkit.training.optim import clip_gradients
 from xmlkit.training.rows import row_parameters, unite_rows
-from xmlkit.training.trainer import Trainer
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 ALL = ("se", "loss-fix", "astec-negatives", "combination")
@@ -119,21 +118,13 @@ def test_saved_and_opened_in_a_new_process_predictions_are_identical(tmp_path, r
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)))
-def test_a_kill_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, row, monkeypatch):
+def test_a_kill_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, row):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, **CLUSTERED, "plugins": list(ALL), **ROWS[row]}
     settings |= {"epochs": 1, "checkpoint_every": 3, "micro_batch_size": 5}
     corpus = named_corpus()
     training.train(corpus, settings, tmp_path / "whole")
-    real = Trainer.step
-
-    def killed(self, rows):
-        if self.step_number == 5:
-            raise SystemExit
-        return real(self, rows)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Trainer, "step", killed)
+    with tiny.killed_before_step(5):
         training.train(corpus, settings, tmp_path / "killed")
     training.resume(tmp_path / "killed", corpus)
     whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))

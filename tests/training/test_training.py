@@ -200,20 +200,12 @@ def test_ctrl_c_ends_the_step_and_resume_gives_the_unbroken_weights(tmp_path, en
         training.resume(tmp_path / "broken", corpus)
 
 
-def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder, monkeypatch):
+def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder):
     """As after a kill: nothing but the last regular checkpoint is there."""
     corpus = tiny.learnable_corpus()
     settings = {"encoder": encoder, **QUICK, "checkpoint_every": 5}
     training.train(corpus, settings, tmp_path / "whole")
-    real = Trainer.step
-
-    def killed(self, rows):
-        if self.step_number == 8:
-            raise SystemExit
-        return real(self, rows)
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(Trainer, "step", killed)
+    with tiny.killed_before_step(8):
         training.train(corpus, settings, tmp_path / "killed")
     other = tiny.learnable_corpus(documents=200)
     with pytest.raises(UserError, match="other documents"):

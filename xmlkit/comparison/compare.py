@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -93,8 +92,7 @@ def compare(
     split = held_out(corpus, configs[0][2])
     if part == "test" and corpus.test is not None:
         split = corpus.test
-    name = re.sub(r"[^\w.-]+", "-", corpus.name).strip("-") or "corpus"
-    folder = Path("comparisons") / name if out is None else Path(out)
+    folder = Path("comparisons") / corpus.folder_name if out is None else Path(out)
     runs = train_all(corpus, configs, folder)
     if runs is None:
         return None

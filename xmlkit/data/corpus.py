@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -76,6 +77,11 @@ class Corpus:
     train: Split
     test: Split | None
     source: str | None = None  # the folder that it was read from, or `demo`
+
+    @property
+    def folder_name(self) -> str:
+        """Its name as a folder can have it."""
+        return re.sub(r"[^\w.-]+", "-", self.name).strip("-") or "corpus"
 
     @cached_property
     def digest(self) -> str:

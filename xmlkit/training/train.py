@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +125,7 @@ def _new_run(
     )
     if start:
         check_settings(start, config)
-    folder = _new_folder(out, corpus.name)
+    folder = _new_folder(out, corpus.folder_name)
     tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     corpus_digest, clusters = corpus.digest, None
@@ -258,9 +257,8 @@ def _check_window(encoder: Encoder, config: Config) -> None:
         raise UserError(f"--set max_len={config.max_len}: the special tokens alone take {special}")
 
 
-def _new_folder(out: str | Path | None, corpus: str) -> Path:
+def _new_folder(out: str | Path | None, name: str) -> Path:
     if out is None:
-        name = re.sub(r"[^\w.-]+", "-", corpus).strip("-") or "corpus"
         candidates = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10**6))
         folder = next(folder for folder in candidates if _is_free(folder))
     else:

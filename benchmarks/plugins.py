@@ -33,8 +33,7 @@ STEPS, PREDICTIONS, DOCUMENTS = 40, 20, 512
 def predicting(trainer: Trainer, rows: np.ndarray) -> float:
     """Seconds to rank these documents."""
     start = time.perf_counter()
-    limits = (trainer.config.micro_batch_tokens, trainer.bfloat16)
-    rank_documents(trainer.model, trainer.data.reader, rows, 5, *limits)
+    rank_documents(trainer.model, trainer.data.reader, rows, 5, trainer.config.micro_batch_tokens)
     return time.perf_counter() - start
 
 

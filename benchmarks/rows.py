@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import machine
-from xmlkit.hooks import RowTable
-from xmlkit.training.rows import RowAdamW, unite_rows
+from xmlkit.tables import RowTable
+from xmlkit.training.row_optimizers import RowAdamW
+from xmlkit.training.rows import unite_rows
 
 LABELS, WIDTH, ROWS = (25_023, 131_073, 670_091), 384, 16_384
 WARM_UP, STEPS = 2, 9

@@ -11,7 +11,8 @@ import torch
 import xmlkit
 from xmlkit.training import train as training
 from xmlkit.training.optim import clip_gradients
-from xmlkit.training.rows import RowAdamW, row_parameters, unite_rows
+from xmlkit.training.row_optimizers import RowAdamW
+from xmlkit.training.rows import row_parameters, unite_rows
 
 pytestmark = [
     pytest.mark.cuda,

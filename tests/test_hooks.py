@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import LayerStates, Shortlist, Training, Vectors, unique_ids_without_waiting
+from xmlkit.hooks import LayerStates, Shortlist, Training, Vectors
 from xmlkit.model.inputs import ragged_labels
+from xmlkit.tables import unique_ids_without_waiting
 
 L = 12
 label_lists = st.lists(st.lists(st.integers(0, L - 1), unique=True).map(sorted), min_size=1, max_size=5)

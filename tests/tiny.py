@@ -27,11 +27,12 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
-from xmlkit.hooks import ClusterTable, Training
+from xmlkit.hooks import Training
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model
 from xmlkit.plugins import activate
+from xmlkit.tables import ClusterTable
 from xmlkit.training.trainer import Trainer
 
 WORDS = [f"w{i}" for i in range(60)]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import load_split as load_split
     from xmlkit.errors import UserError as UserError
     from xmlkit.hooks import BuildContext as BuildContext
-    from xmlkit.hooks import ClusterTable as ClusterTable
     from xmlkit.hooks import Documents as Documents
     from xmlkit.hooks import Head as Head
     from xmlkit.hooks import LayerStates as LayerStates
@@ -23,18 +22,19 @@ if TYPE_CHECKING:
     from xmlkit.hooks import RaggedLabels as RaggedLabels
     from xmlkit.hooks import RaggedTokens as RaggedTokens
     from xmlkit.hooks import Representation as Representation
-    from xmlkit.hooks import RowTable as RowTable
     from xmlkit.hooks import Run as Run
     from xmlkit.hooks import Shortlist as Shortlist
     from xmlkit.hooks import Shortlister as Shortlister
     from xmlkit.hooks import Training as Training
     from xmlkit.hooks import Vectors as Vectors
     from xmlkit.hooks import hookimpl as hookimpl
-    from xmlkit.hooks import unique_ids as unique_ids
     from xmlkit.inference.predict import Prediction as Prediction
     from xmlkit.inference.predict import Predictor as Predictor
     from xmlkit.inference.predict import load as load
     from xmlkit.labels.cooccurrence import cooccurring_labels as cooccurring_labels
+    from xmlkit.tables import ClusterTable as ClusterTable
+    from xmlkit.tables import RowTable as RowTable
+    from xmlkit.tables import unique_ids as unique_ids
     from xmlkit.training.train import train as train
 
 __version__ = metadata.version("xmlkit")
@@ -47,12 +47,13 @@ _HOME = {
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
     "xmlkit.hooks": [
-        *["BuildContext", "ClusterTable", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels"],
-        *["RaggedTokens", "Representation", "RowTable", "Run", "Shortlist", "Shortlister", "Training"],
-        *["Vectors", "hookimpl", "unique_ids"],
+        *["BuildContext", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels"],
+        *["RaggedTokens", "Representation", "Run", "Shortlist", "Shortlister", "Training"],
+        *["Vectors", "hookimpl"],
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
+    "xmlkit.tables": ["ClusterTable", "RowTable", "unique_ids"],
     "xmlkit.training.train": ["train"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

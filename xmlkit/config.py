@@ -51,6 +51,12 @@ class Config(BaseModel, extra="forbid", frozen=True):
         None, ge=1, description="width of the space in which clusters are scored; none: the document vector's"
     )
     label_width: int = Field(384, ge=1, description="width of a label's row, where there are clusters")
+    row_precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of labels' rows; bfloat16: half the memory, stochastic rounding"
+    )
+    row_state: Literal["full", "compact"] = Field(
+        "full", description="of the rows' optimiser: AdamW's two moments an element, or one a row"
+    )
     start: Literal["prior", "random"] = Field(
         "prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
     )

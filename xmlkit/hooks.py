@@ -51,6 +51,8 @@ import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from xmlkit.tables import ClusterTable, unique_ids
+
 if TYPE_CHECKING:
     from xmlkit.config import Config
 
@@ -226,57 +228,6 @@ class Shortlist:
         )
 
 
-# ------------------------------------------------------------------------------------ clusters and label rows
-
-
-class ClusterTable(nn.Module):
-    """Which labels each cluster holds: those of cluster k are the rows `starts[k]` to `starts[k + 1] - 1`.
-
-    It is no weight: a run keeps it beside its labels, and parts may share it.
-    """
-
-    starts: Tensor
-
-    def __init__(self, starts: Tensor):
-        super().__init__()
-        self.register_buffer("starts", starts, persistent=False)
-        self.num_clusters = len(starts) - 1  # K
-        self.largest = int(starts.diff().max())  # M
-
-    def of(self, ids: Tensor) -> Tensor:
-        """The cluster of each label."""
-        return torch.searchsorted(self.starts, ids, right=True) - 1
-
-    def labels_of(self, clusters_BS: Tensor) -> tuple[Tensor, Tensor]:
-        """Label ids (B, S x M) and which are real; padding repeats the first label of the same cluster."""
-        first_BS = self.starts[clusters_BS]
-        size_BS = self.starts[clusters_BS + 1] - first_BS
-        places_M = torch.arange(self.largest, device=clusters_BS.device)
-        mask_BSM = places_M < size_BS[..., None]
-        return (first_BS[..., None] + places_M * mask_BSM).flatten(1), mask_BSM.flatten(1)
-
-
-class RowTable(nn.Embedding):
-    """Rows (L, E) of which a step reads few.
-
-    The gradient is sparse, and the core's optimiser steps the rows that it holds and no others: a row that
-    was not read neither moves nor decays.
-    """
-
-    def __init__(self, rows: int, width: int):
-        super().__init__(rows, width, sparse=True)
-        self.learning_rate: float | None = None  # None: that of the part that holds it
-        self.weight_decay: float | None = None
-
-    def forward(self, rows: Tensor | slice) -> Tensor:
-        """Rows by their ids, or a run of rows."""
-        if isinstance(rows, Tensor):
-            return super().forward(rows)
-        if not torch.is_grad_enabled():
-            return self.weight[rows]
-        return super().forward(torch.arange(*rows.indices(len(self.weight)), device=self.weight.device))
-
-
 # ------------------------------------------------------------------------------------- what stands at a door
 
 
@@ -368,15 +319,22 @@ class Head(Part):
         """The biases of unique label ids, or of a run of labels."""
         return self.inner.label_bias_U(rows_U)
 
+    def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """Each query times each label vector; overridden together with `label_vectors_UE` or not at all."""
+        return query_BE @ self.label_vectors_UE(rows_U).T
+
     @final
     def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
         """Logits of the same labels for every document."""
-        return self.query_BE(rank_BD) @ self.label_vectors_UE(rows_U).T + self.label_bias_U(rows_U)
+        maker: Head = self  # of the label vectors: it knows how to multiply with them
+        while type(maker).label_vectors_UE is Head.label_vectors_UE:
+            maker = maker.inner
+        return maker.products_BU(self.query_BE(rank_BD), rows_U) + self.label_bias_U(rows_U)
 
     @final
-    def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
-        """Logits of each document's own candidates: unique labels once, one matmul, then a gather."""
-        ids_U, slots_BC = unique_ids(ids_BC)
+    def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor, num_labels: int | None = None) -> Tensor:
+        """Logits of each document's own candidates: unique labels once, one product, then a gather."""
+        ids_U, slots_BC = unique_ids(ids_BC, num_labels)
         return self.scores_BU(rank_BD, ids_U).gather(1, slots_BC)
 
 
@@ -416,22 +374,6 @@ class LossCombiner(Part):
         return self.inner.rate_factors(model)
 
 
-def unique_ids(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """Unique ids (U,) and the slot of each candidate among them (B, C)."""
-    if ids_BC.device.type == "cpu":
-        return torch.unique(ids_BC, return_inverse=True)
-    return unique_ids_without_waiting(ids_BC)
-
-
-def unique_ids_without_waiting(ids_BC: Tensor) -> tuple[Tensor, Tensor]:
-    """The same with U = B x C, padded by repeating an id: to count them is to wait for the device."""
-    flat, order = ids_BC.flatten().sort()
-    slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
-    ids_U = flat[:1].expand(len(flat)).scatter(0, slot_of_sorted, flat)
-    slots = torch.empty_like(slot_of_sorted).scatter(0, order, slot_of_sorted)
-    return ids_U, slots.view(ids_BC.shape)
-
-
 # ------------------------------------------------------------------------------------------------- the hooks
 
 
@@ -451,6 +393,7 @@ class BuildContext:
     pooling: Literal["first", "mean"]  # what the default representation reads
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin
+    row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     encode_names: Callable[[], Tensor] | None = None  # likewise

@@ -9,8 +9,9 @@ import tiny
 import torch
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import RaggedLabels, RowTable, Training
+from xmlkit.hooks import RaggedLabels, Training
 from xmlkit.model.inputs import ragged_labels
+from xmlkit.tables import RowTable
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 STARTS = range(0, 90, 3)

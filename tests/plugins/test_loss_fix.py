@@ -12,9 +12,11 @@ from torch import nn
 from xmlkit_plugins.loss_fix import Options, Watched
 
 from xmlkit.data.batches import training_steps
-from xmlkit.hooks import RowTable, Training
+from xmlkit.hooks import Training
 from xmlkit.model.inputs import ragged_labels
-from xmlkit.training.rows import RowAdamW
+from xmlkit.tables import RowTable
+from xmlkit.training.row_optimizers import RowAdamW
+from xmlkit.training.rows import row_parameters, unite_rows
 from xmlkit.training.train import prepare
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
@@ -195,6 +197,7 @@ def test_split_is_two_optimisers_step_by_step(tmp_path):
         output = plain(data.reader.documents(rows), Training(labels, None))
         sum(output.losses.values()).backward()
         output.whole_BD.backward(output.leaf_BD.grad)
+        unite_rows(row_parameters(plain))
         for optimizer in (*second, *first):
             optimizer.step()
         plain.zero_grad()

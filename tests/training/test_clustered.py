@@ -189,16 +189,16 @@ def test_recall_and_churn_by_hand(tmp_path, encoder, monkeypatch):
     bias = model.shortlister.linear.bias
     with torch.no_grad():
         bias[0], bias[1] = 5.0, 4.0  # weights are zero, so all documents get cluster 0
-        first = watch.look("x", model, 1000, False)
+        first = watch.look("x", model, 1000)
         bias[0] = 3.0
-        second = watch.look("x", model, 1000, False)
+        second = watch.look("x", model, 1000)
     found = clusters.of(torch.from_numpy(watch.truth.values))
     assert first == {"x/recall": pytest.approx(100 * float((found == 0).float().mean()))}
     assert second == {
         "x/recall": pytest.approx(100 * float((found == 1).float().mean())),
         "x/churn": 100.0,
     }
-    assert watch.look("x", model, 1000, False)["x/churn"] == 0.0
+    assert watch.look("x", model, 1000)["x/churn"] == 0.0
 
 
 def test_dropout_stays_off_after_an_evaluation_inside_an_epoch(tmp_path, encoder, monkeypatch):

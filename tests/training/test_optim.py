@@ -8,7 +8,7 @@ import torch
 
 from xmlkit.config import resolve
 from xmlkit.training.optim import optimizers, schedule
-from xmlkit.training.rows import RowAdamW
+from xmlkit.training.row_optimizers import RowAdamW
 
 
 def test_rates_and_decay_by_parameter(example_plugins):

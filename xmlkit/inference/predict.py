@@ -40,7 +40,7 @@ class Predictor:
         self._opened = opened
         # A model that was trained on CUDA can be used without.
         device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
-        self._bfloat16 = use_bfloat16(opened.config.precision, device)
+        opened.model.bfloat16 = use_bfloat16(opened.config.precision, device)
         opened.model.to(device)
 
     @property
@@ -84,7 +84,6 @@ class Predictor:
                 np.arange(len(store)),
                 top_k,
                 self.config.micro_batch_tokens,
-                self._bfloat16,
             )
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
@@ -112,7 +111,6 @@ class Predictor:
             np.arange(len(store)),
             max(ks),
             config.micro_batch_tokens,
-            self._bfloat16,
         )
         propensity = (config.propensity_a, config.propensity_b)
         return ids_NK, split.labels, opened.counts_L, opened.num_documents, ks, *propensity

@@ -30,10 +30,10 @@ from xmlkit.console import say
 from xmlkit.data.corpus import Labels
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
-from xmlkit.hooks import ClusterTable
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import Active, activate, installed
+from xmlkit.tables import ClusterTable
 
 WEIGHTS = "model.safetensors"
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from xmlkit.hooks import BuildContext, Head, RowTable
+from xmlkit.hooks import BuildContext, Head
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
+from xmlkit.tables import RowTable
 
 
 class FlatHead(Head):
@@ -57,7 +58,7 @@ class RowHead(Head):
     def __init__(self, build: BuildContext, rank_width: int):
         super().__init__()
         self.project = projection(build, rank_width, build.label_width)
-        self.rows = RowTable(build.num_labels, build.label_width)
+        self.rows = RowTable(build.num_labels, build.label_width, build.row_dtype)
         self.biases = RowTable(build.num_labels, 1) if build.start == "prior" else None
         if self.biases is None:
             nn.init.xavier_uniform_(self.rows.weight)
@@ -78,6 +79,10 @@ class RowHead(Head):
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Rows of the table."""
         return self.rows(rows_U)
+
+    def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """The table multiplies in runs of rows."""
+        return self.rows.products_BU(query_BE, rows_U)
 
     def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
         """Elements of the table of biases."""

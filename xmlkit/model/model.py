@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,6 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
     BuildContext,
-    ClusterTable,
     Documents,
     Head,
     LossCombiner,
@@ -33,6 +32,7 @@ from xmlkit.hooks import (
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
 from xmlkit.plugins import BASE, Active
+from xmlkit.tables import ClusterTable
 
 RANKER = "ranker"
 LABELS_AT_ONCE = 65_536  # of a (B, L) matrix of scores at prediction
@@ -51,6 +51,7 @@ class Output:
 class Model(nn.Module):
     """Texts to ranked labels."""
 
+    bfloat16 = False  # autocast of encoder and representation
     representation: Representation
     shortlister: Shortlister
     head: Head
@@ -86,8 +87,10 @@ class Model(nn.Module):
             self.combiner = doors["loss"](build=build, names=self.loss_names)
 
     def vectors(self, documents: Documents) -> Vectors:
-        """The document vectors, in full precision whatever the encoder computes in."""
-        vectors = self.representation(self.encoder(documents))
+        """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
+        kind = documents.mask_BT.device.type
+        with torch.autocast(kind, torch.bfloat16) if self.bfloat16 else nullcontext():
+            vectors = self.representation(self.encoder(documents))
         widths = {"recall_BD": self.representation.recall_width, "rank_BD": self.representation.rank_width}
         for name, width in widths.items():
             shape = tuple(getattr(vectors, name).shape)
@@ -100,11 +103,13 @@ class Model(nn.Module):
     def forward(self, documents: Documents, training: Training) -> Output:
         """The losses of a micro-batch."""
         vectors, leaf_BD, whole_BD = cut(self.vectors(documents))
+        return Output(self._losses(vectors, documents, training), whole_BD, leaf_BD)
+
+    def _losses(self, vectors: Vectors, documents: Documents, training: Training) -> dict[str, Tensor]:
         if self.shortlister.every_label:
-            losses = {RANKER: self._loss_of_every_label(vectors, training)}
-            return Output(losses, whole_BD, leaf_BD)
+            return {RANKER: self._loss_of_every_label(vectors, training)}
         short = self.shortlister(vectors, documents, training)
-        z_BC = full_precision(self.head.scores_BC(short.rank_BD, short.ids_BC))
+        z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC, self.num_labels)
         true, false = self.combiner.when_true, self.combiner.when_false
         cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
         cost_B = (cost_BC * short.mask_BC).sum(1)
@@ -112,12 +117,12 @@ class Model(nn.Module):
             cost_B = cost_B / short.mask_BC.sum(1)
         assert (short.loss is None) == (self.shortlister.loss_name is None), "a loss needs its name"
         losses = {} if short.loss is None else {self.loss_names[0]: short.loss}
-        return Output({**losses, RANKER: cost_B.mean()}, whole_BD, leaf_BD)
+        return {**losses, RANKER: cost_B.mean()}
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         """All labels as if they were false, then the true ones put right: no (B, L) truth."""
         every, labels = slice(0, self.num_labels), training.labels
-        z_BL = full_precision(self.head.scores_BU(vectors.rank_BD, every))
+        z_BL = self.head.scores_BU(vectors.rank_BD, every)
         z_V = z_BL[labels.documents_V, labels.values_V]
         true_V = self.combiner.when_true(z_V, labels.values_V)
         false_V = self.combiner.when_false(z_V, labels.values_V)
@@ -147,9 +152,7 @@ class Model(nn.Module):
     @torch.no_grad()
     def shortlist(self, documents: Documents) -> Shortlist:
         """The candidates of documents whose labels are not known."""
-        vectors = self.vectors(documents)
-        with _no_rounding(vectors.rank_BD):
-            return self.shortlister(vectors, documents, None)
+        return self.shortlister(self.vectors(documents), documents, None)
 
     @torch.no_grad()
     def rank(self, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
@@ -158,14 +161,12 @@ class Model(nn.Module):
         Where a shortlist holds fewer than k candidates the id is -1 and the score 0.
         """
         if self.shortlister.every_label:
-            vectors = self.vectors(documents)
-            with _no_rounding(vectors.rank_BD):
-                return self._rank_every_label(vectors.rank_BD, k)
+            return self._rank_every_label(self.vectors(documents).rank_BD, k)
         short = self.shortlist(documents)
         few = max(CANDIDATES_AT_ONCE // short.ids_BC.shape[1], 1)
         parts = zip(short.rank_BD.split(few), short.ids_BC.split(few), strict=True)
-        with _no_rounding(short.rank_BD):
-            z_BC = torch.cat([self.head.scores_BC(rank_BD, ids_BC) for rank_BD, ids_BC in parts])
+        scores = (self.head.scores_BC(rank_BD, ids_BC, self.num_labels) for rank_BD, ids_BC in parts)
+        z_BC = torch.cat(list(scores))
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
         ids_Bk = short.ids_BC.gather(1, at_Bk)
@@ -247,11 +248,6 @@ def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     return Vectors(*leaf_BD.split(widths, 1)), leaf_BD, whole_BD
 
 
-def _no_rounding(x: Tensor) -> torch.autocast:
-    """Scores that decide a ranking are not rounded to bfloat16."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
 @contextmanager
 def seeded(seed: int, name: str) -> Iterator[None]:
     """Torch's host generator at a state that follows from seed and name alone, put back afterwards."""
@@ -280,6 +276,7 @@ def new_model(
         cluster_power=config.cluster_power,
         cluster_width=config.cluster_width,
         label_width=config.label_width,
+        row_dtype=getattr(torch, config.row_precision),
         reduction=config.reduction,
         pooling=config.pooling,
         dropout=config.dropout,

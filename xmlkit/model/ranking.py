@@ -24,27 +24,24 @@ DOCUMENTS_AT_ONCE = 256
 
 
 def rank_documents(
-    model: Model, reader: Reader, rows: np.ndarray, k: int, max_tokens: int, bfloat16: bool
+    model: Model, reader: Reader, rows: np.ndarray, k: int, max_tokens: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer."""
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
     for batch, documents in _batches(model, reader, rows, max_tokens):
-        with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
-            scores, ids = model.rank(documents, k)
+        scores, ids = model.rank(documents, k)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
         ids_NK[batch, : ids.shape[1]] = ids.cpu().numpy()
     return scores_NK, ids_NK
 
 
 def shortlist_documents(
-    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, bfloat16: bool
+    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int
 ) -> Iterator[tuple[np.ndarray, Shortlist]]:
     """Places among these rows, and the shortlist of the documents there, as at prediction."""
     for batch, documents in _batches(model, reader, rows, max_tokens):
-        with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
-            short = model.shortlist(documents)
-        yield batch, short
+        yield batch, model.shortlist(documents)
 
 
 @torch.no_grad()
@@ -81,9 +78,8 @@ def score_documents(
     num_documents: int,
     config: Config,
     ks: tuple[int, ...],
-    bfloat16: bool,
 ) -> dict[str, float]:
     """The metrics of these rows' rankings in percent; counts are those of the whole training file."""
-    _, ids_NK = rank_documents(model, reader, rows, max(ks), config.micro_batch_tokens, bfloat16)
+    _, ids_NK = rank_documents(model, reader, rows, max(ks), config.micro_batch_tokens)
     a, b = config.propensity_a, config.propensity_b
     return score_ranking(ids_NK, truth, counts_L, num_documents, ks, a, b)

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from xmlkit.hooks import (
     BuildContext,
-    ClusterTable,
     Documents,
     Shortlist,
     Shortlister,
     Training,
     Vectors,
 )
-from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
+from xmlkit.tables import ClusterTable
 
 
 class EveryLabel(Shortlister):
@@ -72,7 +71,7 @@ class TopClusters(Shortlister):
 
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
         """Linear in the document vector."""
-        return full_precision(self.linear(self.narrow(recall_BD)))
+        return self.linear(self.narrow(recall_BD))
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""

@@ -61,9 +61,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The reverse, into an optimiser over the same parameters."""
-    state: dict[int, dict[str, Tensor]] = {}
+    """The reverse, into an optimiser over the same parameters; each tensor keeps its own precision."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for key, tensor in tensors.items():
         index, name = key.split("/")
-        state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        parameter = parameters[int(index)]
+        optimizer.state[parameter][name] = tensor.to(parameter.device)

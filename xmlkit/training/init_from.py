@@ -11,10 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import SHARED, Config
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
-from xmlkit.hooks import ClusterTable
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.folder import open_encoder, read_config, read_labels, read_weights
 from xmlkit.model.model import Model
+from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import below
 
 

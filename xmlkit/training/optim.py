@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from xmlkit.config import Config
 from xmlkit.hooks import Part
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
-from xmlkit.training.rows import RowAdamW, row_parameters
+from xmlkit.training.row_optimizers import RowAdamW, RowRMSprop
+from xmlkit.training.rows import row_parameters
 
 
 def optimizers(
@@ -40,16 +42,22 @@ def optimizers(
     if dense:
         found.append(torch.optim.AdamW(_groups(dense), eps=config.eps, fused=True))
     if sparse:
-        found.append(RowAdamW(_groups(sparse), eps=config.eps))
+        kind = RowAdamW if config.row_state == "full" else RowRMSprop
+        found.append(kind(_groups(sparse), eps=config.eps))
     return found
 
 
 def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     """Scales their gradients so that the common norm is at most this; rows must be united."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    tensors = [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
-    norm = nn.utils.get_total_norm(tensors)
-    torch._foreach_mul_(tensors, (most / (norm + 1e-6)).clamp(max=1.0))
+    parameters = list(parameters)
+    dense = [p.grad for p in parameters if p.grad is not None]
+    tables = [p for p in parameters if getattr(p, "row_gradient", None) is not None]
+    norms = [p.row_gradient.squared_norms_U().sum().sqrt() for p in tables]
+    norm = nn.utils.get_total_norm([*dense, *norms])
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(dense, factor)
+    for p in tables:
+        p.row_gradient = replace(p.row_gradient, scale=factor)
 
 
 def _groups(found: dict[tuple[float, float], list[Parameter]]) -> list[dict[str, Any]]:

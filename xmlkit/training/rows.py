@@ -1,21 +1,67 @@
-"""Label rows: their gradients, and an AdamW whose cost follows the rows of the step, not all labels.
+"""The gradients of tables of rows, gathered over the micro-batches of a step.
 
-U rows of the step, E label width.
+U rows of the step, E row width, B documents of a micro-batch, R documents of the step.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from xmlkit.hooks import RowTable, unique_ids
+from xmlkit.tables import RowProduct, RowTable, on_host, runs_of_rows, unique_ids
 
-ROWS_AT_ONCE = 512  # keeps the temporaries in the processor's cache
+
+@dataclass(frozen=True)
+class RowGradient:
+    """The gradient of U rows, each once: `values_UE`, or where that is None `left_UR @ right_RE`.
+
+    Without waiting for the device the number of rows stays unknown. There the last of `ids_U` repeat the
+    first one, with a gradient of zero, and `is_filling_U` marks them.
+    """
+
+    ids_U: Tensor
+    is_filling_U: Tensor | None
+    values_UE: Tensor | None
+    left_UR: Tensor | None = None
+    right_RE: Tensor | None = None
+    scale: Tensor | float = 1.0  # of all of it
+
+    def add_to(self, rows_UE: Tensor, factor_U1: Tensor | float) -> Tensor:
+        """Adds each row's gradient times its factor to these rows, in place."""
+        factor_U1 = self.scale * factor_U1
+        if self.values_UE is not None:
+            return rows_UE.add_(self.values_UE * factor_U1)
+        assert self.left_UR is not None and self.right_RE is not None
+        return rows_UE.addmm_(self.left_UR * factor_U1, self.right_RE)
+
+    def squared_norms_U(self) -> Tensor:
+        """Of each row; of a product without making it, from the inner products of its right side."""
+        if self.values_UE is not None:
+            return self.values_UE.square().sum(1) * self.scale**2
+        assert self.left_UR is not None and self.right_RE is not None
+        inner_RR = self.right_RE @ self.right_RE.T
+        return ((self.left_UR @ inner_RR) * self.left_UR).sum(1).clamp(min=0) * self.scale**2
+
+    def runs(self, weight: Tensor) -> Iterator[RowGradient]:
+        """The same in runs of rows, each as long as copies of its rows of the weight should be.
+
+        Filling repeats the run's own first row, gradient and all: whoever writes rows writes one value.
+        """
+        for run in runs_of_rows(self.ids_U, weight):
+            if self.is_filling_U is None:
+                yield self._at(run, None)
+            else:
+                filling_U = self.is_filling_U[run]
+                places_U = torch.arange(run.start, run.start + len(filling_U), device=filling_U.device)
+                yield self._at(torch.where(filling_U, run.start, places_U), filling_U)
+
+    def _at(self, rows: slice | Tensor, filling: Tensor | None) -> RowGradient:
+        values, left = (None if t is None else t[rows] for t in (self.values_UE, self.left_UR))
+        return RowGradient(self.ids_U[rows], filling, values, left, self.right_RE, self.scale)
 
 
 def row_parameters(module: nn.Module) -> list[Parameter]:
@@ -24,80 +70,49 @@ def row_parameters(module: nn.Module) -> list[Parameter]:
 
 
 def unite_rows(parameters: Iterable[Parameter]) -> None:
-    """Makes each gradient hold each of its rows once, summed over micro-batches and repeated reads.
+    """Turns what backward passes left at each weight into `weight.row_gradient`, None where nothing was read.
 
-    Without waiting for the device the number of rows stays unknown: there the gradient is filled up with
-    zeros for its first row again.
+    It holds each row once, summed over micro-batches and repeated reads.
     """
     for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None:
-            continue
-        assert gradient.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
-        ids, values = gradient._indices()[0], gradient._values()
-        if _on_host(ids) and len(torch.unique(ids)) == len(ids):
-            continue
-        ids_U, slots = unique_ids(ids)
-        sums_UE = torch.zeros_like(values[: len(ids_U)]).index_add_(0, slots, values)
-        parameter.grad = torch.sparse_coo_tensor(
-            ids_U[None], sums_UE, gradient.shape, check_invariants=False, is_coalesced=True
-        )
+        products: list[RowProduct] = getattr(parameter, "row_products", [])
+        called, parameter.row_products, parameter.grad = parameter.grad, [], None
+        parameter.row_gradient = None
+        if called is not None:
+            assert called.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
+            read = [(called._indices()[0], called._values())]
+            read += [(p.ids_U, p.left_UB @ p.right_BE) for p in products]
+            parameter.row_gradient = _sum_of_values(read, len(parameter))
+        elif products:
+            parameter.row_gradient = _sum_of_products(products, len(parameter))
 
 
-class RowAdamW(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter, 2019) of the rows in the gradient alone.
-
-    A row's moments, decay and number of steps, and so its bias correction, change only in steps that read
-    it. Expects gradients as `unite_rows` leaves them.
-    """
-
-    def __init__(
-        self, groups: list[dict[str, Any]], eps: float = 1e-8, betas: tuple[float, float] = (0.9, 0.999)
-    ):
-        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "eps": eps, "betas": betas})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Steps the rows in the gradients."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-                    state["steps"] = torch.zeros(len(parameter), device=parameter.device)
-                ids_U, gradient_UE = parameter.grad._indices()[0], parameter.grad._values()
-                if _on_host(ids_U):
-                    parts = zip(ids_U.split(ROWS_AT_ONCE), gradient_UE.split(ROWS_AT_ONCE), strict=True)
-                else:
-                    parts = [(ids_U, _filled_up(ids_U, gradient_UE))]
-                for ids, gradient in parts:
-                    _step_rows(parameter, state, ids, gradient, group)
+def _sum_of_values(read: list[tuple[Tensor, Tensor]], num_rows: int) -> RowGradient:
+    ids_U, slots, filling_U = _unique(torch.cat([ids for ids, _ in read]), num_rows)
+    values = torch.cat([_full(values) for _, values in read])
+    sums_UE = values.new_zeros(len(ids_U), values.shape[1]).index_add_(0, slots, values)
+    return RowGradient(ids_U, filling_U, sums_UE)
 
 
-def _on_host(tensor: Tensor) -> bool:
-    return tensor.device.type == "cpu"
+def _sum_of_products(products: list[RowProduct], num_rows: int) -> RowGradient:
+    """Side by side: each micro-batch keeps columns of its own on the left."""
+    ids_U, slots, filling_U = _unique(torch.cat([product.ids_U for product in products]), num_rows)
+    right_RE = torch.cat([_full(product.right_BE) for product in products])
+    left_UR = right_RE.new_zeros(len(ids_U), len(right_RE))
+    columns = left_UR.split([len(product.right_BE) for product in products], 1)
+    slots = slots.split([len(product.ids_U) for product in products])
+    for product, into_UB, slots_U in zip(products, columns, slots, strict=True):
+        into_UB.index_add_(0, slots_U, _full(product.left_UB))
+    return RowGradient(ids_U, filling_U, None, left_UR, right_RE)
 
 
-def _filled_up(ids_U: Tensor, gradient_UE: Tensor) -> Tensor:
-    """The gradient with that of the first row wherever its id is repeated: all then write one value."""
-    places_U = torch.arange(len(ids_U), device=ids_U.device)
-    return gradient_UE[torch.where(ids_U == ids_U[0], 0, places_U)]
+def _unique(ids: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Unique ids, the slot of each id, and which are filling where their number is not known."""
+    ids_U, slots = unique_ids(ids, num_rows)
+    if on_host(ids):
+        return ids_U, slots, None
+    return ids_U, slots, torch.arange(len(ids_U), device=ids.device) > slots.max()
 
 
-def _step_rows(
-    weight: Tensor, state: dict[str, Tensor], ids_U: Tensor, gradient_UE: Tensor, group: dict[str, Any]
-) -> None:
-    beta1, beta2 = group["betas"]
-    steps_U = state["steps"][ids_U] + 1
-    mean_UE = state["mean"][ids_U].lerp_(gradient_UE, 1 - beta1)
-    square_UE = state["square"][ids_U].mul_(beta2).addcmul_(gradient_UE, gradient_UE, value=1 - beta2)
-    for name, rows in (("steps", steps_U), ("mean", mean_UE), ("square", square_UE)):
-        state[name].index_copy_(0, ids_U, rows)
-    # 1 - beta^t, without losing its digits where beta^t is close to 1.
-    debias1_U, debias2_U = (torch.expm1(steps_U * math.log(beta)).neg_() for beta in (beta1, beta2))
-    rate_U1, scale_U1 = (group["lr"] / debias1_U)[:, None], debias2_U.rsqrt_()[:, None]
-    denominator_UE = square_UE.sqrt_().mul_(scale_U1).add_(group["eps"])
-    rows_UE = weight[ids_U].mul_(1 - group["lr"] * group["weight_decay"])
-    weight.index_copy_(0, ids_U, rows_UE.addcdiv_(mean_UE.mul_(rate_U1), denominator_UE, value=-1))
+def _full(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -26,7 +26,7 @@ class ShortlistWatch:
         self.truth = labels.take(self.rows)
         self.last: dict[str, Tensor] = {}  # (documents, S) of each kind
 
-    def look(self, kind: str, model: Model, max_tokens: int, bfloat16: bool) -> dict[str, float]:
+    def look(self, kind: str, model: Model, max_tokens: int) -> dict[str, float]:
         """`kind`/recall and, from the second look on, `kind`/churn, in percent; nothing without shortlists.
 
         recall: the share of the true labels that are candidates; churn: the share of the shortlisted clusters
@@ -35,7 +35,7 @@ class ShortlistWatch:
         if model.shortlister.every_label or not len(self.rows):
             return {}
         hits, clusters = 0, {}
-        for batch, short in shortlist_documents(model, self.reader, self.rows, max_tokens, bfloat16):
+        for batch, short in shortlist_documents(model, self.reader, self.rows, max_tokens):
             labels = ragged_labels(self.truth.take(batch), model.num_labels).to(short.ids_BC.device)
             hits += int((labels.contains(short.ids_BC) & short.mask_BC).sum())
             if short.clusters_BS is not None:

@@ -21,7 +21,7 @@ from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
-from xmlkit.hooks import ClusterTable, Run
+from xmlkit.hooks import Run
 from xmlkit.inference.predict import Predictor, load
 from xmlkit.labels.clusters import clusters_of_corpus
 from xmlkit.model.device import choose_device, use_bfloat16
@@ -46,6 +46,7 @@ from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import new_model, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
+from xmlkit.tables import ClusterTable
 from xmlkit.training.init_from import (
     check_settings,
     encoder_of,
@@ -218,8 +219,9 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
     torch.use_deterministic_algorithms(config.deterministic)
     opened.model.to(device)
+    opened.model.bfloat16 = use_bfloat16(config.precision, device)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
-    return Trainer(run, data, opened.active.events, use_bfloat16(config.precision, device))
+    return Trainer(run, data, opened.active.events)
 
 
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
@@ -283,7 +285,7 @@ def _announce(trainer: Trainer) -> None:
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"plugins: {', '.join(run.config.plugins) or 'none'}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.bfloat16 else 'float32'}; run: {run.folder}"
+        f"{'bfloat16' if trainer.model.bfloat16 else 'float32'}; run: {run.folder}"
     )
     steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
     start = run.config.swa_start

@@ -38,7 +38,7 @@ from xmlkit.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from xmlkit.training.memory import give_back
+from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.report import Report
 from xmlkit.training.rows import row_parameters, unite_rows
@@ -73,12 +73,13 @@ def count_steps(num_documents: int, config: Config) -> int:
 class Trainer:
     """Trains a model in place, and keeps the best weights in the run's folder."""
 
-    def __init__(self, run: Run, data: TrainingData, hook: Any, bfloat16: bool):
+    def __init__(self, run: Run, data: TrainingData, hook: Any):
         assert isinstance(run.model, Model)
-        self.run, self.data, self.hook, self.bfloat16 = run, data, hook, bfloat16
+        self.run, self.data, self.hook = run, data, hook
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
+        hold_on()
         self.rows = row_parameters(self.model)
         # Learnt weights of losses are left out: large as their gradients are, they would shrink all steps.
         weights = set(self.model.combiner.parameters())
@@ -162,8 +163,7 @@ class Trainer:
         for part in batches:
             documents = reader.documents(part).to(self.device)
             labels = ragged_labels(self.data.labels.take(part), self.model.num_labels).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-                output = self.model(documents, Training(labels, self.rng))
+            output = self.model(documents, Training(labels, self.rng))
             share = len(part) / len(rows)
             found = {"loss": self.model.backward(output, share)}
             found |= {name: loss.detach() * share for name, loss in output.losses.items()}
@@ -176,6 +176,8 @@ class Trainer:
         for optimizer in reversed(self.optimizers):
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
+        for weight in self.rows:
+            weight.row_gradient = None
         self.step_number += 1
         losses = {**self.model.report(), **totals}
         self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
@@ -277,7 +279,6 @@ class Trainer:
             data.num_documents,
             self.config,
             tuple(sorted({5, *self.config.ks})),
-            self.bfloat16,
         )
         report.scores(self.step_number, metrics, self._look_at_shortlists())
         self.hook.evaluated(run=self.run, metrics=metrics)
@@ -290,10 +291,10 @@ class Trainer:
 
     def _look_at_shortlists(self) -> dict[str, float]:
         """Of the live weights, which choose the training negatives, and of the averaged ones."""
-        limits = (self.config.micro_batch_tokens, self.bfloat16)
-        figures = self.watch.look("shortlist", self.model, *limits)
+        most = self.config.micro_batch_tokens
+        figures = self.watch.look("shortlist", self.model, most)
         if self._evaluated_model() is not self.model:
-            figures |= self.watch.look("averaged_shortlist", self._evaluated_model(), *limits)
+            figures |= self.watch.look("averaged_shortlist", self._evaluated_model(), most)
         return figures
 
     def _out_of_patience(self) -> bool:

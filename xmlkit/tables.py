@@ -1,0 +1,141 @@
+"""Tables that a step reads few rows of: which labels a cluster holds, and rows of weights.
+
+B documents, C candidates, S clusters of a document, M labels of the largest cluster, L labels, E row width,
+U unique rows, K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Of rows that are copied to compute with: what the processor's cache holds, or enough to keep a device busy.
+NUMBERS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
+
+
+class ClusterTable(nn.Module):
+    """Which labels each cluster holds: those of cluster k are the rows `starts[k]` to `starts[k + 1] - 1`.
+
+    It is no weight: a run keeps it beside its labels, and parts may share it.
+    """
+
+    starts: Tensor
+
+    def __init__(self, starts: Tensor):
+        super().__init__()
+        self.register_buffer("starts", starts, persistent=False)
+        self.num_clusters = len(starts) - 1  # K
+        self.largest = int(starts.diff().max())  # M
+
+    def of(self, ids: Tensor) -> Tensor:
+        """The cluster of each label."""
+        return torch.searchsorted(self.starts, ids, right=True) - 1
+
+    def labels_of(self, clusters_BS: Tensor) -> tuple[Tensor, Tensor]:
+        """Label ids (B, S x M) and which are real; padding repeats the first label of the same cluster."""
+        first_BS = self.starts[clusters_BS]
+        size_BS = self.starts[clusters_BS + 1] - first_BS
+        places_M = torch.arange(self.largest, device=clusters_BS.device)
+        mask_BSM = places_M < size_BS[..., None]
+        return (first_BS[..., None] + places_M * mask_BSM).flatten(1), mask_BSM.flatten(1)
+
+
+@dataclass(frozen=True)
+class RowProduct:
+    """The gradient of U rows as a product of two small matrices: `left_UB @ right_BE`."""
+
+    ids_U: Tensor
+    left_UB: Tensor
+    right_BE: Tensor
+
+
+class RowTable(nn.Embedding):
+    """Rows (L, E) of which a step reads few.
+
+    The gradient holds the rows that were read, and the core's optimiser steps these and no others: a row
+    that was not read neither moves nor decays. It is sparse in `weight.grad` where rows were read by calling
+    the table, and a list of RowProduct in `weight.row_products` where `products_BU` read them.
+    """
+
+    def __init__(self, rows: int, width: int, dtype: torch.dtype | None = None):
+        super().__init__(rows, width, sparse=True, dtype=dtype)
+        self.learning_rate: float | None = None  # None: that of the part that holds it
+        self.weight_decay: float | None = None
+
+    def forward(self, rows: Tensor | slice) -> Tensor:
+        """Rows by their ids, or a run of rows."""
+        if isinstance(rows, Tensor):
+            return super().forward(rows)
+        if not torch.is_grad_enabled():
+            return self.weight[rows]
+        return super().forward(self._ids(rows))
+
+    def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """`query_BE @ self(rows_U).T` without ever holding (U, E), neither of the rows nor their gradient."""
+        ids_U = rows_U if isinstance(rows_U, Tensor) else self._ids(rows_U)
+        return _Products.apply(query_BE, self.weight, ids_U)
+
+    def _ids(self, rows: slice) -> Tensor:
+        return torch.arange(*rows.indices(len(self.weight)), device=self.weight.device)
+
+
+class _Products(torch.autograd.Function):
+    """In runs of rows; what the rows' gradient follows from is left at the weight as a RowProduct."""
+
+    @staticmethod
+    def forward(ctx: Any, query_BE: Tensor, weight: Tensor, ids_U: Tensor) -> Tensor:
+        ctx.save_for_backward(query_BE, weight, ids_U)
+        products_UB = query_BE.new_empty(len(ids_U), len(query_BE))
+        for run in runs_of_rows(ids_U, weight):
+            products_UB[run] = _rows(weight, ids_U[run], query_BE.dtype) @ query_BE.T
+        return products_UB.T
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        query_BE, weight, ids_U = ctx.saved_tensors
+        left_UB, whole_BE = grads[0].T, torch.zeros_like(query_BE)
+        for run in runs_of_rows(ids_U, weight):
+            whole_BE += left_UB[run].T @ _rows(weight, ids_U[run], query_BE.dtype)
+        if weight.requires_grad:
+            products = getattr(weight, "row_products", [])
+            weight.row_products = [*products, RowProduct(ids_U, left_UB, query_BE)]
+        return whole_BE, None, None
+
+
+def runs_of_rows(ids_U: Tensor, weight: Tensor) -> Iterator[slice]:
+    """Runs of these ids, each as long as copies of its rows of the weight should be."""
+    numbers = NUMBERS_AT_ONCE.get(weight.device.type, NUMBERS_AT_ONCE["cuda"])
+    at_once = max(numbers // weight.shape[1], 1)
+    return (slice(start, start + at_once) for start in range(0, len(ids_U), at_once))
+
+
+def _rows(weight: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
+    return F.embedding(ids, weight).to(dtype)
+
+
+def unique_ids(ids: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Unique ids (U,), of which there are at most `most`, and the slot of each id among them."""
+    if on_host(ids):
+        return torch.unique(ids, return_inverse=True)
+    return unique_ids_without_waiting(ids, most)
+
+
+def on_host(tensor: Tensor) -> bool:
+    """Whether to look at its numbers costs no waiting for a device."""
+    return tensor.device.type == "cpu"
+
+
+def unique_ids_without_waiting(ids: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """The same, filled up by repeating the first: to count the unique ones is to wait for the device."""
+    flat, order = ids.flatten().sort()
+    slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
+    ids_U = flat[:1].expand(min(len(flat), most or len(flat))).scatter(0, slot_of_sorted, flat)
+    slots = torch.empty_like(slot_of_sorted).scatter(0, order, slot_of_sorted)
+    return ids_U, slots.view(ids.shape)

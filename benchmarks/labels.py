@@ -55,7 +55,7 @@ def steps_by_size(trainer: Trainer) -> dict[int, list[np.ndarray]]:
 def timed(trainer: Trainer, rows: np.ndarray) -> float:
     """Seconds of one step."""
     start = time.perf_counter()
-    trainer.step(rows)
+    trainer.step(trainer.micro_batches(rows))
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start

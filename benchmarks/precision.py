@@ -39,7 +39,7 @@ def measure(encoder: str, max_len: int) -> dict[str, float]:
         for name, trainer.model.bfloat16 in PRECISIONS.items():
             _wait(trainer.device)
             start = time.perf_counter()
-            trainer.step(rows)
+            trainer.step(trainer.micro_batches(rows))
             _wait(trainer.device)
             seconds[name].append(time.perf_counter() - start)
     seconds = {name: times[WARM_UP:] for name, times in seconds.items()}

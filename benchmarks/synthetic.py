@@ -23,7 +23,8 @@ from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
-from xmlkit.training.trainer import Trainer, TrainingData
+from xmlkit.training.feed import TrainingData
+from xmlkit.training.trainer import Trainer
 
 VOCABULARY = 30_522
 SHAPES = {

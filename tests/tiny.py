@@ -113,10 +113,10 @@ def killed_before_step(number: int) -> Iterator[None]:
     """Breaks off the training in it after so many steps, as a crash would; nothing is saved."""
     real = Trainer.step
 
-    def step(self, rows):
+    def step(self, batches):
         if self.step_number == number:
             raise SystemExit
-        return real(self, rows)
+        return real(self, batches)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Trainer, "step", step)

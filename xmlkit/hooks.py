@@ -73,9 +73,9 @@ class RaggedTokens:
     values_W: Tensor
     offsets: Tensor  # (B + 1,)
 
-    def to(self, device: torch.device) -> RaggedTokens:
-        """The same on another device."""
-        return RaggedTokens(*(t.to(device, non_blocking=True) for t in (self.values_W, self.offsets)))
+    def map(self, change: Callable[[Tensor], Tensor]) -> RaggedTokens:
+        """The same with each tensor changed."""
+        return RaggedTokens(change(self.values_W), change(self.offsets))
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,14 @@ class Documents:
     first_B: Tensor  # where the classification token stands (XLNet: last)
     text: RaggedTokens  # the whole texts without special tokens, however short the encoder's window
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
+        """The same with each tensor changed."""
+        tensors = map(change, (self.tokens_BT, self.mask_BT, self.first_B))
+        return Documents(*tensors, self.text.map(change))
+
     def to(self, device: torch.device) -> Documents:
         """The same on another device."""
-        tensors = (t.to(device, non_blocking=True) for t in (self.tokens_BT, self.mask_BT, self.first_B))
-        return Documents(*tensors, self.text.to(device))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)
@@ -168,10 +172,13 @@ class RaggedLabels:
         at_BY = (self.offsets[:-1, None] + places_Y).clamp(max=max(len(self.values_V) - 1, 0))
         return F.pad(self.values_V, (0, 1))[at_BY], mask_BY
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> RaggedLabels:
+        """The same with each tensor changed."""
+        return RaggedLabels(change(self.values_V), change(self.offsets), self.num_labels, self.most)
+
     def to(self, device: torch.device) -> RaggedLabels:
         """The same on another device."""
-        values_V, offsets = (t.to(device, non_blocking=True) for t in (self.values_V, self.offsets))
-        return RaggedLabels(values_V, offsets, self.num_labels, self.most)
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_split_is_two_optimisers_step_by_step(tmp_path):
     plain.train()
     for rows in training_steps(data.reader.lengths[data.train_rows], 16, 0, 0)[:3]:
         rows = data.train_rows[rows]
-        trainer.step(rows)
+        trainer.step(trainer.micro_batches(rows))
         labels = ragged_labels(data.labels.take(rows), 10)
         output = plain(data.reader.documents(rows), Training(labels, None))
         sum(output.losses.values()).backward()
@@ -240,7 +240,7 @@ def test_split_is_doubled_but_for_decay_and_rounding(tmp_path):
         )
         before = {name: tensor.clone() for name, tensor in trainer.model.weights().items()}
         for _ in range(6):
-            trainer.step(trainer.data.train_rows[:32])
+            trainer.step(trainer.micro_batches(trainer.data.train_rows[:32]))
         moved.append({name: tensor - before[name] for name, tensor in trainer.model.weights().items()})
     for name, change in moved[0].items():
         torch.testing.assert_close(change, moved[1][name], rtol=0.02, atol=1e-6)

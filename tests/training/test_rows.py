@@ -217,14 +217,14 @@ def test_a_second_optimiser_steps_rows_a_second_time(tmp_path, plugin_folder):
     trainer = prepare(corpus, {**settings, "plugins": ["twice"]}, tmp_path / "run")
     kinds = [type(optimizer).__name__ for optimizer in trainer.optimizers]
     assert kinds == ["AdamW", "RowAdamW", "AdamW", "RowAdamW"]
-    trainer.step(trainer.data.train_rows[:8])
+    trainer.step(trainer.micro_batches(trainer.data.train_rows[:8]))
     first, second = trainer.optimizers[1], trainer.optimizers[3]
     rows = trainer.model.head.rows.weight
     assert first.state[rows]["steps"].sum() == second.state[rows]["steps"].sum() > 0
     assert torch.equal(first.state[rows]["mean"], second.state[rows]["mean"])
     trainer.save()
     moments = {name: t.clone() for name, t in second.state[rows].items()}
-    trainer.step(trainer.data.train_rows[:8])
+    trainer.step(trainer.micro_batches(trainer.data.train_rows[:8]))
     trainer.restore()
     assert all(torch.equal(trainer.optimizers[3].state[rows][name], t) for name, t in moments.items())
 

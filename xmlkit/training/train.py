@@ -47,6 +47,7 @@ from xmlkit.model.model import new_model, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
+from xmlkit.training.feed import TrainingData
 from xmlkit.training.init_from import (
     check_settings,
     encoder_of,
@@ -54,7 +55,7 @@ from xmlkit.training.init_from import (
     shared_settings,
     take_weights,
 )
-from xmlkit.training.trainer import Outcome, Trainer, TrainingData, count_steps
+from xmlkit.training.trainer import Outcome, Trainer, count_steps
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for

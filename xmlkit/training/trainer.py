@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
@@ -22,12 +21,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from xmlkit.config import Config
 from xmlkit.console import say
-from xmlkit.data.batches import micro_batches, training_steps
-from xmlkit.data.ragged import Ragged
+from xmlkit.data.batches import training_steps
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
 from xmlkit.model.folder import save_weights
-from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import score_documents
 from xmlkit.training.checkpoint import (
@@ -38,6 +35,7 @@ from xmlkit.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.report import Report
@@ -46,22 +44,6 @@ from xmlkit.training.shortlists import ShortlistWatch
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
 Outcome = Literal["finished", "stopped early", "interrupted"]
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The documents of the training file, and which of them are held out."""
-
-    reader: Reader
-    labels: Ragged
-    train_rows: np.ndarray
-    validation_rows: np.ndarray
-    counts_L: np.ndarray  # documents of each label in the whole file
-
-    @property
-    def num_documents(self) -> int:
-        """Of the whole file."""
-        return len(self.labels)
 
 
 def count_steps(num_documents: int, config: Config) -> int:
@@ -129,11 +111,14 @@ class Trainer:
             for rows in training_steps(lengths, config.batch_size, config.seed, epoch)
         )
         with _ctrl_c_noted() as asked_to_stop:
-            for rows in islice(order, self.step_number, self.run.num_steps):
-                begun = time.perf_counter()
+            steps = (
+                self.data.train_rows[rows] for rows in islice(order, self.step_number, self.run.num_steps)
+            )
+            begun = time.perf_counter()
+            for batches in fed(self.data, steps, config, self.device):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
-                losses = self.step(self.data.train_rows[rows])
-                report.advance(len(rows))
+                losses = self.step(batches)
+                report.advance(sum(len(batch.labels) for batch in batches))
                 done = self.step_number / steps_an_epoch
                 last = self.step_number == self.run.num_steps
                 if self.step_number == 1 or self._is_due(config.log_every) or last:
@@ -153,20 +138,22 @@ class Trainer:
                     self.save()
                 if self.stop_asked and not last:
                     return "interrupted"
+                begun = time.perf_counter()
         return "finished"
 
-    def step(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """One optimiser step on these documents; its losses, means over them."""
-        reader, config = self.data.reader, self.config
+    def micro_batches(self, rows: np.ndarray) -> list[MicroBatch]:
+        """What `step` takes, of these documents."""
+        return micro_batches_of(self.data, rows, self.config, self.device)
+
+    def step(self, batches: list[MicroBatch]) -> dict[str, Tensor]:
+        """One optimiser step; its losses, means over the documents."""
+        config = self.config
         totals: dict[str, Tensor] = {}
-        batches = micro_batches(rows, reader.lengths, config.micro_batch_size, config.micro_batch_tokens)
-        for part in batches:
-            documents = reader.documents(part).to(self.device)
-            labels = ragged_labels(self.data.labels.take(part), self.model.num_labels).to(self.device)
+        for batch in batches:
+            documents, labels = batch.documents.to(self.device), batch.labels.to(self.device)
             output = self.model(documents, Training(labels, self.rng))
-            share = len(part) / len(rows)
-            found = {"loss": self.model.backward(output, share)}
-            found |= {name: loss.detach() * share for name, loss in output.losses.items()}
+            found = {"loss": self.model.backward(output, batch.share)}
+            found |= {name: loss.detach() * batch.share for name, loss in output.losses.items()}
             totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}
         self.model.combiner.before_step()
         unite_rows(self.rows)

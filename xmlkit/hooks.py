@@ -309,6 +309,8 @@ class Head(Part):
     A wrapper overrides the query, the label vectors or the bias; scoring reads the outermost part's.
     """
 
+    stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
+
     @property
     def width(self) -> int:
         """E, the width of queries and label vectors."""
@@ -333,10 +335,12 @@ class Head(Part):
     @final
     def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
         """Logits of the same labels for every document."""
-        maker: Head = self  # of the label vectors: it knows how to multiply with them
-        while type(maker).label_vectors_UE is Head.label_vectors_UE:
-            maker = maker.inner
-        return maker.products_BU(self.query_BE(rank_BD), rows_U) + self.label_bias_U(rows_U)
+        return self.vector_maker.products_BU(self.query_BE(rank_BD), rows_U) + self.label_bias_U(rows_U)
+
+    @property
+    def vector_maker(self) -> Head:
+        """The part that the label vectors come from: this one, or the one within that it leaves them to."""
+        return self if type(self).label_vectors_UE is not Head.label_vectors_UE else self.inner.vector_maker
 
     @final
     def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor, num_labels: int | None = None) -> Tensor:

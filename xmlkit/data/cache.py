@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,11 +22,12 @@ def digest(*parts: str | Iterable[str]) -> str:
     """A key for texts and lists of texts; where one text ends and the next begins counts."""
     whole = hashlib.sha256()
     for part in parts:
-        for text in [part] if isinstance(part, str) else part:
-            data = text.encode("utf-8", "surrogatepass")
-            whole.update(len(data).to_bytes(8, "little"))
-            whole.update(data)
-        whole.update(b"\xff" * 8)
+        texts = [
+            text.encode("utf-8", "surrogatepass") for text in ([part] if isinstance(part, str) else part)
+        ]
+        lengths = array("Q", [len(texts), *map(len, texts)])
+        whole.update(lengths.tobytes())
+        whole.update(b"".join(texts))
     return whole.hexdigest()[:32]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xmlkit.data.corpus import Labels, Split
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
+from xmlkit.hooks import Head
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
@@ -80,6 +82,7 @@ class Predictor:
             store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)
             scores_NK, ids_NK = rank_documents(
                 self._opened.model,
+                self._head,
                 self._reader(store),
                 np.arange(len(store)),
                 top_k,
@@ -107,6 +110,7 @@ class Predictor:
         store = token_store(split.texts, opened.tokenizer, config.text_cap)
         _, ids_NK = rank_documents(
             opened.model,
+            self._head,
             self._reader(store),
             np.arange(len(store)),
             max(ks),
@@ -114,6 +118,11 @@ class Predictor:
         )
         propensity = (config.propensity_a, config.propensity_b)
         return ids_NK, split.labels, opened.counts_L, opened.num_documents, ks, *propensity
+
+    @cached_property
+    def _head(self) -> Head:
+        """Made at the first text: a plugin may have all label vectors to compute."""
+        return self._opened.model.head_for_prediction()
 
     def _reader(self, store: Ragged) -> Reader:
         return Reader(store, self._opened.model.encoder.template, self.config.max_len)

@@ -5,12 +5,15 @@ B documents, D document width, E label width, L labels, U unique labels.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from xmlkit.hooks import BuildContext, Head
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 from xmlkit.tables import RowTable
+
+LABELS_AT_ONCE = 65_536  # whose vectors are computed in one go
 
 
 class FlatHead(Head):
@@ -19,6 +22,8 @@ class FlatHead(Head):
     With `start=prior` its weights begin at zero and each bias at the log odds of the average density,
     so that the first loss is that of knowing how many labels a document has, and nothing else.
     """
+
+    stores_vectors = True
 
     def __init__(self, build: BuildContext, rank_width: int):
         super().__init__()
@@ -55,6 +60,8 @@ class RowHead(Head):
     rows are Xavier-uniform and there are no biases, as in LightXML.
     """
 
+    stores_vectors = True
+
     def __init__(self, build: BuildContext, rank_width: int):
         super().__init__()
         self.project = projection(build, rank_width, build.label_width)
@@ -87,6 +94,27 @@ class RowHead(Head):
     def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
         """Elements of the table of biases."""
         return 0.0 if self.biases is None else self.biases(rows_U).squeeze(1)
+
+
+class FixedLabels(Head):
+    """A head whose label vectors and biases have been computed once, for prediction."""
+
+    stores_vectors = True
+
+    @torch.no_grad()
+    def __init__(self, head: Head, num_labels: int):
+        super().__init__(head)
+        runs = [slice(i, min(i + LABELS_AT_ONCE, num_labels)) for i in range(0, num_labels, LABELS_AT_ONCE)]
+        self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs])
+
+    def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
+        """Those that were computed."""
+        return self.vectors_LE[rows_U]
+
+
+def for_prediction(head: Head, num_labels: int) -> Head:
+    """The head, with label vectors that will not be computed again where they are not in a table already."""
+    return head if head.vector_maker.stores_vectors else FixedLabels(head, num_labels)
 
 
 def _density(build: BuildContext) -> tuple[int, int]:

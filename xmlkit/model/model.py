@@ -31,6 +31,7 @@ from xmlkit.hooks import (
 )
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
+from xmlkit.model.head import for_prediction
 from xmlkit.plugins import BASE, Active
 from xmlkit.tables import ClusterTable
 
@@ -154,31 +155,36 @@ class Model(nn.Module):
         """The candidates of documents whose labels are not known."""
         return self.shortlister(self.vectors(documents), documents, None)
 
+    def head_for_prediction(self) -> Head:
+        """The head for `rank`, with label vectors computed once, as long as no weight changes."""
+        return for_prediction(self.head, self.num_labels)
+
     @torch.no_grad()
-    def rank(self, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
+    def rank(self, documents: Documents, k: int, head: Head | None = None) -> tuple[Tensor, Tensor]:
         """Scores in 0..1 and label ids, best first, both (B, min(k, L)) or narrower.
 
-        Where a shortlist holds fewer than k candidates the id is -1 and the score 0.
+        Where a shortlist holds fewer than k candidates the id is -1 and the score 0. `head` is what
+        `head_for_prediction` gave, where many documents are ranked.
         """
         if self.shortlister.every_label:
-            return self._rank_every_label(self.vectors(documents).rank_BD, k)
-        short = self.shortlist(documents)
+            return self._rank_every_label(self.vectors(documents).rank_BD, k, head or self.head)
+        head, short = head or self.head, self.shortlist(documents)
         few = max(CANDIDATES_AT_ONCE // short.ids_BC.shape[1], 1)
         parts = zip(short.rank_BD.split(few), short.ids_BC.split(few), strict=True)
-        scores = (self.head.scores_BC(rank_BD, ids_BC, self.num_labels) for rank_BD, ids_BC in parts)
+        scores = (head.scores_BC(rank_BD, ids_BC, self.num_labels) for rank_BD, ids_BC in parts)
         z_BC = torch.cat(list(scores))
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
         ids_Bk = short.ids_BC.gather(1, at_Bk)
         return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
 
-    def _rank_every_label(self, rank_BD: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def _rank_every_label(self, rank_BD: Tensor, k: int, head: Head) -> tuple[Tensor, Tensor]:
         """The best k so far, label by label in runs: never all scores at once."""
         best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
         ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
         for start in range(0, self.num_labels, LABELS_AT_ONCE):
             run = slice(start, min(start + LABELS_AT_ONCE, self.num_labels))
-            z_BU = self.head.scores_BU(rank_BD, run)
+            z_BU = head.scores_BU(rank_BD, run)
             best_of_run, at = z_BU.topk(min(k, z_BU.shape[1]), 1)
             both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + start], 1)
             best_Bk, at = both.topk(min(k, both.shape[1]), 1)

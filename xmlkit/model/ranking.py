@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents, Shortlist
+from xmlkit.hooks import Documents, Head, Shortlist
 from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
@@ -24,13 +24,16 @@ DOCUMENTS_AT_ONCE = 256
 
 
 def rank_documents(
-    model: Model, reader: Reader, rows: np.ndarray, k: int, max_tokens: int
+    model: Model, head: Head, reader: Reader, rows: np.ndarray, k: int, max_tokens: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer."""
+    """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer.
+
+    `head` is the model's own, or what `head_for_prediction` made of it.
+    """
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
     for batch, documents in _batches(model, reader, rows, max_tokens):
-        scores, ids = model.rank(documents, k)
+        scores, ids = model.rank(documents, k, head)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
         ids_NK[batch, : ids.shape[1]] = ids.cpu().numpy()
     return scores_NK, ids_NK
@@ -80,6 +83,7 @@ def score_documents(
     ks: tuple[int, ...],
 ) -> dict[str, float]:
     """The metrics of these rows' rankings in percent; counts are those of the whole training file."""
-    _, ids_NK = rank_documents(model, reader, rows, max(ks), config.micro_batch_tokens)
+    head = model.head_for_prediction()
+    _, ids_NK = rank_documents(model, head, reader, rows, max(ks), config.micro_batch_tokens)
     a, b = config.propensity_a, config.propensity_b
     return score_ranking(ids_NK, truth, counts_L, num_documents, ks, a, b)

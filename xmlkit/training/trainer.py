@@ -71,7 +71,7 @@ class Trainer:
         self.optimizers = [o for some in modules for o in optimizers(some, self.config, factors)]
         run.optimizers = self.optimizers
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
-        self.averaged = AveragedModel(self.model) if self.config.swa_start is not None else None
+        self.averaged = _average_of(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
@@ -286,6 +286,18 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.evaluations_since_best >= self.config.patience
+
+
+def _average_of(model: Model) -> AveragedModel:
+    """A running mean (SWA) of each weight, in float32: bfloat16 would lose what a weight adds to it."""
+
+    def mean(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        return average.lerp_(new.to(average.dtype), 1 / (int(count) + 1))
+
+    averaged = AveragedModel(model, avg_fn=mean)
+    for weight in row_parameters(averaged.module):
+        weight.data = weight.data.float()
+    return averaged
 
 
 @contextmanager

@@ -33,7 +33,7 @@ SHAPES = {
 }
 # As LightXML trains Amazon-670K: clusters of at most 100 labels, 75 of them shortlisted, label rows of 400.
 AMAZON = {"cluster_size": 100, "shortlist": 75, "label_width": 400}
-LABELS_A_DOCUMENT = 5
+LABELS_A_DOCUMENT, TOKENS = 5, 128
 
 
 def encoder_of(shape: str, layers: int = 5) -> Encoder:
@@ -91,10 +91,11 @@ def scatter_shortlists(model: Model) -> None:
 
 
 def trainer_of(
-    shape: str, num_labels: int, documents: int, tokens: int, folder: Path, **settings: Any
+    shape: str, num_labels: int, documents: int, folder: Path, scattered: bool = True, **settings: Any
 ) -> Trainer:
-    """A trainer in its first step, on documents of so many tokens each, special ones included."""
-    config = resolve({"encoder": shape, "max_len": tokens, "log_every": 10**9, **AMAZON, **settings})
+    """A trainer before its first step; `scattered`: each document has a shortlist of its own."""
+    given = {"encoder": shape, "clustered": True, "max_len": TOKENS, **AMAZON, **settings}
+    config = resolve(given)
     device = choose_device(config.device)
     limit = config.micro_batch_tokens or (2048 if device.type == "cpu" else 32_768)
     config = config.model_copy(update={"micro_batch_tokens": limit, "clustered": True})
@@ -104,8 +105,9 @@ def trainer_of(
     clusters = balanced_clusters(num_labels, config.cluster_size)
     everything = ragged_labels(labels, num_labels)
     model = new_model(encoder, num_labels, active, config, clusters, train_labels=everything)
-    scatter_shortlists(model)
-    texts = random_documents(np.full(documents, tokens - encoder.template.special))
+    if scattered:
+        scatter_shortlists(model)
+    texts = random_documents(np.full(documents, TOKENS - encoder.template.special))
     data = TrainingData(
         Reader(texts, encoder.template, config.max_len),
         labels,
@@ -114,5 +116,7 @@ def trainer_of(
         np.bincount(labels.values, minlength=num_labels),
     )
     model.to(device).train()
+    if config.compile:
+        encoder.backbone.compile(dynamic=True)
     model.bfloat16 = use_bfloat16(config.precision, device)
     return Trainer(Run(folder, config, model, num_steps=10**6), data, active.events)

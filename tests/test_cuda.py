@@ -9,10 +9,8 @@ import tiny
 import torch
 
 import xmlkit
+from benchmarks.cuda import same_as_the_cpu
 from xmlkit.training import train as training
-from xmlkit.training.optim import clip_gradients
-from xmlkit.training.row_optimizers import RowAdamW
-from xmlkit.training.rows import row_parameters, unite_rows
 
 pytestmark = [
     pytest.mark.cuda,
@@ -61,28 +59,54 @@ def test_the_first_losses_are_those_of_the_cpu(tmp_path, path):
     assert first[0] == pytest.approx(first[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("starts", [None, [0, 4, 8, 12, 16, 20]], ids=["flat", "clustered"])
-def test_a_step_does_not_wait_between_upload_and_optimiser(starts):
-    device = torch.device("cuda")
-    model = tiny.model(starts=starts, shortlist=2).train().to(device)
-    documents, training_ = tiny.batch(["w1 w2", "w3", ""])
-    documents, labels = documents.to(device), training_.labels.to(device)
-    rng = torch.Generator(device).manual_seed(0)
-    rows = row_parameters(model)
-    optimizers = [RowAdamW([{"params": rows}])] if rows else []
+ROWS = {
+    "full": {},
+    "compact": {"row_state": "compact"},
+    "bfloat16": {"row_state": "compact", "row_precision": "bfloat16"},
+}
 
-    def step():
-        model.backward(model(documents, type(training_)(labels, rng)))
-        unite_rows(rows)
-        clip_gradients(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        model.zero_grad()
 
-    step()  # the first call sets up libraries and moments
+@pytest.mark.parametrize("rows", list(ROWS.values()), ids=list(ROWS))
+@pytest.mark.parametrize("path", [{}, CLUSTERED], ids=["flat", "clustered"])
+def test_a_step_does_not_wait_between_upload_and_optimiser(tmp_path, path, rows):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "batch_size": 16, "micro_batch_size": 8, **path, **rows}
+    trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "run")
+    trainer.model.train()
+    steps = [trainer.micro_batches(trainer.data.train_rows[i : i + 16]) for i in (0, 16)]
+    assert all(batch.documents.tokens_BT.is_pinned() for batch in steps[0])
+    trainer.step(steps[0])  # the first call sets up libraries and moments
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        step()
+        trainer.step(steps[1])
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("rows", list(ROWS.values()), ids=list(ROWS))
+def test_each_state_of_the_rows_learns(tmp_path, rows):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "batch_size": 16, "epochs": 30, "lr": 3e-3}
+    settings |= {"head_lr": 1e-2, "pooling": "mean", "validation": 0.2, **CLUSTERED, **rows}
+    trained = training.train(tiny.learnable_corpus(), settings, tmp_path / "run")
+    assert trained.metrics["P@1"] > 80
+
+
+def test_compiled_the_first_losses_are_the_same(tmp_path):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    losses = []
+    for compiled in (False, True):
+        settings = {"encoder": encoder, "precision": "float32", "dropout": 0, "compile": compiled}
+        trainer = training.prepare(
+            tiny.learnable_corpus(), {**settings, **CLUSTERED}, tmp_path / str(compiled)
+        )
+        rows = trainer.data.train_rows
+        steps = [trainer.micro_batches(rows[i : i + 8]) for i in (0, 8, 16)]
+        losses.append([float(trainer.step(batches)["loss"]) for batches in steps])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_the_device_computes_what_the_cpu_does_in_float64():
+    found = same_as_the_cpu()
+    assert found["losses"] < 1e-9 and found["gradients"] < 1e-6

@@ -107,6 +107,9 @@ class Config(BaseModel, extra="forbid", frozen=True):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="float32, bfloat16 (autocast), or auto: bfloat16 on CUDA and on CPUs with AMX"
     )
+    compile: bool = Field(
+        False, description="torch.compile the encoder, which takes a minute and needs a C++ compiler"
+    )
     deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
 
     ks: tuple[PositiveInt, ...] = Field(

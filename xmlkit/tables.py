@@ -105,7 +105,7 @@ class _Products(torch.autograd.Function):
             whole_BE += left_UB[run].T @ _rows(weight, ids_U[run], query_BE.dtype)
         if weight.requires_grad:
             products = getattr(weight, "row_products", [])
-            weight.row_products = [*products, RowProduct(ids_U, left_UB, query_BE)]
+            weight.row_products = [*products, RowProduct(ids_U, left_UB, query_BE.detach())]
         return whole_BE, None, None
 
 

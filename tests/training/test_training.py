@@ -333,3 +333,33 @@ def test_prediction_arguments(tmp_path, encoder):
 def test_settings_as_a_config_object(tmp_path, encoder):
     config = resolve({"encoder": encoder, **QUICK, "max_steps": 1})
     assert training.train(tiny.learnable_corpus(), config, tmp_path / "a").outcome == "finished"
+
+
+def test_compiled_once_for_batches_of_many_lengths(tmp_path, monkeypatch):
+    """The losses are those of the plain encoder, and after the first batches nothing is compiled again."""
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    real = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *a, **k: real(*a, **k, backend="aot_eager"))
+    settings = {"encoder": encoder, "max_len": 24, "batch_size": 8, "precision": "float32", "device": "cpu"}
+    counted, losses = [], []
+    for compiled in (True, False):
+        trainer = training.prepare(
+            tiny.learnable_corpus(), {**settings, "compile": compiled}, tmp_path / f"run-{compiled}"
+        )
+        trainer.model.train()
+        torch._dynamo.reset()
+        lengths = trainer.data.reader.lengths
+        steps = [np.flatnonzero(lengths == length)[:8] for length in range(4, 14)]
+        found = []
+        for rows in steps:
+            found.append(float(trainer.step(trainer.micro_batches(rows))["loss"]))
+            counted.append(torch._dynamo.utils.counters["frames"]["ok"])
+        losses.append(found)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert 0 < counted[2] == counted[-1]
+
+
+def test_compile_without_a_compiler_is_an_error_of_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match="compile=true: no C"):
+        training.prepare(tiny.learnable_corpus(), {"compile": True}, tmp_path / "run")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+
 import torch
 from torch import Tensor
 
@@ -23,6 +26,12 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = getattr(torch.cpu, "get_capabilities", dict)  # PyTorch of 2025 does not know
     return bool(capabilities().get("amx_bf16"))
+
+
+def check_compiler() -> None:
+    """Raises UserError where torch.compile will find no compiler."""
+    if not any(map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++"))):
+        raise UserError("--set compile=true: no C++ compiler is installed; install g++, or leave it")
 
 
 def full_precision(x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Run
 from xmlkit.inference.predict import Predictor, load
 from xmlkit.labels.clusters import clusters_of_corpus
-from xmlkit.model.device import choose_device, use_bfloat16
+from xmlkit.model.device import check_compiler, choose_device, use_bfloat16
 from xmlkit.model.encoder import (
     SCRATCH,
     SCRATCH_VOCABULARY,
@@ -122,6 +122,8 @@ def _new_run(
         config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
     active = activate(config.plugins, config.options)
     device = choose_device(config.device)  # a wrong setting is better heard of before the work than after it
+    if config.compile:
+        check_compiler()
     config = _settled(config, len(corpus.labels), device).model_copy(
         update={"options": active.options_as_document}
     )
@@ -221,6 +223,8 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     torch.use_deterministic_algorithms(config.deterministic)
     opened.model.to(device)
     opened.model.bfloat16 = use_bfloat16(config.precision, device)
+    if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
+        opened.model.encoder.backbone.compile(dynamic=True)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
     return Trainer(run, data, opened.active.events)
 

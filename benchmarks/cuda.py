@@ -1,0 +1,141 @@
+"""All that needs a CUDA device, in under eight minutes: first that it computes the same, then how fast.
+
+    python -m benchmarks.cuda [--out FILE]
+
+Candidates, losses and gradients against the CPU in float64; a whole step without waiting for the device;
+then `benchmarks.step` for both shapes, with the encoder compiled and with shipped plugins beside; and two
+lines shaped like ELMO's (ICML 2025) BERT-base runs on Amazon-670K and Amazon-3M, with the epoch that they
+extrapolate to. Lines that no time is left for are named in the file. Without a CUDA device it says so and
+writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import machine
+from benchmarks.step import HEADER, in_a_process_of_its_own, line
+from benchmarks.synthetic import trainer_of
+from xmlkit.hooks import Training
+
+SECONDS = 440  # after which no further line is begun
+COMPACT = {"row_state": "compact", "row_precision": "bfloat16"}
+PLUGINS = {"plugins": ["se", "loss-fix", "astec-negatives", "combination"]}
+LINES: list[tuple[str, int, int, dict[str, Any]]] = [
+    ("bert-base", 670_091, 64, {}),
+    ("minilm", 670_091, 64, {}),
+    ("bert-base", 2_812_281, 64, {}),
+    ("bert-base", 670_091, 256, COMPACT),
+    ("bert-base", 2_812_281, 256, COMPACT),
+    ("bert-base", 25_023, 64, {}),
+    ("minilm", 25_023, 64, {}),
+    ("bert-base", 670_091, 64, PLUGINS),
+    ("bert-base", 670_091, 64, {"compile": True}),
+    ("minilm", 2_812_281, 64, {}),
+    ("bert-base", 670_091, 16, {}),
+    ("minilm", 670_091, 16, {}),
+    ("minilm", 4_000, 64, {}),
+]
+# ELMO's table: documents of its corpus, and minutes an epoch and GiB that it reports for one device.
+ELMO = {670_091: (490_449, 6.0, 5.68), 2_812_281: (1_717_899, 25.25, 10.39)}
+
+
+def same_as_the_cpu(num_labels: int = 3_000, documents: int = 8) -> dict[str, float]:
+    """Largest relative differences of losses and gradients in float64. Raises where candidates differ."""
+    found = []
+    for device in ("cpu", "cuda"):
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"device": device, "precision": "float32", "batch_size": documents, "start": "random"}
+            trainer = trainer_of("minilm", num_labels, documents, Path(folder), **settings, scattered=False)
+        model = trainer.model.double().train(False)
+        batch = trainer.micro_batches(np.arange(documents))[0]
+        inputs, labels = batch.documents.to(trainer.device), batch.labels.to(trainer.device)
+        training = Training(labels, trainer.rng)
+        with torch.no_grad():
+            short = model.shortlister(model.vectors(inputs), inputs, training)
+        output = model(inputs, training)
+        model.backward(output)
+        gradients = {name: p.grad for name, p in model.encoder.named_parameters() if p.grad is not None}
+        (product,) = model.head.rows.weight.row_products
+        rows = torch.zeros(num_labels, product.right_BE.shape[1], dtype=torch.float64, device=trainer.device)
+        gradients["rows"] = rows.index_add_(0, product.ids_U, product.left_UB @ product.right_BE)
+        found.append(
+            (
+                short.ids_BC.masked_fill(~short.mask_BC, -1).sort(1).values.cpu(),
+                {name: loss.item() for name, loss in output.losses.items()},
+                {name: gradient.cpu() for name, gradient in gradients.items()},
+            )
+        )
+    (ids, losses, grads), (other_ids, other_losses, other_grads) = found
+    if not torch.equal(ids, other_ids):
+        sys.exit("candidates differ between the CPU and CUDA")
+    loss = max(abs(other_losses[name] / losses[name] - 1) for name in losses)
+    gradient = max(
+        float((other_grads[name] - grad).norm() / grad.norm().clamp(min=1e-30))
+        for name, grad in grads.items()
+    )
+    if max(loss, gradient) > 1e-6:
+        sys.exit(f"losses differ by {loss:.1e} and gradients by {gradient:.1e} between the CPU and CUDA")
+    return {"losses": loss, "gradients": gradient}
+
+
+def never_waits() -> None:
+    """A whole step with batches in pinned memory raises where it waits for the device."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of("minilm", 30_000, 32, Path(folder), batch_size=16)
+    steps = [trainer.micro_batches(rows) for rows in np.arange(32).reshape(2, 16)]
+    trainer.step(steps[0])  # sets up libraries and moments
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.step(steps[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def main() -> None:
+    """Checks, measures line by line, writes one JSON file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cuda.json"))
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("no CUDA device here: nothing measured, nothing written")
+        return
+    started = time.perf_counter()
+    document: dict[str, Any] = {"machine": machine(), "differences": same_as_the_cpu()}
+    never_waits()
+    document |= {"waits_in_a_step": False, "results": [], "left_out": []}
+    print(HEADER)
+    for shape, labels, documents, settings in LINES:
+        name = f"{shape}, {labels:,} labels, {documents} documents, {settings}"
+        if time.perf_counter() - started > SECONDS:
+            document["left_out"].append(name)
+            continue
+        try:
+            found = in_a_process_of_its_own(shape, labels, documents, settings)
+        except Exception as error:  # a line that fails must not cost the others
+            document["left_out"].append(f"{name}: {error!r}")
+            continue
+        found["settings"] = settings
+        if settings is COMPACT:
+            corpus, minutes, gib = ELMO[labels]
+            epoch = corpus / found["documents_per_second"] / 60
+            found |= {"epoch_minutes": round(epoch, 1), "elmo_minutes": minutes, "elmo_gib": gib}
+        document["results"].append(found)
+        print(line(found), settings or "", flush=True)
+    given.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

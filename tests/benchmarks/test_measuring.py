@@ -1,0 +1,66 @@
+"""The commands that measure, at sizes where they take seconds; what they find is not looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import cuda, step, synthetic
+from xmlkit import tables
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def tiny_shape(monkeypatch):
+    shape = {"num_hidden_layers": 2, "hidden_size": 24, "intermediate_size": 48}
+    monkeypatch.setattr(synthetic, "SHAPES", {"minilm": shape})
+    monkeypatch.setattr(synthetic, "VOCABULARY", 1100)
+
+
+@pytest.mark.parametrize("settings", [{}, {"row_state": "compact", "row_precision": "bfloat16"}])
+def test_a_line_of_the_step_table(settings):
+    found = step.measure("minilm", 1000, 4, settings)
+    assert found["rows_a_step"] == 1000  # 75 shortlisted clusters are all there are
+    per_row = 400 * 2 + 4 if settings else 400 * 4 + 4  # and a bias in float32
+    state = 2 * 8 if settings else 2 * 4 + 8 * 401  # steps and a square of each table, or two moments
+    assert found["bytes_a_label"] == {"weights": per_row, "state": state}
+    assert set(found["parts_seconds"]) > {"encoder", "candidates", "scoring", "backward"}
+    assert step.line(found).startswith("minilm")
+
+
+def test_what_the_device_is_compared_by_finds_no_difference_on_the_host(monkeypatch):
+    """Twice the CPU, the second time counting nothing, as on a device."""
+    asked = []
+
+    def device(wanted):
+        asked.append(wanted)
+        if wanted == "cuda":
+            monkeypatch.setattr(tables, "on_host", lambda tensor: False)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(synthetic, "choose_device", device)
+    assert cuda.same_as_the_cpu(900, 4) == {"losses": 0.0, "gradients": pytest.approx(0.0, abs=1e-12)}
+    assert asked == ["cpu", "cuda"]
+
+
+def test_without_a_device_nothing_is_measured_and_nothing_written(tmp_path):
+    out = tmp_path / "cuda.json"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "benchmarks.cuda", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "no CUDA device" in done.stdout and not out.exists()
+
+
+def test_clusters_of_made_up_labels(tmp_path):
+    out = tmp_path / "clusters.json"
+    command = [sys.executable, "-m", "benchmarks.clusters", "--labels", "1000", "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    found = json.loads(out.read_text())["xmlkit"]
+    assert found["clusters"] == 16 and 0 < found["similarity"] <= 1

@@ -38,7 +38,7 @@ from xmlkit.training.rows import row_parameters
 from xmlkit.training.trainer import Trainer
 
 LABELS = (4_000, 25_023, 131_073, 670_091, 2_812_281)
-WARM_UP, PAIRS = 2, 8
+WARM_UP, PAIRS = 2, 6
 TARGETS = {670_091: 1.10, 2_812_281: 1.20}
 
 

@@ -55,7 +55,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
         "float32", description="of labels' rows; bfloat16: half the memory, stochastic rounding"
     )
     row_state: Literal["full", "compact"] = Field(
-        "full", description="of the rows' optimiser: AdamW's two moments an element, or one a row"
+        "compact", description="of the rows' optimiser: one number a row, or full: AdamW's two an element"
     )
     start: Literal["prior", "random"] = Field(
         "prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
@@ -131,6 +131,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "lightxml": {
         "pooling": "first",
         "start": "random",
+        "row_state": "full",
         "reduction": "mean",
         "cluster_power": 1.0,
         "batch_size": 16,

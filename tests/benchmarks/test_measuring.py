@@ -24,12 +24,13 @@ def tiny_shape(monkeypatch):
     monkeypatch.setattr(synthetic, "VOCABULARY", 1100)
 
 
-@pytest.mark.parametrize("settings", [{}, {"row_state": "compact", "row_precision": "bfloat16"}])
+@pytest.mark.parametrize("settings", [{"row_state": "full"}, {"row_precision": "bfloat16"}])
 def test_a_line_of_the_step_table(settings):
     found = step.measure("minilm", 1000, 4, settings)
     assert found["rows_a_step"] == 1000  # 75 shortlisted clusters are all there are
-    per_row = 400 * 2 + 4 if settings else 400 * 4 + 4  # and a bias in float32
-    state = 2 * 8 if settings else 2 * 4 + 8 * 401  # steps and a square of each table, or two moments
+    small = "row_precision" in settings
+    per_row = 400 * 2 + 4 if small else 400 * 4 + 4  # and a bias in float32
+    state = 2 * 8 if small else 2 * 4 + 8 * 401  # steps and a square of each table, or two moments
     assert found["bytes_a_label"] == {"weights": per_row, "state": state}
     assert set(found["parts_seconds"]) > {"encoder", "candidates", "scoring", "backward"}
     assert step.line(found).startswith("minilm")

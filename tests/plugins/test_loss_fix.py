@@ -15,7 +15,7 @@ from xmlkit.data.batches import training_steps
 from xmlkit.hooks import Training
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.tables import RowTable
-from xmlkit.training.row_optimizers import RowAdamW
+from xmlkit.training.row_optimizers import RowRMSprop
 from xmlkit.training.rows import row_parameters, unite_rows
 from xmlkit.training.train import prepare
 
@@ -184,7 +184,7 @@ def test_split_is_two_optimisers_step_by_step(tmp_path):
             {"params": [p for p in dense if p.ndim < 2], "weight_decay": 0.0},
         ]
         found = [torch.optim.AdamW(groups, lr=1e-3)]
-        return [*found, RowAdamW([{"params": rows, "lr": 1e-3, "weight_decay": 0.01}])] if rows else found
+        return [*found, RowRMSprop([{"params": rows, "lr": 1e-3, "weight_decay": 0.01}])] if rows else found
 
     second = adamw([plain.encoder, plain.representation, plain.shortlister])
     first = adamw([plain])

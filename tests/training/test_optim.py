@@ -8,7 +8,7 @@ import torch
 
 from xmlkit.config import resolve
 from xmlkit.training.optim import optimizers, schedule
-from xmlkit.training.row_optimizers import RowAdamW
+from xmlkit.training.row_optimizers import RowRMSprop
 
 
 def test_rates_and_decay_by_parameter(example_plugins):
@@ -61,7 +61,7 @@ def test_warm_up_and_decay(name, expected):
 def test_rows_have_an_optimiser_of_their_own_and_projections_the_encoders_rate():
     model = tiny.model(starts=[0, 9], label_width=8)
     dense, sparse = optimizers([model], resolve({"lr": 1e-5, "head_lr": 1e-3, "weight_decay": 0.02}))
-    assert isinstance(sparse, RowAdamW)
+    assert isinstance(sparse, RowRMSprop)
     rates = {
         id(p): (g["lr"], g["weight_decay"])
         for o in (dense, sparse)

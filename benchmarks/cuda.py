@@ -67,7 +67,7 @@ def same_as_the_cpu(num_labels: int = 3_000, documents: int = 8) -> dict[str, fl
         gradients = {name: p.grad for name, p in model.encoder.named_parameters() if p.grad is not None}
         (product,) = model.head.rows.weight.row_products
         rows = torch.zeros(num_labels, product.right_BE.shape[1], dtype=torch.float64, device=trainer.device)
-        gradients["rows"] = rows.index_add_(0, product.ids_U, product.left_UB @ product.right_BE)
+        gradients["rows"] = rows.index_add_(0, product.rows_U, product.left_UB @ product.right_BE)
         found.append(
             (
                 short.ids_BC.masked_fill(~short.mask_BC, -1).sort(1).values.cpu(),

@@ -36,7 +36,7 @@ def trainer_of(corpus: str, settings: dict[str, object], folder: str) -> Trainer
     part = trainer.model.shortlister
     while part.inner is not None:  # the innermost scores the clusters
         part = part.inner
-    torch.nn.init.normal_(part.linear.weight, std=0.3)
+    torch.nn.init.normal_(part.rows.weight, std=0.3)
     trainer.model.train()
     return trainer
 

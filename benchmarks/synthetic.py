@@ -84,10 +84,13 @@ def scatter_shortlists(model: Model) -> None:
     while part.inner is not None:
         part = part.inner
 
-    def scattered(module: Any, given: Any, z_BK: Tensor) -> Tensor:
+    logits_BK = part.cluster_logits_BK
+
+    def scattered(recall_BD: Tensor) -> Tensor:
+        z_BK = logits_BK(recall_BD)
         return z_BK + torch.randn_like(z_BK)
 
-    part.linear.register_forward_hook(scattered)
+    part.cluster_logits_BK = scattered
 
 
 def trainer_of(

@@ -50,7 +50,7 @@ class ClusterTable(nn.Module):
 class RowProduct:
     """The gradient of U rows as a product of two small matrices: `left_UB @ right_BE`."""
 
-    ids_U: Tensor
+    rows_U: Tensor | slice  # which rows: unique ids, or a run
     left_UB: Tensor
     right_BE: Tensor
 
@@ -74,50 +74,57 @@ class RowTable(nn.Embedding):
             return super().forward(rows)
         if not torch.is_grad_enabled():
             return self.weight[rows]
-        return super().forward(self._ids(rows))
+        return super().forward(ids_of(rows, self.weight))
 
     def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
         """`query_BE @ self(rows_U).T` without ever holding (U, E), neither of the rows nor their gradient."""
-        ids_U = rows_U if isinstance(rows_U, Tensor) else self._ids(rows_U)
-        return _Products.apply(query_BE, self.weight, ids_U)
-
-    def _ids(self, rows: slice) -> Tensor:
-        return torch.arange(*rows.indices(len(self.weight)), device=self.weight.device)
+        return _Products.apply(query_BE, self.weight, rows_U)
 
 
 class _Products(torch.autograd.Function):
     """In runs of rows; what the rows' gradient follows from is left at the weight as a RowProduct."""
 
     @staticmethod
-    def forward(ctx: Any, query_BE: Tensor, weight: Tensor, ids_U: Tensor) -> Tensor:
-        ctx.save_for_backward(query_BE, weight, ids_U)
-        products_UB = query_BE.new_empty(len(ids_U), len(query_BE))
-        for run in runs_of_rows(ids_U, weight):
-            products_UB[run] = _rows(weight, ids_U[run], query_BE.dtype) @ query_BE.T
-        return products_UB.T
+    def forward(ctx: Any, query_BE: Tensor, weight: Tensor, rows_U: Tensor | slice) -> Tensor:
+        ctx.save_for_backward(query_BE, weight)
+        ctx.rows_U = rows_U
+        products = [rows_UE @ query_BE.T for _, rows_UE in _runs(weight, rows_U, query_BE.dtype)]
+        return torch.cat(products).T if products else query_BE.new_empty(len(query_BE), 0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        query_BE, weight, ids_U = ctx.saved_tensors
+        query_BE, weight = ctx.saved_tensors
         left_UB, whole_BE = grads[0].T, torch.zeros_like(query_BE)
-        for run in runs_of_rows(ids_U, weight):
-            whole_BE += left_UB[run].T @ _rows(weight, ids_U[run], query_BE.dtype)
+        for run, rows_UE in _runs(weight, ctx.rows_U, query_BE.dtype):
+            whole_BE.addmm_(left_UB[run].T, rows_UE)
         if weight.requires_grad:
             products = getattr(weight, "row_products", [])
-            weight.row_products = [*products, RowProduct(ids_U, left_UB, query_BE.detach())]
+            weight.row_products = [*products, RowProduct(ctx.rows_U, left_UB, query_BE.detach())]
         return whole_BE, None, None
 
 
-def runs_of_rows(ids_U: Tensor, weight: Tensor) -> Iterator[slice]:
-    """Runs of these ids, each as long as copies of its rows of the weight should be."""
+def ids_of(rows: Tensor | slice, weight: Tensor) -> Tensor:
+    """The ids of a run of the weight's rows; ids are what they are."""
+    if isinstance(rows, Tensor):
+        return rows
+    return torch.arange(*rows.indices(len(weight)), device=weight.device)
+
+
+def _runs(weight: Tensor, rows_U: Tensor | slice, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    """Runs of these rows; where they lie in a row they need no copy."""
+    if isinstance(rows_U, slice):
+        start, stop, _ = rows_U.indices(len(weight))
+        whole = weight[start:stop]
+        return ((run, whole[run].to(dtype)) for run in runs_of_rows(len(whole), weight))
+    return ((run, F.embedding(rows_U[run], weight).to(dtype)) for run in runs_of_rows(len(rows_U), weight))
+
+
+def runs_of_rows(count: int, weight: Tensor) -> Iterator[slice]:
+    """Runs of so many rows of the weight, each as long as copies of them should be."""
     numbers = NUMBERS_AT_ONCE.get(weight.device.type, NUMBERS_AT_ONCE["cuda"])
     at_once = max(numbers // weight.shape[1], 1)
-    return (slice(start, start + at_once) for start in range(0, len(ids_U), at_once))
-
-
-def _rows(weight: Tensor, ids: Tensor, dtype: torch.dtype) -> Tensor:
-    return F.embedding(ids, weight).to(dtype)
+    return (slice(start, min(start + at_once, count)) for start in range(0, count, at_once))
 
 
 def unique_ids(ids: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:

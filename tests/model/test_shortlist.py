@@ -57,7 +57,7 @@ def test_candidates_truth_and_loss_are_those_of_the_slow_reference(data):
     part = TopClusters(build(starts[:-1], num_labels, top), 3)
     x_BD = torch.randn(len(rows), 3)
     short = part(Vectors(x_BD, x_BD), None, training_on([sorted(row) for row in rows], num_labels))
-    z_BK = (x_BD @ part.linear.weight.T + part.linear.bias).detach()
+    z_BK = (x_BD @ part.rows.weight.T + part.biases.weight[:, 0]).detach()
     loss = 0.0
     for i, true in enumerate(rows):
         chosen, candidates, holds = slow_candidates(z_BK[i].tolist(), true, starts, top)
@@ -89,11 +89,11 @@ def test_at_prediction_the_likeliest_clusters_and_their_probability(power):
 
 def test_true_clusters_come_first_however_sure_the_model_is_of_others():
     part = TopClusters(build([0, 1, 2], 4, shortlist=1), 3)
-    torch.nn.init.zeros_(part.linear.weight)
+    torch.nn.init.zeros_(part.rows.weight)
     x_BD = torch.zeros(1, 3)
     for logits in ([-18.0, -18.0, 18.0], [-300.0, 5.0, 300.0]):
         with torch.no_grad():
-            part.linear.bias.copy_(torch.tensor(logits))
+            part.biases.weight[:, 0] = torch.tensor(logits)
         short = part(Vectors(x_BD, x_BD), None, training_on([[0]], 4))
         assert short.clusters_BS.tolist() == [[0]] and short.truth_BC.any()
     assert part(Vectors(x_BD, x_BD), None, None).clusters_BS.tolist() == [[2]]
@@ -136,7 +136,7 @@ def test_losses_of_the_whole_model(reduction):
     scale = 4 if reduction == "sum" else 1
     expected = {
         "generator": F.binary_cross_entropy_with_logits(
-            model.shortlister.linear(x), by_cluster, reduction=reduction
+            model.shortlister.cluster_logits_BK(x), by_cluster, reduction=reduction
         ),
         "ranker": F.binary_cross_entropy_with_logits(z, truth, reduction=reduction),
     }
@@ -160,10 +160,10 @@ def test_biases_start_at_the_log_odds_and_rows_at_zero():
     labels = ragged_labels(Ragged.of([[0, 3], [3, 4], [8]]), 9)
     model = tiny.model(9, starts=[0, 4, 8], shortlist=2, train_labels=labels)
     # Clusters: 2 in the first document (0, 3 share one; so 1), 2 in the second, 1 in the third: 4 of 9.
-    assert model.shortlister.linear.bias.tolist() == pytest.approx([math.log(4 / 5)] * 3)
+    assert model.shortlister.biases.weight[:, 0].tolist() == pytest.approx([math.log(4 / 5)] * 3)
     # A document has 5 true labels / 3 among 2 clusters of 3 labels on average: 5 of 18 candidates.
     assert model.head.biases.weight.flatten().tolist() == pytest.approx([math.log(5 / 13)] * 9)
-    assert not model.head.rows.weight.any() and not model.shortlister.linear.weight.any()
+    assert not model.head.rows.weight.any() and not model.shortlister.rows.weight.any()
     turn_ED = model.head.project.weight
     torch.testing.assert_close(turn_ED.T @ turn_ED, torch.eye(96))  # 384 wide: lengths and angles stay
 
@@ -182,11 +182,11 @@ def test_lightxmls_rows_are_xavier_and_have_no_biases():
 
 def test_a_narrower_space_for_clusters():
     part = tiny.model(9, starts=[0, 4], cluster_width=7).shortlister
-    assert part.linear.weight.shape == (2, 7) and part.narrow.weight.shape == (7, 96)
+    assert part.rows.weight.shape == (2, 7) and part.narrow.weight.shape == (7, 96)
     torch.testing.assert_close(part.narrow.weight @ part.narrow.weight.T, torch.eye(7))
-    torch.nn.init.normal_(part.linear.weight)
+    torch.nn.init.normal_(part.rows.weight)
     x_BD = torch.randn(3, 96)
-    expected = F.linear(F.linear(x_BD, *part.narrow.parameters()), *part.linear.parameters())
+    expected = F.linear(part.narrow(x_BD), part.rows.weight, part.biases.weight[:, 0])
     torch.testing.assert_close(part.cluster_logits_BK(x_BD), expected)
 
 
@@ -202,7 +202,7 @@ def test_a_training_step_never_asks_the_device(example_plugins, plugins):
         model.backward(model(documents.to(meta), training), share)
     rows = row_parameters(model)
     unite_rows(rows)
-    assert len(rows) == 2 and all(weight.row_gradient is not None for weight in rows)
+    assert len(rows) == 4 and all(weight.row_gradient is not None for weight in rows)
     clip_gradients(model.parameters(), 1.0)
     RowAdamW([{"params": rows}]).step()
 

@@ -129,8 +129,8 @@ def test_the_neighbourhood_by_hand():
     torch.testing.assert_close(part.shares_KP, torch.tensor([[2 / 3, 1 / 3], [2 / 3, 1 / 3]]))
     z = torch.logit(torch.tensor([0.8, 0.2]))
     with torch.no_grad():
-        part.inner.linear.weight.zero_()
-        part.inner.linear.bias.copy_(z)
+        part.inner.rows.weight.zero_()
+        part.inner.biases.weight[:, 0] = z
     y = part.neighbourhood_BW(torch.zeros(1, 96))
     rows, shares = part.rows.weight, part.shares_KP
     expected = sum(

@@ -72,7 +72,7 @@ def test_rows_have_an_optimiser_of_their_own_and_projections_the_encoders_rate()
     assert rates[id(head.rows.weight)] == (1e-3, 0.02)
     assert rates[id(head.biases.weight)] == (1e-3, 0.0)
     assert rates[id(head.project.weight)] == (1e-5, 0.02)
-    assert rates[id(model.shortlister.linear.weight)] == (1e-3, 0.02)
+    assert rates[id(model.shortlister.rows.weight)] == (1e-3, 0.02)
     head.learning_rate = 0.5
     dense, sparse = optimizers([model], resolve({}))
     rates = {id(p): g["lr"] for o in (dense, sparse) for g in o.param_groups for p in g["params"]}

@@ -195,7 +195,7 @@ def test_clipping_is_torchs_over_dense_gradients(waits, how, monkeypatch):
     assert norm > 0.7
     found = model["rows"].weight.row_gradient
     clipped = torch.zeros(7, 3).index_add_(
-        0, found.ids_U, found.add_to(torch.zeros(len(found.ids_U), 3), 1.0)
+        0, found.rows_U, found.add_to(torch.zeros(len(found.rows_U), 3), 1.0)
     )
     torch.testing.assert_close(clipped, plain["rows"].weight.grad)
     torch.testing.assert_close(model["dense"].weight.grad, plain["dense"].weight.grad)
@@ -206,6 +206,8 @@ def test_all_tables_of_a_model_are_found():
     assert {id(p) for p in row_parameters(model)} == {
         id(model.head.rows.weight),
         id(model.head.biases.weight),
+        id(model.shortlister.rows.weight),
+        id(model.shortlister.biases.weight),
     }
 
 

@@ -20,7 +20,7 @@ from xmlkit.hooks import (
 )
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
-from xmlkit.tables import ClusterTable
+from xmlkit.tables import ClusterTable, RowTable
 
 
 class EveryLabel(Shortlister):
@@ -37,10 +37,10 @@ class EveryLabel(Shortlister):
 class TopClusters(Shortlister):
     """All labels of the S clusters that score highest (LightXML, 2021, 3.2 and 3.3).
 
-    A linear layer scores the clusters; its loss Lg is binary cross-entropy against the clusters that hold
-    a true label. In training these come first, and where a document has more of them than S its other true
-    labels are added, so that none is ever missing. The candidates that are not true are the dynamic
-    negatives: those that the model itself finds likely at this step.
+    A linear layer scores the clusters, a row and a bias each; its loss Lg is binary cross-entropy against
+    the clusters that hold a true label. In training these come first, and where a document has more of them
+    than S its other true labels are added, so that none is ever missing. The candidates that are not true are
+    the dynamic negatives: those that the model itself finds likely at this step.
 
     A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1
     counts a cluster twice, since the label's probability is already learnt among the candidates alone.
@@ -59,10 +59,17 @@ class TopClusters(Shortlister):
         self.reduction, self.power = build.reduction, build.cluster_power
         narrow = build.cluster_width
         self.narrow = projection(build, recall_width, narrow) if narrow else nn.Identity()
-        self.linear = nn.Linear(narrow or recall_width, build.clusters.num_clusters)
-        if build.start == "prior":
-            nn.init.zeros_(self.linear.weight)
-            nn.init.constant_(self.linear.bias, prior_log_odds(*_density(build)))
+        width, num_clusters = narrow or recall_width, build.clusters.num_clusters
+        random = nn.Linear(width, num_clusters) if build.start == "random" else None
+        self.rows, self.biases = RowTable(num_clusters, width), RowTable(num_clusters, 1)
+        self.biases.weight_decay = 0.0
+        with torch.no_grad():
+            if random:
+                self.rows.weight.copy_(random.weight)
+                self.biases.weight.copy_(random.bias[:, None])
+            else:
+                self.rows.weight.zero_()
+                self.biases.weight.fill_(prior_log_odds(*_density(build)))
 
     @property
     def clusters(self) -> ClusterTable:
@@ -71,7 +78,8 @@ class TopClusters(Shortlister):
 
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
         """Linear in the document vector."""
-        return self.linear(self.narrow(recall_BD))
+        every = slice(None)
+        return self.rows.products_BU(self.narrow(recall_BD), every) + self.biases(every).squeeze(1)
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""

@@ -52,25 +52,26 @@ class RowOptimizer(torch.optim.Optimizer):
             tables.update(self.new_state(weight))
         noise: StochasticRounding | None = None
         for gradient in whole.runs(weight):
-            ids_U, filling_U = gradient.ids_U, gradient.is_filling_U
-            rows = F.embedding(ids_U, weight)
-            old = {name: _rows_of(table, ids_U) for name, table in tables.items()}
-            new_UE, new = full_precision(rows), old
+            rows, filling_U = gradient.rows_U, gradient.is_filling_U
+            found, state = _taken(weight, rows), {name: _taken(table, rows) for name, table in tables.items()}
+            rows_UE = full_precision(found)
             if filling_U is not None:
-                new_UE, new = new_UE.clone(), {name: part.clone() for name, part in old.items()}
-            new_UE.mul_(1 - group["lr"] * group["weight_decay"])
-            new["steps"] += 1
-            self.move(new_UE, new, gradient, group)
+                before, rows_UE = {n: part.clone() for n, part in state.items()}, rows_UE.clone()
+            state["steps"] += 1
+            self.move(rows_UE.mul_(1 - group["lr"] * group["weight_decay"]), state, gradient, group)
             if weight.dtype == torch.bfloat16:
-                noise = noise or StochasticRounding(new_UE)
-                new_UE = noise(new_UE)
+                noise = noise or StochasticRounding(rows_UE)
+                rows_UE = noise(rows_UE)
             if filling_U is not None:  # a run that is nothing but filling stays as it was
                 nothing = filling_U[0]
-                new_UE = torch.where(nothing, rows, new_UE)
-                new = {name: torch.where(nothing, old[name], part) for name, part in new.items()}
-            weight.index_copy_(0, ids_U, new_UE)
-            for name, part in new.items():
-                tables[name].index_copy_(0, ids_U, part)
+                rows_UE = torch.where(nothing, found, rows_UE)
+                state = {name: torch.where(nothing, before[name], part) for name, part in state.items()}
+            if isinstance(rows, Tensor):
+                weight.index_copy_(0, rows, rows_UE)
+                for name, part in state.items():
+                    tables[name].index_copy_(0, rows, part)
+            elif rows_UE is not found:
+                found.copy_(rows_UE)
 
 
 class RowAdamW(RowOptimizer):
@@ -117,9 +118,14 @@ def _debias(beta: float, steps_U: Tensor) -> Tensor:
     return torch.expm1(steps_U * math.log(beta)).neg_()[:, None]
 
 
-def _rows_of(table: Tensor, ids_U: Tensor) -> Tensor:
-    """A copy. Looking rows up as embeddings is twice as fast as selecting them, on the CPU."""
-    return F.embedding(ids_U, table) if table.ndim == 2 else table.index_select(0, ids_U)
+def _taken(table: Tensor, rows_U: Tensor | slice) -> Tensor:
+    """A copy of these rows, or a view of a run of them.
+
+    On the CPU, looking rows up as embeddings is twice as fast as selecting them.
+    """
+    if isinstance(rows_U, slice):
+        return table[rows_U]
+    return F.embedding(rows_U, table) if table.ndim == 2 else table.index_select(0, rows_U)
 
 
 class StochasticRounding:

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from xmlkit.tables import RowProduct, RowTable, on_host, runs_of_rows, unique_ids
+from xmlkit.tables import RowProduct, RowTable, ids_of, on_host, runs_of_rows, unique_ids
 
 
 @dataclass(frozen=True)
 class RowGradient:
     """The gradient of U rows, each once: `values_UE`, or where that is None `left_UR @ right_RE`.
 
-    Without waiting for the device the number of rows stays unknown. There the last of `ids_U` repeat the
+    Without waiting for the device the number of rows stays unknown. There the last of the ids repeat the
     first one, with a gradient of zero, and `is_filling_U` marks them.
     """
 
-    ids_U: Tensor
+    rows_U: Tensor | slice  # ids, or a run from one row up to another
     is_filling_U: Tensor | None
     values_UE: Tensor | None
     left_UR: Tensor | None = None
@@ -51,17 +51,22 @@ class RowGradient:
 
         Filling repeats the run's own first row, gradient and all: whoever writes rows writes one value.
         """
-        for run in runs_of_rows(self.ids_U, weight):
+        if isinstance(self.rows_U, slice):
+            for run in runs_of_rows(self.rows_U.stop - self.rows_U.start, weight):
+                yield self._at(run, slice(self.rows_U.start + run.start, self.rows_U.start + run.stop), None)
+            return
+        for run in runs_of_rows(len(self.rows_U), weight):
             if self.is_filling_U is None:
-                yield self._at(run, None)
+                yield self._at(run, self.rows_U[run], None)
             else:
                 filling_U = self.is_filling_U[run]
                 places_U = torch.arange(run.start, run.start + len(filling_U), device=filling_U.device)
-                yield self._at(torch.where(filling_U, run.start, places_U), filling_U)
+                places_U = torch.where(filling_U, run.start, places_U)
+                yield self._at(places_U, self.rows_U[places_U], filling_U)
 
-    def _at(self, rows: slice | Tensor, filling: Tensor | None) -> RowGradient:
-        values, left = (None if t is None else t[rows] for t in (self.values_UE, self.left_UR))
-        return RowGradient(self.ids_U[rows], filling, values, left, self.right_RE, self.scale)
+    def _at(self, places: slice | Tensor, rows: slice | Tensor, filling: Tensor | None) -> RowGradient:
+        values, left = (None if t is None else t[places] for t in (self.values_UE, self.left_UR))
+        return RowGradient(rows, filling, values, left, self.right_RE, self.scale)
 
 
 def row_parameters(module: nn.Module) -> list[Parameter]:
@@ -81,10 +86,10 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
         if called is not None:
             assert called.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
             read = [(called._indices()[0], called._values())]
-            read += [(p.ids_U, p.left_UB @ p.right_BE) for p in products]
+            read += [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
             parameter.row_gradient = _sum_of_values(read, len(parameter))
         elif products:
-            parameter.row_gradient = _sum_of_products(products, len(parameter))
+            parameter.row_gradient = _sum_of_products(products, parameter)
 
 
 def _sum_of_values(read: list[tuple[Tensor, Tensor]], num_rows: int) -> RowGradient:
@@ -94,15 +99,22 @@ def _sum_of_values(read: list[tuple[Tensor, Tensor]], num_rows: int) -> RowGradi
     return RowGradient(ids_U, filling_U, sums_UE)
 
 
-def _sum_of_products(products: list[RowProduct], num_rows: int) -> RowGradient:
+def _sum_of_products(products: list[RowProduct], weight: Tensor) -> RowGradient:
     """Side by side: each micro-batch keeps columns of its own on the left."""
-    ids_U, slots, filling_U = _unique(torch.cat([product.ids_U for product in products]), num_rows)
     right_RE = torch.cat([_full(product.right_BE) for product in products])
+    lefts = [_full(product.left_UB) for product in products]
+    first = products[0].rows_U
+    if isinstance(first, slice) and all(product.rows_U == first for product in products):
+        run = slice(*first.indices(len(weight))[:2])
+        return RowGradient(run, None, None, torch.cat(lefts, 1), right_RE)
+    ids = [ids_of(product.rows_U, weight) for product in products]
+    if len(ids) == 1 and on_host(ids[0]) and bool((ids[0].diff() > 0).all()):
+        return RowGradient(ids[0], None, None, lefts[0], right_RE)
+    ids_U, slots, filling_U = _unique(torch.cat(ids), len(weight))
     left_UR = right_RE.new_zeros(len(ids_U), len(right_RE))
-    columns = left_UR.split([len(product.right_BE) for product in products], 1)
-    slots = slots.split([len(product.ids_U) for product in products])
-    for product, into_UB, slots_U in zip(products, columns, slots, strict=True):
-        into_UB.index_add_(0, slots_U, _full(product.left_UB))
+    columns = left_UR.split([left.shape[1] for left in lefts], 1)
+    for left, into_UB, slots_U in zip(lefts, columns, slots.split([len(some) for some in ids]), strict=True):
+        into_UB.index_add_(0, slots_U, left)
     return RowGradient(ids_U, filling_U, None, left_UR, right_RE)
 
 

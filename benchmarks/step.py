@@ -89,6 +89,8 @@ class EncoderAlone:
         self.trainer, self.encoder = trainer, encoder_of(shape, trainer.config.layers)
         self.encoder.load_state_dict(trainer.model.encoder.state_dict())
         self.encoder.to(trainer.device).train()
+        if trainer.config.compile:
+            self.encoder.backbone.compile(dynamic=True)
         self.optimizers = optimizers([self.encoder], trainer.config)
 
     def states(self, batch: Any) -> LayerStates:

@@ -52,7 +52,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     label_width: int = Field(384, ge=1, description="width of a label's row, where there are clusters")
     row_precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of labels' rows; bfloat16: half the memory, stochastic rounding"
+        "float32", description="of labels' rows, where there are clusters; bfloat16: half the memory"
     )
     row_state: Literal["full", "compact"] = Field(
         "compact", description="of the rows' optimiser: one number a row, or full: AdamW's two an element"

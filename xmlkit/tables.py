@@ -77,7 +77,10 @@ class RowTable(nn.Embedding):
         return super().forward(ids_of(rows, self.weight))
 
     def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
-        """`query_BE @ self(rows_U).T` without ever holding (U, E), neither of the rows nor their gradient."""
+        """`query_BE @ self(rows_U).T` without ever holding (U, E), neither of the rows nor their gradient.
+
+        Each backward pass through it adds to the rows' gradient, be it asked for that of the query alone.
+        """
         return _Products.apply(query_BE, self.weight, rows_U)
 
 

@@ -69,6 +69,18 @@ def test_label_vectors_that_a_part_computes_are_computed_once(starts):
     assert ours.head.calls > 1
 
 
+def test_label_vectors_are_computed_without_dropout_whenever_they_are():
+    class Dropped(Head):
+        def label_vectors_UE(self, rows_U):
+            return torch.nn.functional.dropout(self.inner.label_vectors_UE(rows_U), 0.9, self.training)
+
+    ours = model(range(0, 90, 3))
+    ours.head = Dropped(ours.head)
+    ours.train()
+    vectors_LE = ours.head_for_prediction().vectors_LE
+    assert torch.equal(vectors_LE, ours.head.inner.rows.weight) and ours.head.training
+
+
 def test_a_wrapper_of_the_query_alone_reads_the_stored_vectors():
     class Turned(Head):
         def query_BE(self, rank_BD):

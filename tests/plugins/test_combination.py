@@ -184,3 +184,15 @@ def test_the_saved_shape_follows_from_sizes_alone():
         documents, _ = tiny.batch(TEXTS)
         for a, b in zip(ours.rank(documents, 5), other.rank(documents, 5), strict=True):
             assert torch.equal(a, b)
+
+
+def test_rows_in_bfloat16_have_label_vectors_in_float32():
+    options = {"combination": {"where": "labels"}}
+    ours = tiny.model(
+        90, plugins=["combination"], options=options, starts=range(0, 90, 3), row_precision="bfloat16"
+    )
+    documents, training = tiny.batch(["w1 w2", "w3"], 90)
+    ours.train()
+    ours.backward(ours(documents, training))
+    assert ours.head.label_vectors_UE(slice(0, 5)).dtype == torch.float32
+    assert ours.head_for_prediction().vectors_LE.dtype == torch.float32

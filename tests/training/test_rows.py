@@ -243,3 +243,46 @@ class Twice(LossCombiner):
 def loss():
     return Twice((yield))
 '''
+
+
+def test_more_documents_than_the_rows_are_wide():
+    """Then the two factors would be larger than what they make, and it is made."""
+    rows, plain = table(), table().weight.detach().clone().requires_grad_()
+    ids = torch.tensor([4, 1, 6])
+    for seed in range(3):
+        query_BE = torch.randn(2, 3, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+        rows.products_BU(query_BE, ids).square().sum().backward()
+        (query_BE @ plain[ids].T).square().sum().backward()
+    unite_rows([rows.weight])
+    found = rows.weight.row_gradient
+    assert found.values_UE.shape == (3, 3)
+    torch.testing.assert_close(found.values_UE, plain.grad[found.rows_U])
+    torch.testing.assert_close(found.squared_norms_U(), plain.grad[found.rows_U].square().sum(1))
+
+
+def test_equal_queries_that_cancel_out_make_no_giant_step():
+    rows = table()
+    before = rows.weight.detach().clone()
+    query_BE = torch.full((2, 3), 0.7, requires_grad=True)
+    query_BE.data[1] += 1e-7
+    (rows.products_BU(query_BE, torch.tensor([2, 3])) * torch.tensor([[1.0], [-1.0]])).sum().backward()
+    unite_rows([rows.weight])
+    RowRMSprop([{"params": [rows.weight], "lr": RATE}]).step()
+    assert (rows.weight - before).abs().max() <= 2 * RATE
+
+
+def test_what_a_broken_off_step_left_is_forgotten(tmp_path):
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "clustered": True}
+    settings |= {"cluster_size": 3, "shortlist": 2, "device": "cpu", "dropout": 0.0}
+    moved = []
+    for broken in (True, False):
+        trainer = prepare(tiny.learnable_corpus(), settings, tmp_path / str(broken))
+        trainer.model.eval()
+        batches = trainer.micro_batches(trainer.data.train_rows[:8])
+        if broken:
+            rows = trainer.model.head.rows
+            query_BE = torch.ones(1, rows.embedding_dim, requires_grad=True)
+            rows.products_BU(query_BE, slice(0, 2)).sum().backward()
+        trainer.step(batches)
+        moved.append(trainer.model.head.rows.weight.detach().clone())
+    assert torch.equal(*moved)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xmlkit.hooks import BuildContext, Head
+from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 from xmlkit.tables import RowTable
@@ -84,8 +85,8 @@ class RowHead(Head):
         return self.project(rank_BD)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
-        """Rows of the table."""
-        return self.rows(rows_U)
+        """Rows of the table, in full precision whatever they are kept in."""
+        return full_precision(self.rows(rows_U))
 
     def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
         """The table multiplies in runs of rows."""
@@ -104,8 +105,11 @@ class FixedLabels(Head):
     @torch.no_grad()
     def __init__(self, head: Head, num_labels: int):
         super().__init__(head)
+        was_training = head.training
+        head.eval()  # whoever asks: a prediction has no dropout
         runs = [slice(i, min(i + LABELS_AT_ONCE, num_labels)) for i in range(0, num_labels, LABELS_AT_ONCE)]
         self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs])
+        head.train(was_training)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Those that were computed."""

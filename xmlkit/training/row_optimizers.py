@@ -62,6 +62,8 @@ class RowOptimizer(torch.optim.Optimizer):
             if weight.dtype == torch.bfloat16:
                 noise = noise or StochasticRounding(rows_UE)
                 rows_UE = noise(rows_UE)
+                if filling_U is not None:  # one value, of one noise
+                    rows_UE = torch.where(filling_U[:, None], rows_UE[:1], rows_UE)
             if filling_U is not None:  # a run that is nothing but filling stays as it was
                 nothing = filling_U[0]
                 rows_UE = torch.where(nothing, found, rows_UE)
@@ -79,7 +81,7 @@ class RowAdamW(RowOptimizer):
 
     def new_state(self, weight: Parameter) -> State:
         """Both moments, (L, E)."""
-        return {name: torch.zeros_like(weight, dtype=torch.float32) for name in ("mean", "square")}
+        return {name: full_precision(torch.zeros_like(weight)) for name in ("mean", "square")}
 
     def move(self, rows_UE: Tensor, state: State, gradient: RowGradient, group: dict[str, Any]) -> None:
         """rows -= lr mean' / (sqrt(square') + eps), where ' corrects the bias."""
@@ -103,7 +105,7 @@ class RowRMSprop(RowOptimizer):
 
     def new_state(self, weight: Parameter) -> State:
         """The running mean square of each row's gradient, (L,)."""
-        return {"square": torch.zeros(len(weight), device=weight.device)}
+        return {"square": full_precision(weight.new_zeros(len(weight)))}
 
     def move(self, rows_UE: Tensor, state: State, gradient: RowGradient, group: dict[str, Any]) -> None:
         """rows -= lr gradient / (sqrt(square') + eps), where ' corrects the bias."""

@@ -39,12 +39,16 @@ class RowGradient:
         return rows_UE.addmm_(self.left_UR * factor_U1, self.right_RE)
 
     def squared_norms_U(self) -> Tensor:
-        """Of each row; of a product without making it, from the inner products of its right side."""
+        """Of each row; of a product without making it, from the inner products of its right side.
+
+        Where they cancel out to less than can be told from rounding, a millionth of what was summed stands.
+        """
         if self.values_UE is not None:
             return self.values_UE.square().sum(1) * self.scale**2
         assert self.left_UR is not None and self.right_RE is not None
         inner_RR = self.right_RE @ self.right_RE.T
-        return ((self.left_UR @ inner_RR) * self.left_UR).sum(1).clamp(min=0) * self.scale**2
+        sums_U = ((self.left_UR @ inner_RR) * self.left_UR).sum(1)
+        return sums_U.maximum(1e-6 * (self.left_UR.square() @ inner_RR.diagonal())) * self.scale**2
 
     def runs(self, weight: Tensor) -> Iterator[RowGradient]:
         """The same in runs of rows, each as long as copies of its rows of the weight should be.
@@ -70,8 +74,14 @@ class RowGradient:
 
 
 def row_parameters(module: nn.Module) -> list[Parameter]:
-    """The weights of all tables of rows in it."""
-    return [part.weight for part in module.modules() if isinstance(part, RowTable)]
+    """The weights of all tables of rows in it, each once."""
+    return list(dict.fromkeys(part.weight for part in module.modules() if isinstance(part, RowTable)))
+
+
+def forget_rows(parameters: Iterable[Parameter]) -> None:
+    """What `zero_grad` does for other weights."""
+    for parameter in parameters:
+        parameter.row_products, parameter.row_gradient = [], None
 
 
 def unite_rows(parameters: Iterable[Parameter]) -> None:
@@ -87,6 +97,9 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
             assert called.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
             read = [(called._indices()[0], called._values())]
             read += [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
+            parameter.row_gradient = _sum_of_values(read, len(parameter))
+        elif sum(len(product.right_BE) for product in products) > parameter.shape[1]:
+            read = [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
             parameter.row_gradient = _sum_of_values(read, len(parameter))
         elif products:
             parameter.row_gradient = _sum_of_products(products, parameter)

@@ -178,6 +178,8 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     Raises UserError where there is no checkpoint, or the corpus is another one.
     """
     opened = open_description(folder)
+    if opened.config.compile:
+        check_compiler()
     if corpus.digest != opened.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))

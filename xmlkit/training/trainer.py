@@ -39,7 +39,7 @@ from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.report import Report
-from xmlkit.training.rows import row_parameters, unite_rows
+from xmlkit.training.rows import forget_rows, row_parameters, unite_rows
 from xmlkit.training.shortlists import ShortlistWatch
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
@@ -148,6 +148,7 @@ class Trainer:
     def step(self, batches: list[MicroBatch]) -> dict[str, Tensor]:
         """One optimiser step; its losses, means over the documents."""
         config = self.config
+        forget_rows(self.rows)  # of a step that was broken off
         totals: dict[str, Tensor] = {}
         for batch in batches:
             documents, labels = batch.documents.to(self.device), batch.labels.to(self.device)
@@ -163,8 +164,7 @@ class Trainer:
         for optimizer in reversed(self.optimizers):
             optimizer.step()
         self.model.zero_grad(set_to_none=True)
-        for weight in self.rows:
-            weight.row_gradient = None
+        forget_rows(self.rows)
         self.step_number += 1
         losses = {**self.model.report(), **totals}
         self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
@@ -292,7 +292,7 @@ def _average_of(model: Model) -> AveragedModel:
     """A running mean (SWA) of each weight, in float32: bfloat16 would lose what a weight adds to it."""
 
     def mean(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return average.lerp_(new.to(average.dtype), 1 / (int(count) + 1))
+        return average.lerp_(new.to(average.dtype), (1 / (torch.as_tensor(count) + 1)).to(average.dtype))
 
     averaged = AveragedModel(model, avg_fn=mean)
     for weight in row_parameters(averaged.module):

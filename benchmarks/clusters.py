@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from benchmarks.machine import machine
+from benchmarks.machine import in_a_process_of_its_own, machine, peak_gib
 from xmlkit.data.corpus import load_corpus
 from xmlkit.labels.clusters import MOST_ROUNDS, cluster_labels, label_features
 
@@ -85,14 +82,14 @@ def ours(corpus: str | None, num_labels: int, largest: int, features_file: str) 
     end = time.perf_counter()
     cluster_L = np.empty(features.shape[0], np.int64)
     cluster_L[found.order_L] = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = peak_gib()
     sparse.save_npz(features_file, sparse.csr_matrix(features), compressed=False)
     return {
         "labels": features.shape[0],
         "numbers": int(features.nnz),
         "features_seconds": round(middle - begun, 1) if corpus else None,
         "seconds": round(end - middle, 1),
-        "peak_gib": round(peak, 2),
+        "peak_gib": peak,
         **quality(features, cluster_L),
     }
 
@@ -128,9 +125,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "features.npz")
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            work = (given.corpus, given.labels, given.cluster_size, file)
-            found = {"xmlkit": pool.submit(ours, *work).result()}
+        work = (given.corpus, given.labels, given.cluster_size, file)
+        found = {"xmlkit": in_a_process_of_its_own(ours, *work)}
         if given.pecos:
             found["libpecos"] = pecos(given.pecos, file, given.cluster_size)
     corpus = Path(given.corpus).name if given.corpus else "made up"

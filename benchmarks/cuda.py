@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
-from benchmarks.step import HEADER, in_a_process_of_its_own, line
+from benchmarks.machine import in_a_process_of_its_own, machine
+from benchmarks.step import HEADER, line, measure
 from benchmarks.synthetic import trainer_of
 from xmlkit.hooks import Training
+from xmlkit.training.trainer import Trainer
 
 SECONDS = 440  # after which no further line is begun
 SMALLEST = {"row_precision": "bfloat16"}
@@ -88,16 +89,14 @@ def same_as_the_cpu(num_labels: int = 3_000, documents: int = 8) -> dict[str, fl
     return {"losses": loss, "gradients": gradient}
 
 
-def never_waits() -> None:
-    """A whole step with batches in pinned memory raises where it waits for the device."""
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = trainer_of("minilm", 30_000, 32, Path(folder), batch_size=16)
-    steps = [trainer.micro_batches(rows) for rows in np.arange(32).reshape(2, 16)]
-    trainer.step(steps[0])  # sets up libraries and moments
+def check_waits(trainer: Trainer, steps: list[np.ndarray]) -> None:
+    """Raises where the second of two steps, its batches in pinned memory, waits for the device."""
+    first, second = map(trainer.micro_batches, steps)
+    trainer.step(first)  # sets up libraries and moments
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        trainer.step(steps[1])
+        trainer.step(second)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -114,7 +113,9 @@ def main() -> None:
         return
     started = time.perf_counter()
     document: dict[str, Any] = {"machine": machine(), "differences": same_as_the_cpu()}
-    never_waits()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trainer_of("minilm", 30_000, 32, Path(folder), batch_size=16)
+    check_waits(trainer, list(np.arange(32).reshape(2, 16)))
     document |= {"waits_in_a_step": False, "results": [], "left_out": []}
     print(HEADER)
     for shape, labels, documents, settings in LINES:
@@ -123,7 +124,7 @@ def main() -> None:
             document["left_out"].append(name)
             continue
         try:
-            found = in_a_process_of_its_own(shape, labels, documents, settings)
+            found = in_a_process_of_its_own(measure, shape, labels, documents, settings)
         except Exception as error:  # a line that fails must not cost the others
             document["left_out"].append(f"{name}: {error!r}")
             continue

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import machine
+from benchmarks.machine import in_a_process_of_its_own, machine
 from benchmarks.step import data_wait
 from xmlkit.config import parse_assignments
 from xmlkit.data.batches import micro_batches, training_steps
@@ -76,9 +74,8 @@ def main() -> None:
     given = parser.parse_args()
     settings = {"encoder": given.encoder, **parse_assignments(given.settings)}
     found: dict[str, Any] = feeding(given.corpus, settings)  # fills the cache, where it was empty
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        work = pool.submit(first_step, given.corpus, settings, time.time())
-        found["seconds_to_first_step"] = work.result()
+    work = (first_step, given.corpus, settings, time.time())
+    found["seconds_to_first_step"] = in_a_process_of_its_own(*work)
     document = {"machine": machine(), "corpus": Path(given.corpus).name, **found}
     print(json.dumps(document, indent=2))
     if given.out:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import tempfile
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, peak_gib, wait
 from xmlkit.config import parse_assignments
 from xmlkit.data.batches import training_steps
 from xmlkit.data.corpus import load_corpus
@@ -56,8 +55,7 @@ def timed(trainer: Trainer, rows: np.ndarray) -> float:
     """Seconds of one step."""
     start = time.perf_counter()
     trainer.step(trainer.micro_batches(rows))
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize()
+    wait(trainer.device)
     return time.perf_counter() - start
 
 
@@ -78,7 +76,7 @@ def measure(few: str, many: str, settings: dict[str, object]) -> dict[str, objec
         "ratio_median": round(statistics.median(ratios), 3),
         "ratio_of_totals": round(float(seconds[:, 1].sum() / seconds[:, 0].sum()), 3),
         "ratio_quartiles": np.quantile(ratios, [0.25, 0.75]).round(3).tolist(),
-        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "peak_rss_gib": peak_gib(),
     }
 
 

@@ -1,10 +1,14 @@
-"""What a figure must say about where it was taken."""
+"""What a figure must say about where it was taken, and what measuring needs everywhere."""
 
 from __future__ import annotations
 
 import datetime
+import multiprocessing
 import platform
+import resource
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import torch
@@ -28,6 +32,23 @@ def machine() -> dict[str, Any]:
         "amx_bf16": cpu.get("amx_bf16", False),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_gib() -> float:
+    """The largest resident size of this process so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+
+
+def in_a_process_of_its_own(work: Callable[..., Any], *given: Any) -> Any:
+    """What it returns, from a fresh process whose memory is its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *given).result()
 
 
 def _commit() -> str | None:

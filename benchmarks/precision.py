@@ -14,9 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
-from benchmarks.machine import machine
+from benchmarks.machine import machine, wait
 from xmlkit.data.batches import training_steps
 from xmlkit.data.corpus import load_corpus
 from xmlkit.training.train import prepare
@@ -37,10 +35,10 @@ def measure(encoder: str, max_len: int) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     for rows in steps:
         for name, trainer.model.bfloat16 in PRECISIONS.items():
-            _wait(trainer.device)
+            wait(trainer.device)
             start = time.perf_counter()
             trainer.step(trainer.micro_batches(rows))
-            _wait(trainer.device)
+            wait(trainer.device)
             seconds[name].append(time.perf_counter() - start)
     seconds = {name: times[WARM_UP:] for name, times in seconds.items()}
     ratios = [a / b for a, b in zip(seconds["float32"], seconds["bfloat16"], strict=True)]
@@ -53,11 +51,6 @@ def measure(encoder: str, max_len: int) -> dict[str, float]:
         "speedup_min": round(min(ratios), 2),
         "speedup_max": round(max(ratios), 2),
     }
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def main() -> None:

@@ -13,14 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.machine import machine
+from benchmarks.machine import in_a_process_of_its_own, machine, peak_gib, wait
 from benchmarks.synthetic import SHAPES, TOKENS, encoder_of, trainer_of
 from xmlkit.config import parse_assignments
 from xmlkit.hooks import LayerStates
@@ -133,10 +130,10 @@ def _pairs(
 
 
 def _timed(trainer: Trainer, work: Callable[[], Any]) -> float:
-    _wait(trainer)
+    wait(trainer.device)
     start = time.perf_counter()
     work()
-    _wait(trainer)
+    wait(trainer.device)
     return time.perf_counter() - start
 
 
@@ -176,10 +173,10 @@ def _timing(
     trainer: Trainer, work: Callable[..., Any], name: str, now: dict[str, float]
 ) -> Callable[..., Any]:
     def timed(*given: Any, **named: Any) -> Any:
-        _wait(trainer)
+        wait(trainer.device)
         start = time.perf_counter()
         found = work(*given, **named)
-        _wait(trainer)
+        wait(trainer.device)
         now[name] = now.get(name, 0.0) + time.perf_counter() - start
         return found
 
@@ -195,7 +192,7 @@ def data_wait(trainer: Trainer, rows: Sequence[np.ndarray]) -> float:
         batches = next(ready)
         waited += time.perf_counter() - start if number else 0.0  # the first has no step to hide behind
         trainer.step(batches)
-        _wait(trainer)
+        wait(trainer.device)
     return round(waited / (time.perf_counter() - begun), 4)
 
 
@@ -231,12 +228,7 @@ def _bytes_a_label(trainer: Trainer) -> dict[str, float]:
 def _peak_gib(trainer: Trainer) -> float:
     if trainer.device.type == "cuda":
         return round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-
-
-def _wait(trainer: Trainer) -> None:
-    if trainer.device.type == "cuda":
-        torch.cuda.synchronize()
+    return peak_gib()
 
 
 def _median(seconds: Any) -> float:
@@ -246,12 +238,6 @@ def _median(seconds: Any) -> float:
 def _spread(ratios: np.ndarray) -> list[float]:
     """Median, smallest, largest."""
     return [round(float(value), 3) for value in (np.median(ratios), ratios.min(), ratios.max())]
-
-
-def in_a_process_of_its_own(*given: Any) -> dict[str, Any]:
-    """`measure` there."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, *given).result()
 
 
 HEADER = "shape      labels     docs  step / encoder       target  docs/s  predict / forward    B/label  GiB"
@@ -287,7 +273,7 @@ def main() -> None:
     for shape in given.shapes.split(","):
         for documents in map(int, given.documents.split(",")):
             for labels in map(int, given.labels.split(",")):
-                results.append(in_a_process_of_its_own(shape, labels, documents, settings))
+                results.append(in_a_process_of_its_own(measure, shape, labels, documents, settings))
                 print(line(results[-1]), flush=True)
     if given.out:
         document = {"machine": machine(), "settings": settings, "results": results}

@@ -17,13 +17,14 @@ from xmlkit.config import resolve
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.hooks import Run
-from xmlkit.model.device import choose_device, use_bfloat16
+from xmlkit.model.device import choose_device
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.feed import TrainingData
+from xmlkit.training.train import TOKENS_AT_ONCE, make_ready
 from xmlkit.training.trainer import Trainer
 
 VOCABULARY = 30_522
@@ -97,11 +98,10 @@ def trainer_of(
     shape: str, num_labels: int, documents: int, folder: Path, scattered: bool = True, **settings: Any
 ) -> Trainer:
     """A trainer before its first step; `scattered`: each document has a shortlist of its own."""
-    given = {"encoder": shape, "clustered": True, "max_len": TOKENS, **AMAZON, **settings}
-    config = resolve(given)
+    config = resolve({"encoder": shape, "clustered": True, "max_len": TOKENS, **AMAZON, **settings})
     device = choose_device(config.device)
-    limit = config.micro_batch_tokens or (2048 if device.type == "cpu" else 32_768)
-    config = config.model_copy(update={"micro_batch_tokens": limit, "clustered": True})
+    limit = config.micro_batch_tokens or TOKENS_AT_ONCE[device.type]
+    config = config.model_copy(update={"micro_batch_tokens": limit})
     active = activate(config.plugins, config.options)
     encoder = encoder_of(shape, config.layers)
     labels = zipf_labels(documents, num_labels)
@@ -118,8 +118,5 @@ def trainer_of(
         np.arange(0),
         np.bincount(labels.values, minlength=num_labels),
     )
-    model.to(device).train()
-    if config.compile:
-        encoder.backbone.compile(dynamic=True)
-    model.bfloat16 = use_bfloat16(config.precision, device)
+    make_ready(model.train(), config, device)
     return Trainer(Run(folder, config, model, num_steps=10**6), data, active.events)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
+from xmlkit.model import head as head_module
 from xmlkit.model import model as model_module
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import cut, seeded
@@ -108,7 +109,7 @@ def test_ranking_is_that_of_all_scores_whatever_the_run_of_labels(monkeypatch):
         z = model.head.scores_BU(model.vectors(documents).rank_BD, slice(0, 23))
     expected = z.sigmoid().sort(1, descending=True)
     for at_once in (1, 7, 23, 100):
-        monkeypatch.setattr(model_module, "LABELS_AT_ONCE", at_once)
+        monkeypatch.setattr(head_module, "LABELS_AT_ONCE", at_once)
         scores, ids = model.rank(documents, 6)
         torch.testing.assert_close(scores, expected.values[:, :6])
         assert torch.equal(ids, expected.indices[:, :6])

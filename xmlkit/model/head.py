@@ -5,6 +5,8 @@ B documents, D document width, E label width, L labels, U unique labels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 from xmlkit.tables import RowTable
 
-LABELS_AT_ONCE = 65_536  # whose vectors are computed in one go
+LABELS_AT_ONCE = 65_536  # whose vectors, or scores, are computed in one go
 
 
 class FlatHead(Head):
@@ -98,7 +100,7 @@ class RowHead(Head):
 
 
 class FixedLabels(Head):
-    """A head whose label vectors and biases have been computed once, for prediction."""
+    """A head whose label vectors have been computed once, for prediction."""
 
     stores_vectors = True
 
@@ -107,13 +109,18 @@ class FixedLabels(Head):
         super().__init__(head)
         was_training = head.training
         head.eval()  # whoever asks: a prediction has no dropout
-        runs = [slice(i, min(i + LABELS_AT_ONCE, num_labels)) for i in range(0, num_labels, LABELS_AT_ONCE)]
-        self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs])
+        self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs_of_labels(num_labels)])
         head.train(was_training)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Those that were computed."""
         return self.vectors_LE[rows_U]
+
+
+def runs_of_labels(num_labels: int) -> Iterator[slice]:
+    """All labels, few enough at a time for what is computed of each."""
+    for start in range(0, num_labels, LABELS_AT_ONCE):
+        yield slice(start, min(start + LABELS_AT_ONCE, num_labels))
 
 
 def for_prediction(head: Head, num_labels: int) -> Head:

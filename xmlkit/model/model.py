@@ -31,12 +31,11 @@ from xmlkit.hooks import (
 )
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
-from xmlkit.model.head import for_prediction
+from xmlkit.model.head import for_prediction, runs_of_labels
 from xmlkit.plugins import BASE, Active
 from xmlkit.tables import ClusterTable
 
 RANKER = "ranker"
-LABELS_AT_ONCE = 65_536  # of a (B, L) matrix of scores at prediction
 CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
 
 
@@ -182,11 +181,10 @@ class Model(nn.Module):
         """The best k so far, label by label in runs: never all scores at once."""
         best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
         ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
-        for start in range(0, self.num_labels, LABELS_AT_ONCE):
-            run = slice(start, min(start + LABELS_AT_ONCE, self.num_labels))
+        for run in runs_of_labels(self.num_labels):
             z_BU = head.scores_BU(rank_BD, run)
             best_of_run, at = z_BU.topk(min(k, z_BU.shape[1]), 1)
-            both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + start], 1)
+            both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + run.start], 1)
             best_Bk, at = both.topk(min(k, both.shape[1]), 1)
             ids_Bk = ids.gather(1, at)
         return best_Bk.sigmoid(), ids_Bk

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from xmlkit.model.device import full_precision
 from xmlkit.tables import RowProduct, RowTable, ids_of, on_host, runs_of_rows, unique_ids
 
 
@@ -95,11 +96,10 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
         parameter.row_gradient = None
         if called is not None:
             assert called.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
-            read = [(called._indices()[0], called._values())]
+        # Where the two factors of the products together would be larger than what they make, it is made.
+        if called is not None or sum(len(p.right_BE) for p in products) > parameter.shape[1]:
+            read = [] if called is None else [(called._indices()[0], called._values())]
             read += [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
-            parameter.row_gradient = _sum_of_values(read, len(parameter))
-        elif sum(len(product.right_BE) for product in products) > parameter.shape[1]:
-            read = [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
             parameter.row_gradient = _sum_of_values(read, len(parameter))
         elif products:
             parameter.row_gradient = _sum_of_products(products, parameter)
@@ -107,15 +107,15 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
 
 def _sum_of_values(read: list[tuple[Tensor, Tensor]], num_rows: int) -> RowGradient:
     ids_U, slots, filling_U = _unique(torch.cat([ids for ids, _ in read]), num_rows)
-    values = torch.cat([_full(values) for _, values in read])
+    values = torch.cat([full_precision(values) for _, values in read])
     sums_UE = values.new_zeros(len(ids_U), values.shape[1]).index_add_(0, slots, values)
     return RowGradient(ids_U, filling_U, sums_UE)
 
 
 def _sum_of_products(products: list[RowProduct], weight: Tensor) -> RowGradient:
     """Side by side: each micro-batch keeps columns of its own on the left."""
-    right_RE = torch.cat([_full(product.right_BE) for product in products])
-    lefts = [_full(product.left_UB) for product in products]
+    right_RE = torch.cat([full_precision(product.right_BE) for product in products])
+    lefts = [full_precision(product.left_UB) for product in products]
     first = products[0].rows_U
     if isinstance(first, slice) and all(product.rows_U == first for product in products):
         run = slice(*first.indices(len(weight))[:2])
@@ -137,7 +137,3 @@ def _unique(ids: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor | None]:
     if on_host(ids):
         return ids_U, slots, None
     return ids_U, slots, torch.arange(len(ids_U), device=ids.device) > slots.max()
-
-
-def _full(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))

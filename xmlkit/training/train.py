@@ -43,7 +43,7 @@ from xmlkit.model.folder import (
     write_json,
 )
 from xmlkit.model.inputs import Reader, ragged_labels
-from xmlkit.model.model import new_model, seeded
+from xmlkit.model.model import Model, new_model, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
@@ -223,12 +223,17 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
     torch.use_deterministic_algorithms(config.deterministic)
-    opened.model.to(device)
-    opened.model.bfloat16 = use_bfloat16(config.precision, device)
-    if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
-        opened.model.encoder.backbone.compile(dynamic=True)
+    make_ready(opened.model, config, device)
     run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
     return Trainer(run, data, opened.active.events)
+
+
+def make_ready(model: Model, config: Config, device: torch.device) -> None:
+    """Moves the model to the device, to be trained there as the settings have it."""
+    model.to(device)
+    model.bfloat16 = use_bfloat16(config.precision, device)
+    if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
+        model.encoder.backbone.compile(dynamic=True)
 
 
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:

@@ -7,8 +7,9 @@ import tiny
 import torch
 from conftest import install
 
+from xmlkit.discovery import installed, load
 from xmlkit.errors import UserError
-from xmlkit.plugins import activate, installed, load
+from xmlkit.plugins import activate
 
 MAKES_HEAD = """
 '''Makes a head.'''
@@ -166,7 +167,9 @@ def representation(): return Own((yield))
 """
     install(plugin_folder, "odd", source)
     documents, training = tiny.batch(["w1", "w2"])
-    with pytest.raises(UserError, match=r"'odd', representation: rank_BD is \(2, 96\), expected \(2, 7\)"):
+    with pytest.raises(
+        UserError, match=r"'odd', representation: Own.forward: rank_BD is \(2, 96\), expected \(2, 7\)"
+    ):
         tiny.model(plugins=["odd"])(documents, training)
 
 

@@ -401,6 +401,8 @@ def main() -> None:
     try:
         app()
     except UserError as error:
+        if error.detail:
+            say(error.detail)
         say(f"error: {error}", style="red")
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has left

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.data.corpus import Labels, Split
+from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Prediction
-from xmlkit.plugins import BASE, installed, load
 from xmlkit.presets import presets
 
 TEXT_WIDTH = 160

@@ -2,4 +2,11 @@
 
 
 class UserError(ValueError):
-    """One line: what is wrong, where (file:line or option), what to do. Shown without a traceback."""
+    """One line: what is wrong, where (file:line or option), what to do. Shown without a traceback.
+
+    `detail` is shown before it: the traceback of a plugin that fails, which its author needs.
+    """
+
+    def __init__(self, line: str, detail: str = ""):
+        super().__init__(line)
+        self.detail = detail

@@ -29,6 +29,11 @@ Wrap (as above: `inner = yield` comes first) rather than make a part anew (a pla
 returns one). `--plugin a,b` is the order in which plugins wrap: b around a. What a wrapper leaves out,
 its `inner` does. A hook implementation may leave out arguments that it does not need.
 
+Each override of a contract's method is checked when it is called: contracts.py has what is promised.
+
+A plugin module may say two more things: `hooks_version = 1`, the HOOKS_VERSION that it was written for (1
+where it doesn't say), and `compiles = False`, that torch.compile can't trace it.
+
 Every label id in here is a row number, 0 to L - 1, in cluster order where there are clusters; names come
 back on output.
 
@@ -43,7 +48,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
 
 import pluggy
 import torch
@@ -51,12 +56,15 @@ import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from xmlkit import contracts
+from xmlkit.contracts import promises
 from xmlkit.tables import ClusterTable, unique_ids
 
 if TYPE_CHECKING:
     from xmlkit.config import Config
 
 PROJECT = "xmlkit"
+HOOKS_VERSION = 1  # one more when a plugin that was written for it might not work any longer
 DOORS = ("representation", "shortlist", "head", "loss")
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -247,10 +255,15 @@ class Part(nn.Module):
     learning_rate: float | None = None  # None: the run's `head_lr`
     weight_decay: float | None = None  # None: the run's
     plugin: str = ""  # set by the core
+    door: ClassVar[str] = ""
 
     def __init__(self, inner: Part | None = None):
         super().__init__()
         self.inner: Any = inner
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        contracts.hold_to_promises(cls)
 
     def report(self) -> dict[str, Tensor]:
         """Figures of the last step for the log, 0-d, on the device; a wrapper adds its own to these."""
@@ -259,6 +272,8 @@ class Part(nn.Module):
 
 class Representation(Part):
     """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
+
+    door = "representation"
 
     def __init__(
         self,
@@ -271,6 +286,7 @@ class Representation(Part):
         self.recall_width: int = recall_width or self.inner.recall_width
         self.rank_width: int = rank_width or self.inner.rank_width
 
+    @promises(contracts.vectors)
     def forward(self, states: LayerStates) -> Vectors:
         """recall_BD is `recall_width` wide, rank_BD `rank_width`."""
         return self.inner(states)
@@ -278,6 +294,8 @@ class Representation(Part):
 
 class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
+
+    door = "shortlist"
 
     @property
     def clusters(self) -> ClusterTable | None:
@@ -294,10 +312,12 @@ class Shortlister(Part):
         """What its own loss is called; None where it has none."""
         return self.inner.loss_name
 
+    @promises(contracts.cluster_logits)
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
         """How likely each cluster holds a true label; never sees the truth. To be read, not overridden."""
         return self.inner.cluster_logits_BK(recall_BD)
 
+    @promises(contracts.shortlist)
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """The candidates of each document; in training with their truth."""
         return self.inner(vectors, documents, training)
@@ -309,6 +329,7 @@ class Head(Part):
     A wrapper overrides the query, the label vectors or the bias; scoring reads the outermost part's.
     """
 
+    door = "head"
     stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
 
     @property
@@ -316,18 +337,22 @@ class Head(Part):
         """E, the width of queries and label vectors."""
         return self.inner.width
 
+    @promises(contracts.query)
     def query_BE(self, rank_BD: Tensor) -> Tensor:
         """The document vector as labels see it."""
         return self.inner.query_BE(rank_BD)
 
+    @promises(contracts.label_vectors)
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """The vectors of unique label ids, or of a run of labels; the default ones begin at zero."""
         return self.inner.label_vectors_UE(rows_U)
 
+    @promises(contracts.label_bias)
     def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
         """The biases of unique label ids, or of a run of labels."""
         return self.inner.label_bias_U(rows_U)
 
+    @promises(contracts.products)
     def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
         """Each query times each label vector; overridden together with `label_vectors_UE` or not at all."""
         return query_BE @ self.label_vectors_UE(rows_U).T
@@ -352,6 +377,9 @@ class Head(Part):
 class LossCombiner(Part):
     """What a label costs, and how the losses become one gradient at the boundary."""
 
+    door = "loss"
+
+    @promises(contracts.cost)
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """Elementwise cost of logits z of labels that are true; by default softplus(-z).
 
@@ -359,14 +387,17 @@ class LossCombiner(Part):
         """
         return self.inner.when_true(z, ids)
 
+    @promises(contracts.cost)
     def when_false(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """Elementwise cost of logits z of labels that are not true; by default softplus(z)."""
         return self.inner.when_false(z, ids)
 
+    @promises(contracts.weighed)
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weighs the losses (0-d, means over documents); the core sums what comes back."""
         return self.inner(losses)
 
+    @promises(contracts.upstream)
     def upstream_BD(self, grads: dict[str, Tensor]) -> Tensor:
         """The boundary's gradient from each loss's own; by default their sum."""
         return self.inner.upstream_BD(grads)

@@ -1,7 +1,6 @@
-"""Plugins: finding them, ordering them, and refusing what cannot work.
+"""Plugins of a model: putting them in order, and refusing what cannot work.
 
-Plugins are found by entry points in the group `xmlkit`. The parts of LightXML are one of them; it is
-always active and always innermost.
+The parts of LightXML are one of them; it is always active and always innermost.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 from pydantic import BaseModel, ValidationError
 
 from xmlkit.config import SETTINGS, explain, nearest
+from xmlkit.discovery import BASE, Implementation, Plugin, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
@@ -29,45 +28,10 @@ from xmlkit.hooks import (
     hookimpl,
 )
 
-BASE = "lightxml"
+HOOKS = [name for name in vars(Hooks) if not name.startswith("_")]
 PART_OF_DOOR: dict[str, type[Part]] = {
-    "representation": Representation,
-    "shortlist": Shortlister,
-    "head": Head,
-    "loss": LossCombiner,
+    part.door: part for part in (Representation, Shortlister, Head, LossCombiner)
 }
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """An imported plugin and where it came from."""
-
-    name: str
-    module: Any
-    distribution: str
-    version: str
-
-    @property
-    def options_class(self) -> type[BaseModel] | None:
-        """Its pydantic model, where it has settings."""
-        return getattr(self.module, "Options", None)
-
-    @property
-    def description(self) -> str:
-        """The first line of its docstring."""
-        return (inspect.getdoc(self.module) or "").partition("\n")[0]
-
-    @property
-    def implementations(self) -> dict[str, dict[str, Any]]:
-        """pluggy's options of each of its hook implementations, by hook name."""
-        marked = {
-            name: getattr(member, f"{PROJECT}_impl", None) for name, member in vars(self.module).items()
-        }
-        return {
-            options.get("specname") or name: options
-            for name, options in marked.items()
-            if isinstance(options, dict)
-        }
 
 
 @dataclass(frozen=True)
@@ -90,28 +54,6 @@ class Active:
         return {type(options): options for options in self.options.values()}
 
 
-def installed() -> dict[str, EntryPoint]:
-    """The entry points of all installed plugins by name, without importing any."""
-    return {entry.name: entry for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name)}
-
-
-def load(name: str) -> Plugin:
-    """Imports an installed plugin. Raises UserError where there is none of that name, or it fails."""
-    known = installed()
-    if name not in known:
-        others = ", ".join(other for other in known if other != BASE) or "none besides the base"
-        raise UserError(f"no plugin {name!r} is installed{nearest(name, known)} (installed: {others})")
-    entry = known[name]
-    try:
-        module = entry.load()
-    except Exception as error:
-        raise UserError(f"plugin {name!r} ({entry.value}) fails on import: {error!r}") from error
-    if not inspect.ismodule(module):
-        raise UserError(f"plugin {name!r} ({entry.value}) is not a module: its entry point must name one")
-    dist = entry.dist
-    return Plugin(name, module, dist.name if dist else "unknown", dist.version if dist else "unknown")
-
-
 def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> Active:
     """Loads, checks and registers plugins in this order, each around those before it.
 
@@ -131,14 +73,11 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     for plugin in plugins:
-        try:
-            manager.register(plugin.module, plugin.name)
-        except pluggy.PluginValidationError as error:
-            raise UserError(f"plugin {plugin.name!r}: {' '.join(str(error).split())}") from None
+        manager.register(plugin.module, plugin.name)
         made = {
             name
-            for name, marks in plugin.implementations.items()
-            if marks["wrapper"] or makers.get(name) == plugin.name
+            for name, found in plugin.implementations.items()
+            if found.wrapper or makers.get(name) == plugin.name
         }
         manager.register(_Tagger(plugin.name, made), f"{plugin.name}, checked")
     resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
@@ -154,27 +93,16 @@ def check(plugins: Iterable[Plugin]) -> dict[str, str]:
 
     Returns which plugin makes the part at each door.
     """
-    hooks = [name for name in vars(Hooks) if not name.startswith("_")]
     maker = dict.fromkeys(DOORS, BASE)
     wrappers: dict[str, list[str]] = {door: [] for door in DOORS}
     for plugin in plugins:
-        implementations = plugin.implementations
-        if not implementations:
-            raise UserError(f"plugin {plugin.name!r} implements no hook: mark its functions with @hookimpl")
-        for name, marks in implementations.items():
-            if name not in hooks:
-                raise UserError(
-                    f"plugin {plugin.name!r} implements {name!r}, which is no hook{nearest(name, hooks)} "
-                    f"({', '.join(hooks)})"
-                )
-            if marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]:
-                raise UserError(
-                    f"plugin {plugin.name!r}, {name}: the order is that of --plugin; drop tryfirst and "
-                    "trylast, and use wrapper=True for hookwrapper"
-                )
+        _check_marks(plugin)
+        for found in plugin.implementations.values():
+            name = found.hook
+            _check_function(plugin, found)
             if name not in DOORS or plugin.name == BASE:
                 continue
-            if marks["wrapper"]:
+            if found.wrapper:
                 wrappers[name].append(plugin.name)
             elif maker[name] != BASE:
                 raise UserError(
@@ -189,6 +117,44 @@ def check(plugins: Iterable[Plugin]) -> dict[str, str]:
             else:
                 maker[name] = plugin.name
     return maker
+
+
+def _check_marks(plugin: Plugin) -> None:
+    """Each function that is meant for a hook is marked, and there is that hook."""
+    implementations = plugin.implementations
+    if not implementations:
+        raise UserError(f"plugin {plugin.name!r} implements no hook: mark its functions with @hookimpl")
+    for name in implementations.keys() - set(HOOKS):
+        raise UserError(
+            f"plugin {plugin.name!r} implements {name!r}, which is no hook{nearest(name, HOOKS)} "
+            f"({', '.join(HOOKS)})"
+        )
+    for name in HOOKS:
+        if name not in implementations and inspect.isfunction(vars(plugin.module).get(name)):
+            raise UserError(
+                f"plugin {plugin.name!r}, {name}: a function with a hook's name that is none: mark it with "
+                "@hookimpl, or rename it"
+            )
+
+
+def _check_function(plugin: Plugin, found: Implementation) -> None:
+    """It can be called as the hook is."""
+    where = f"plugin {plugin.name!r}, {found.hook}"
+    if found.reordered:
+        raise UserError(
+            f"{where}: the order is that of --plugin; drop tryfirst and trylast, and use wrapper=True for "
+            "hookwrapper"
+        )
+    if found.wrapper != inspect.isgeneratorfunction(found.function):
+        missing = "`inner = yield` in it" if found.wrapper else "@hookimpl(wrapper=True) over its yield"
+        raise UserError(f"{where}: {missing} is missing")
+    names = [name for name in inspect.signature(getattr(Hooks, found.hook)).parameters if name != "self"]
+    for name, parameter in inspect.signature(found.function).parameters.items():
+        if name not in names and parameter.default is parameter.empty:
+            known = ", ".join(names)
+            raise UserError(
+                f"{where}: the hook has no argument {name!r}{nearest(name, names)} (it has: {known})"
+            )
 
 
 def _options(plugin: Plugin, given: Mapping[str, Any]) -> BaseModel | None:

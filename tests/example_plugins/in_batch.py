@@ -2,7 +2,7 @@
 
 import torch
 
-from xmlkit import Shortlist, Shortlister, hookimpl
+from xmlkit import Shortlist, Shortlister, hookimpl, unique_ids
 
 
 class InBatch(Shortlister):
@@ -19,12 +19,14 @@ class InBatch(Shortlister):
         batch, device = len(vectors.rank_BD), vectors.rank_BD.device
         if training is None:
             ids_C = torch.arange(self.num_labels, device=device)
+            real_C = torch.ones_like(ids_C, dtype=torch.bool)
         else:
-            ids_C = torch.unique(training.labels.values_V)
-        ids_BC = ids_C.expand(batch, -1)
-        truth_BC = None if training is None else training.labels.contains(ids_BC)
+            ids_C, slots_V = unique_ids(training.labels.values_V)
+            real_C = torch.arange(len(ids_C), device=device) <= slots_V.max()
+        ids_BC, mask_BC = ids_C.expand(batch, -1), real_C.expand(batch, -1)
+        truth_BC = None if training is None else training.labels.contains(ids_BC) & mask_BC
         ones_BC = torch.ones_like(ids_BC, dtype=torch.float)
-        return Shortlist(vectors.rank_BD, ids_BC, ones_BC.bool(), ones_BC, truth_BC)
+        return Shortlist(vectors.rank_BD, ids_BC, mask_BC, ones_BC, truth_BC)
 
 
 @hookimpl(wrapper=True)

@@ -14,7 +14,8 @@ from xmlkit.errors import UserError
 from xmlkit.model import head as head_module
 from xmlkit.model import model as model_module
 from xmlkit.model.inputs import ragged_labels
-from xmlkit.model.model import cut, seeded
+from xmlkit.model.model import cut
+from xmlkit.model.parts import seeded
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 

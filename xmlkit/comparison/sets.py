@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmlkit.config import SETTINGS, Config, merge, parse_assignments, resolve
+from xmlkit.discovery import load
 from xmlkit.errors import UserError
-from xmlkit.plugins import activate, load
+from xmlkit.plugins import activate
 
 BASE = "base"
 # The same for all that is compared: which documents are scored and how, and what `--seeds` and the set say.

@@ -29,10 +29,11 @@ from xmlkit.config import Config, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
 from xmlkit.data.template import Template
+from xmlkit.discovery import installed
 from xmlkit.errors import UserError
 from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
-from xmlkit.plugins import Active, activate, installed
+from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
 WEIGHTS = "model.safetensors"

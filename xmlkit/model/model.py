@@ -5,15 +5,15 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from xmlkit.config import Config
+from xmlkit.discovery import BASE
 from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
@@ -32,10 +32,10 @@ from xmlkit.hooks import (
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
-from xmlkit.plugins import BASE, Active
+from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
+from xmlkit.plugins import Active
 from xmlkit.tables import ClusterTable
 
-RANKER = "ranker"
 CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
 
 
@@ -64,40 +64,20 @@ class Model(nn.Module):
         active: Active,
         seed: int,
     ):
-        """Builds the parts in the doors' order, each from its own seed.
-
-        The default parts therefore start equal to the bit whatever is wrapped around them.
-        """
         super().__init__()
-        doors = active.doors
         self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, build.reduction
-        with seeded(seed, "representation"):
-            self.representation = doors["representation"](build=build)
-        widths = {
-            "recall_width": self.representation.recall_width,
-            "rank_width": self.representation.rank_width,
-        }
-        with seeded(seed, "shortlist"):
-            self.shortlister = doors["shortlist"](build=build, **widths)
-        with seeded(seed, "head"):
-            self.head = doors["head"](build=build, rank_width=widths["rank_width"])
-        own = self.shortlister.loss_name
-        self.loss_names = (own, RANKER) if own else (RANKER,)
-        with seeded(seed, "loss"):
-            self.combiner = doors["loss"](build=build, names=self.loss_names)
+        self.representation, self.shortlister, self.head, self.combiner = build_parts(build, active, seed)
+
+    @property
+    def parts(self) -> Parts:
+        """What stands at the four doors."""
+        return Parts(self.representation, self.shortlister, self.head, self.combiner)
 
     def vectors(self, documents: Documents) -> Vectors:
         """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
         kind = documents.mask_BT.device.type
         with torch.autocast(kind, torch.bfloat16) if self.bfloat16 else nullcontext():
             vectors = self.representation(self.encoder(documents))
-        widths = {"recall_BD": self.representation.recall_width, "rank_BD": self.representation.rank_width}
-        for name, width in widths.items():
-            shape = tuple(getattr(vectors, name).shape)
-            expected = (len(documents.tokens_BT), width)
-            if shape != expected:
-                plugin = self.representation.plugin
-                raise UserError(f"plugin {plugin!r}, representation: {name} is {shape}, expected {expected}")
         return vectors.map(full_precision, full_precision)
 
     def forward(self, documents: Documents, training: Training) -> Output:
@@ -115,9 +95,8 @@ class Model(nn.Module):
         cost_B = (cost_BC * short.mask_BC).sum(1)
         if self.reduction == "mean":
             cost_B = cost_B / short.mask_BC.sum(1)
-        assert (short.loss is None) == (self.shortlister.loss_name is None), "a loss needs its name"
-        losses = {} if short.loss is None else {self.loss_names[0]: short.loss}
-        return {**losses, RANKER: cost_B.mean()}
+        losses = () if short.loss is None else (short.loss,)
+        return dict(zip(loss_names(self.shortlister), (*losses, cost_B.mean()), strict=True))
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         """All labels as if they were false, then the true ones put right: no (B, L) truth."""
@@ -146,8 +125,7 @@ class Model(nn.Module):
 
     def report(self) -> dict[str, Tensor]:
         """What the parts have to say about the last step."""
-        parts = (self.representation, self.shortlister, self.head, self.combiner)
-        return {name: value for part in parts for name, value in part.report().items()}
+        return {name: value for part in self.parts for name, value in part.report().items()}
 
     @torch.no_grad()
     def shortlist(self, documents: Documents) -> Shortlist:
@@ -224,9 +202,7 @@ class Model(nn.Module):
     def _saved_names(self) -> Iterator[tuple[str, Tensor]]:
         for name, tensor in self.encoder.backbone.state_dict().items():
             yield f"encoder/{name}", tensor
-        for door, outermost in zip(
-            DOORS, (self.representation, self.shortlister, self.head, self.combiner), strict=True
-        ):
+        for door, outermost in zip(DOORS, self.parts, strict=True):
             for name, tensor in outermost.state_dict().items():
                 tag, nested, part = outermost.plugin, "", outermost
                 # A leading run of `inner.` is nesting; the plugin of the part where it ends owns the name.
@@ -252,14 +228,6 @@ def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     return Vectors(*leaf_BD.split(widths, 1)), leaf_BD, whole_BD
 
 
-@contextmanager
-def seeded(seed: int, name: str) -> Iterator[None]:
-    """Torch's host generator at a state that follows from seed and name alone, put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
-        yield
-
-
 def new_model(
     encoder: Encoder,
     num_labels: int,
@@ -270,24 +238,7 @@ def new_model(
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
 ) -> Model:
-    """A model as the settings have it; `train_labels` and `encode_names` are there in training alone."""
-    build = BuildContext(
-        num_layers=encoder.num_layers,
-        hidden=encoder.hidden,
-        num_labels=num_labels,
-        clusters=clusters,
-        shortlist=config.shortlist,
-        cluster_power=config.cluster_power,
-        cluster_width=config.cluster_width,
-        label_width=config.label_width,
-        row_dtype=getattr(torch, config.row_precision),
-        reduction=config.reduction,
-        pooling=config.pooling,
-        dropout=config.dropout,
-        start=config.start,
-        has_label_text=has_label_text,
-        train_labels=train_labels,
-        encode_names=encode_names,
-        given=active.options_by_class,
-    )
+    """A model as the settings have it, of the encoder and what the hooks may know."""
+    found = (clusters, has_label_text, train_labels, encode_names)
+    build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -43,7 +43,8 @@ from xmlkit.model.folder import (
     write_json,
 )
 from xmlkit.model.inputs import Reader, ragged_labels
-from xmlkit.model.model import Model, new_model, seeded
+from xmlkit.model.model import Model, new_model
+from xmlkit.model.parts import chains, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
@@ -291,11 +292,12 @@ def _is_free(folder: Path) -> bool:
 
 def _announce(trainer: Trainer) -> None:
     run, data = trainer.run, trainer.data
+    for door, parts in chains(trainer.model.parts).items():
+        say(f"{door}: {parts}")
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
-        f"plugins: {', '.join(run.config.plugins) or 'none'}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
         f"{'bfloat16' if trainer.model.bfloat16 else 'float32'}; run: {run.folder}"
     )

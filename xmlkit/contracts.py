@@ -1,0 +1,184 @@
+"""Promises of the contracts in hooks.py: what a method returns, looked at at each call of each override.
+
+A plugin that breaks one hears which promise, where and how it was broken, at the first step. Only shapes and
+types are looked at, which costs no waiting for a device.
+
+Shapes: B documents, D document width, K clusters, C candidates, E label width, U unique labels.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor
+
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.hooks import (
+        Documents,
+        Head,
+        LayerStates,
+        Part,
+        Representation,
+        Shortlister,
+        Training,
+        Vectors,
+    )
+
+Promise = Callable[..., str]  # (part, what was returned, the arguments): what is wrong with it, or nothing
+MethodT = TypeVar("MethodT", bound=Callable[..., Any])
+
+
+def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
+    """Holds a contract's method to a promise, and with it whatever overrides it.
+
+    What breaks the promise is a UserError that names the plugin, the hook, and what was expected.
+    """
+
+    def hold(method: MethodT) -> MethodT:
+        @wraps(method)
+        def checked(part: Part, *arguments: Any, **named: Any) -> Any:
+            found = method(part, *arguments, **named)
+            if wrong := promise(part, found, *arguments, **named):
+                by = f"plugin {part.plugin!r}, {part.door}" if part.plugin else part.door
+                raise UserError(f"{by}: {type(part).__name__}.{method.__name__}: {wrong}")
+            return found
+
+        checked.promise = promise  # type: ignore[attr-defined]  # a function may have attributes
+        return checked  # type: ignore[return-value]  # of the same signature
+
+    return hold
+
+
+def hold_to_promises(part_class: type[Part]) -> None:
+    """Has a part's overrides of the contracts' methods keep the contracts' promises.
+
+    Raises TypeError for one that can't take the contract's arguments, or that overrides what is final.
+    """
+    for name, method in list(vars(part_class).items()):
+        above = next((vars(base)[name] for base in part_class.__mro__[1:] if name in vars(base)), None)
+        if getattr(above, "__final__", False):
+            raise TypeError(f"{part_class.__name__}.{name} overrides what is final")
+        if promise := getattr(above, "promise", None):
+            assert above is not None
+            own, asked = inspect.signature(method), inspect.signature(above)
+            try:
+                own.bind(*asked.parameters)
+            except TypeError as error:
+                raise TypeError(
+                    f"{part_class.__name__}.{name}{own} can't be called as {name}{asked}: {error}"
+                ) from None
+            setattr(part_class, name, promises(promise)(method))
+
+
+# ------------------------------------------------------------------------------------------ the promises
+
+
+def vectors(part: Representation, found: Any, states: LayerStates) -> str:
+    """Both vectors, as wide as the part says."""
+    batch = len(states.documents.tokens_BT)
+    return (
+        _unless_it_has(found, "recall_BD", "rank_BD")
+        or _tensor("recall_BD", found.recall_BD, (batch, part.recall_width))
+        or _tensor("rank_BD", found.rank_BD, (batch, part.rank_width))
+    )
+
+
+def cluster_logits(part: Shortlister, found: Any, recall_BD: Tensor) -> str:
+    """(B, K)."""
+    return _tensor("it", found, (len(recall_BD), part.clusters.num_clusters if part.clusters else 0))
+
+
+def shortlist(
+    part: Shortlister, found: Any, vectors: Vectors, documents: Documents, training: Training | None
+) -> str:
+    """Candidates of one shape, with their truth and the loss in training and not at prediction."""
+    if wrong := _unless_it_has(found, "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss"):
+        return wrong
+    batch, width = vectors.rank_BD.shape
+    if wrong := _tensor("ids_BC", found.ids_BC, (batch, found.ids_BC.shape[-1]), "int64"):
+        return wrong
+    shape = tuple(found.ids_BC.shape)
+    if training is None and found.truth_BC is not None:
+        return "truth_BC is there, expected None: at prediction there is no truth"
+    if training is not None and part.loss_name and found.loss is None:
+        return f"loss is None, expected the loss {part.loss_name!r} that loss_name promises"
+    if found.loss is not None and not part.loss_name:
+        return "loss is there, expected None: loss_name is None, so that no loss was announced"
+    return (
+        _tensor("rank_BD", found.rank_BD, (batch, width))
+        or _tensor("mask_BC", found.mask_BC, shape, "bool")
+        or _tensor("prior_BC", found.prior_BC, shape)
+        or (_tensor("truth_BC", found.truth_BC, shape, "bool") if training is not None else "")
+        or (_tensor("loss", found.loss, ()) if found.loss is not None else "")
+    )
+
+
+def query(part: Head, found: Any, rank_BD: Tensor) -> str:
+    """(B, E)."""
+    return _tensor("it", found, (len(rank_BD), part.width))
+
+
+def label_vectors(part: Head, found: Any, rows_U: Tensor | slice) -> str:
+    """(U, E)."""
+    return _tensor("it", found, (_count(rows_U, found), part.width))
+
+
+def label_bias(part: Head, found: Any, rows_U: Tensor | slice) -> str:
+    """(U,), or one number for all."""
+    return "" if isinstance(found, int | float) else _tensor("it", found, (_count(rows_U, found),))
+
+
+def products(part: Head, found: Any, query_BE: Tensor, rows_U: Tensor | slice) -> str:
+    """(B, U)."""
+    return _tensor("it", found, (len(query_BE), _count(rows_U, found, dimension=-1)))
+
+
+def cost(part: Part, found: Any, z: Tensor, ids: Tensor | slice) -> str:
+    """Of z's shape."""
+    return _tensor("it", found, tuple(z.shape))
+
+
+def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
+    """0-d losses by name."""
+    if not isinstance(found, Mapping) or not found:
+        return f"it is {_kind(found)}, expected the losses by name"
+    return next((wrong for name, loss in found.items() if (wrong := _tensor(name, loss, ()))), "")
+
+
+def upstream(part: Part, found: Any, grads: dict[str, Tensor]) -> str:
+    """Of the gradients' shape."""
+    return _tensor("it", found, tuple(next(iter(grads.values())).shape))
+
+
+def _tensor(name: str, found: Any, shape: tuple[int, ...], kind: str = "float") -> str:
+    if not isinstance(found, Tensor):
+        return f"{name} is {_kind(found)}, expected a tensor {shape}"
+    if tuple(found.shape) != shape:
+        return f"{name} is {tuple(found.shape)}, expected {shape}"
+    if found.is_floating_point() if kind == "float" else str(found.dtype) == f"torch.{kind}":
+        return ""
+    return f"{name} is of {found.dtype}, expected {kind}"
+
+
+def _unless_it_has(found: Any, *fields: str) -> str:
+    if all(hasattr(found, name) for name in fields):
+        return ""
+    return f"it is {_kind(found)}, expected {', '.join(fields)} as in hooks.py"
+
+
+def _kind(found: Any) -> str:
+    return "None: is a `return` missing?" if found is None else f"of type {type(found).__name__}"
+
+
+def _count(rows_U: Tensor | slice, found: Any, dimension: int = 0) -> int:
+    """U; where an open slice doesn't say, what was returned has it right."""
+    if isinstance(rows_U, Tensor):
+        return len(rows_U)
+    if rows_U.start is None or rows_U.stop is None:
+        return found.shape[dimension] if isinstance(found, Tensor) and found.ndim else 0
+    return rows_U.stop - rows_U.start

@@ -1,0 +1,127 @@
+"""Which plugins are installed, and what is in one.
+
+They are found by entry points in the group `xmlkit`, each of which names a module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from pydantic import BaseModel
+
+from xmlkit.config import nearest
+from xmlkit.errors import UserError
+from xmlkit.hooks import HOOKS_VERSION, PROJECT
+
+BASE = "lightxml"  # the plugin that every model begins with
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One function of a plugin that implements a hook, with the marks that `@hookimpl` gave it."""
+
+    hook: str
+    function: Callable[..., Any]
+    wrapper: bool
+    reordered: bool  # by tryfirst, trylast or the old hookwrapper
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An imported plugin and where it came from."""
+
+    name: str
+    module: Any
+    distribution: str
+    version: str
+
+    @property
+    def options_class(self) -> type[BaseModel] | None:
+        """Its pydantic model, where it has settings."""
+        return getattr(self.module, "Options", None)
+
+    @property
+    def description(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.module) or "").partition("\n")[0]
+
+    @property
+    def compiles(self) -> bool:
+        """Whether torch.compile can trace it; it is so unless the plugin says otherwise."""
+        return getattr(self.module, "compiles", True)
+
+    @cached_property
+    def implementations(self) -> dict[str, Implementation]:
+        """By hook name."""
+        found: dict[str, Implementation] = {}
+        for name, member in vars(self.module).items():
+            marks = getattr(member, f"{PROJECT}_impl", None)
+            if isinstance(marks, dict):
+                hook = marks["specname"] or name
+                reordered = marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]
+                found[hook] = Implementation(hook, member, marks["wrapper"], reordered)
+        return found
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The entry points of all installed plugins by name, without importing any."""
+    return {entry.name: entry for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name)}
+
+
+def load(name: str) -> Plugin:
+    """Imports an installed plugin.
+
+    Raises UserError where there is none of that name or more than one, where it fails (with its traceback as
+    detail), and where it was written for other hooks.
+    """
+    known = installed()
+    if name not in known:
+        others = ", ".join(other for other in known if other != BASE) or "none besides the base"
+        raise UserError(f"no plugin {name!r} is installed{nearest(name, known)} (installed: {others})")
+    origins = [_origin(entry) for entry in entry_points(group=PROJECT, name=name)]
+    if len(origins) > 1:
+        raise UserError(
+            f"{len(origins)} plugins are called {name!r}, of {' and '.join(map(' '.join, origins))}: "
+            f"pip uninstall all but one of them"
+        )
+    module = _import(name, known[name])
+    plugin = Plugin(name, module, *origins[0])
+    written_for = getattr(module, "hooks_version", 1)
+    if written_for != HOOKS_VERSION:
+        raise UserError(
+            f"plugin {name!r} was written for version {written_for} of the hooks, and this xmlkit has "
+            f"version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
+            f"{plugin.version}) or of xmlkit"
+        )
+    return plugin
+
+
+def _origin(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
+
+
+def _import(name: str, entry: EntryPoint) -> Any:
+    try:
+        module = entry.load()
+    except (Exception, SystemExit) as error:
+        detail = "".join(traceback.format_exception(type(error), error, _below_the_import(error)))
+        raise UserError(f"plugin {name!r} ({entry.value}) fails on import: {error!r}", detail) from error
+    if not inspect.ismodule(module):
+        raise UserError(f"plugin {name!r} ({entry.value}) is not a module: its entry point must name one")
+    return module
+
+
+def _below_the_import(error: BaseException) -> Any:
+    """The error's traceback without this file's and importlib's frames: it begins in the plugin."""
+    frames = error.__traceback__
+    machinery = (__file__, importlib.__file__, "<frozen importlib", inspect.getfile(EntryPoint))
+    while frames and frames.tb_frame.f_code.co_filename.startswith(machinery):
+        frames = frames.tb_next
+    return frames

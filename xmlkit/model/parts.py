@@ -1,0 +1,128 @@
+"""The four parts of a model: how they are built, and which plugins each of them is made of."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from xmlkit.config import Config
+from xmlkit.hooks import (
+    DOORS,
+    BuildContext,
+    Head,
+    LossCombiner,
+    Part,
+    RaggedLabels,
+    Representation,
+    Shortlister,
+)
+from xmlkit.plugins import Active, activate
+from xmlkit.tables import ClusterTable
+
+RANKER = "ranker"
+
+
+class Parts(NamedTuple):
+    """What stands at each door, in the doors' order: the outermost wrapper."""
+
+    representation: Representation
+    shortlister: Shortlister
+    head: Head
+    combiner: LossCombiner
+
+
+def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
+    """Builds the parts in the doors' order, each from its own seed.
+
+    The default parts therefore start equal to the bit whatever is wrapped around them.
+    """
+    doors = active.doors
+    with seeded(seed, "representation"):
+        representation = doors["representation"](build=build)
+    widths = {"recall_width": representation.recall_width, "rank_width": representation.rank_width}
+    with seeded(seed, "shortlist"):
+        shortlister = doors["shortlist"](build=build, **widths)
+    with seeded(seed, "head"):
+        head = doors["head"](build=build, rank_width=widths["rank_width"])
+    with seeded(seed, "loss"):
+        combiner = doors["loss"](build=build, names=loss_names(shortlister))
+    return Parts(representation, shortlister, head, combiner)
+
+
+def loss_names(shortlister: Shortlister) -> tuple[str, ...]:
+    """The losses that there will be: the shortlist's own, where it has one, and the ranker's."""
+    own = shortlister.loss_name
+    return (own, RANKER) if own else (RANKER,)
+
+
+def build_context(
+    config: Config,
+    active: Active,
+    num_layers: int,
+    hidden: int,
+    num_labels: int,
+    clusters: ClusterTable | None,
+    has_label_text: bool = False,
+    train_labels: RaggedLabels | None = None,
+    encode_names: Callable[[], Tensor] | None = None,
+) -> BuildContext:
+    """What the hooks may know; `train_labels` and `encode_names` are there in training alone."""
+    return BuildContext(
+        num_layers=num_layers,
+        hidden=hidden,
+        num_labels=num_labels,
+        clusters=clusters,
+        shortlist=config.shortlist,
+        cluster_power=config.cluster_power,
+        cluster_width=config.cluster_width,
+        label_width=config.label_width,
+        row_dtype=getattr(torch, config.row_precision),
+        reduction=config.reduction,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        start=config.start,
+        has_label_text=has_label_text,
+        train_labels=train_labels,
+        encode_names=encode_names,
+        given=active.options_by_class,
+    )
+
+
+def chain(part: Part) -> list[Part]:
+    """The parts that it is made of, the innermost first: that one makes it, and each other wraps it."""
+    inner = chain(part.inner) if isinstance(part.inner, Part) else []
+    return [*inner, part]
+
+
+def chains(parts: Parts) -> dict[str, str]:
+    """Who makes what stands at each door and who wraps it, in order, in words."""
+
+    def name(part: Part) -> str:
+        return f"{type(part).__name__} ({part.plugin})" if part.plugin else type(part).__name__
+
+    found = {}
+    for door, outermost in zip(DOORS, parts, strict=True):
+        maker, *wrappers = chain(outermost)
+        found[door] = ", then ".join([name(maker), *(f"{name(part)} around it" for part in wrappers)])
+    return found
+
+
+def chains_of_settings(config: Config, clustered: bool) -> dict[str, str]:
+    """The same before there is a corpus, for made-up sizes: the parts are built for no other end."""
+    active = activate(config.plugins, config.options)
+    clusters = ClusterTable(torch.tensor([0, 2, 4])) if clustered else None
+    build = build_context(config, active, config.layers, hidden=8, num_labels=4, clusters=clusters)
+    return chains(build_parts(build, active, config.seed))
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Torch's host generator at a state that follows from seed and name alone, put back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(f"{seed}/{name}".encode()))
+        yield

@@ -1,0 +1,352 @@
+"""What every plugin must hold to, check by check: the docstring of each is the contract.
+
+Each is shown a case: the plugin in a tiny model, alone or together with another plugin, with clusters or
+without. It raises Broken with what the plugin did.
+
+Shapes: B documents, T tokens, C candidates, L labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Parameter
+
+from xmlkit.data.tokens import tokenise
+from xmlkit.discovery import Plugin, load
+from xmlkit.hooks import Documents, Part, Training
+from xmlkit.inference.predict import load as load_run
+from xmlkit.model.inputs import Reader
+from xmlkit.model.model import Model
+from xmlkit.model.parts import chain
+from xmlkit.testing.tiny import losses_of, texts, tiny_trainer, tokenizer
+from xmlkit.training.rows import RowGradient
+from xmlkit.training.trainer import Trainer
+
+SEEDS = 3  # of a gradient that might be zero by chance
+CLOSE = {"rtol": 1e-3, "atol": 1e-5}  # in float32, where a sum may be taken in another order
+DOCUMENTS = 12
+
+
+class Broken(Exception):
+    """What the plugin did."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run of a few steps."""
+
+    trainer: Trainer
+    losses: list[dict[str, float]]
+    reached: set[str]  # the plugin's parameters whose gradient was not zero at some step
+
+    @property
+    def model(self) -> Model:
+        """With the weights of the last step."""
+        return self.trainer.model.eval()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plugin among others in a tiny model, and what was trained of it so far."""
+
+    name: str
+    plugins: tuple[str, ...]  # in the order in which they wrap
+    options: Mapping[str, Any]  # of the plugin
+    clustered: bool
+    scratch: Path
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def __str__(self) -> str:
+        path = "with clusters" if self.clustered else "with every label scored"
+        return f"--plugin {','.join(self.plugins)}, {path}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other plugin."""
+        return len(self.plugins) == 1
+
+    @property
+    def plugin(self) -> Plugin:
+        """The one that is looked at."""
+        return load(self.name)
+
+    def prepare(self, **settings: Any) -> Trainer:
+        """A run that is ready for its first step."""
+        own = {"plugins": list(self.plugins), self.name: dict(self.options), "clustered": self.clustered}
+        own |= {"precision": "float32", **settings}
+        return tiny_trainer(self.scratch / f"run-{next(self._numbers)}", own)
+
+    def train(self, **settings: Any) -> Trained:
+        """A run of five steps."""
+        trainer = self.prepare(**settings)
+        parameters = own_parameters(trainer.model, self.name)
+        reached: set[str] = set()
+
+        def look(*_: Any) -> None:
+            reached.update(name for name, weight in parameters.items() if _has_gradient(weight))
+
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_pre_hook(look)
+        trainer.fit()
+        return Trained(trainer, losses_of(trainer.run.folder), reached)
+
+    @cached_property
+    def first(self) -> Trained:
+        """The run that most checks look at."""
+        return self.train()
+
+
+CHECKS: dict[str, Callable[[Case], None]] = {}
+
+
+def check(function: Callable[[Case], None]) -> Callable[[Case], None]:
+    """Enters a check under its function's name; they are made in this order."""
+    CHECKS[function.__name__] = function
+    return function
+
+
+@check
+def options(case: Case) -> None:
+    """A plugin says what it does in its docstring; each option has a default and a description, and survives
+    JSON, in which a run keeps it."""
+    if not case.plugin.description:
+        raise Broken("its module has no docstring")
+    kind = case.plugin.options_class
+    for name, option in kind.model_fields.items() if kind else ():
+        if option.is_required():
+            raise Broken(f"the option {name!r} has no default")
+        if not option.description:
+            raise Broken(f"the option {name!r} has no description")
+    if kind:
+        given = kind(**case.options)
+        back = kind(**json.loads(given.model_dump_json()))
+        if back != given:
+            raise Broken(f"{given!r} came back as {back!r}")
+
+
+@check
+def shapes(case: Case) -> None:
+    """A part returns what hooks.py says, in training and at prediction; candidates are labels, each real one
+    is there once, padding repeats one of the document's own, and the true ones are marked."""
+    trainer = case.first.trainer
+    model, rows = trainer.model.train(), trainer.data.train_rows[:DOCUMENTS]
+    batch = trainer.micro_batches(rows)[0]
+    training = Training(batch.labels, torch.Generator().manual_seed(0))
+    model.backward(model(batch.documents, training))
+    model.zero_grad(set_to_none=True)
+    model.eval().rank(batch.documents, 5)
+    if not model.shortlister.every_label:
+        with torch.no_grad():
+            for given in (training, None):
+                _check_candidates(model, batch.documents, given)
+
+
+def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:
+    short = model.shortlister(model.vectors(documents), documents, training)
+    if not 0 <= int(short.ids_BC.min()) <= int(short.ids_BC.max()) < model.num_labels:
+        raise Broken(f"ids_BC holds {short.ids_BC.min()} to {short.ids_BC.max()} of {model.num_labels} labels")
+    if not torch.isfinite(short.prior_BC).all() or (short.prior_BC < 0).any():
+        raise Broken("prior_BC, which scores are multiplied by, is negative or not finite")
+    for ids_C, mask_C in zip(short.ids_BC, short.mask_BC, strict=True):
+        real = ids_C[mask_C].tolist()
+        if len(real) != len(set(real)):
+            raise Broken(f"a document has candidates twice: {sorted(real)}; Shortlist.extended drops them")
+        if strange := set(ids_C.tolist()) - set(real):
+            raise Broken(f"padding holds {sorted(strange)}, which are no candidates of the document")
+    if training is not None and not torch.equal(
+        short.truth_BC & short.mask_BC, training.labels.contains(short.ids_BC) & short.mask_BC
+    ):
+        raise Broken("truth_BC marks others than the true labels; Shortlist.extended marks them")
+
+
+@check
+def gradients(case: Case) -> None:
+    """A gradient reaches each parameter within five steps, with one seed of three at least."""
+    missing: set[str] = set()
+    for seed in range(SEEDS):
+        trained = case.train(seed=seed) if seed else case.first
+        missing = own_parameters(trained.model, case.name).keys() - trained.reached - (
+            set() if seed == 0 else set(own_parameters(trained.model, case.name)) - missing
+        )
+        if not missing:
+            return
+    raise Broken(f"none reached {', '.join(sorted(missing))}")
+
+
+@check
+def finite(case: Case) -> None:
+    """Losses and weights stay finite, in float32 and with an encoder in bfloat16."""
+    for precision in ("float32", "bfloat16"):
+        trained = case.first if precision == "float32" else case.train(precision=precision)
+        for name, weight in trained.model.weights().items():
+            if weight.is_floating_point() and not torch.isfinite(weight).all():
+                raise Broken(f"in {precision}, {name} is not finite after {len(trained.losses)} steps")
+
+
+@check
+def seed(case: Case) -> None:
+    """Two runs with one seed are the same: every draw comes from training.rng or torch's own generator."""
+    again = case.train()
+    for step, (one, other) in enumerate(zip(case.first.losses, again.losses, strict=True), start=1):
+        if one != other:
+            name = next(name for name in one if one[name] != other[name])
+            raise Broken(f"{name} at step {step} was {one[name]:g} in one run and {other[name]:g} in another")
+    weights = again.model.weights()
+    for name, weight in case.first.model.weights().items():
+        if not torch.equal(weight, weights[name]):
+            raise Broken(f"{name} differs between the two runs")
+
+
+@check
+def randomness(case: Case) -> None:
+    """Prediction has no randomness: dropout asks `self.training`, all else the argument `training`."""
+    documents = _documents(case)
+    torch.manual_seed(1)
+    once_BL = _scores_BL(case.first.model, documents)
+    torch.manual_seed(2)
+    if not torch.equal(once_BL, _scores_BL(case.first.model, documents)):
+        raise Broken("two predictions of the same documents differ")
+
+
+@check
+def padding(case: Case) -> None:
+    """Padding changes nothing: a document's scores are the same however long its batch is."""
+    documents = _documents(case)
+    longer = replace(
+        documents, tokens_BT=F.pad(documents.tokens_BT, (0, 5)), mask_BT=F.pad(documents.mask_BT, (0, 5))
+    )
+    _compare(case, documents, longer, "padded by five more tokens")
+
+
+@check
+def company(case: Case) -> None:
+    """A document's scores do not depend on the other documents of its batch."""
+    together_BL = _scores_BL(case.first.model, _documents(case))
+    for row, (text, together_L) in enumerate(zip(_texts(), together_BL, strict=True)):
+        alone_L = _scores_BL(case.first.model, _documents(case, [text]))[0]
+        if not torch.allclose(together_L, alone_L, **CLOSE):
+            change = float((together_L - alone_L).abs().max())
+            raise Broken(f"document {row} of {DOCUMENTS} scores up to {change:g} otherwise on its own")
+
+
+@check
+def saving(case: Case) -> None:
+    """A saved model predicts what it did before: its weights are parameters and buffers, of shapes that
+    follow from sizes and options alone, and its options are in the run's folder."""
+    before = _scores_BL(case.first.model, _documents(case))
+    opened = load_run(case.first.trainer.run.folder)
+    found = opened.predict(_texts(), top_k=len(opened.labels))
+    rows = {label: row for row, label in enumerate(opened.labels.ids)}
+    for row, best in enumerate(found):
+        for prediction in best:
+            expected = float(before[row, rows[prediction.label]])
+            if abs(prediction.score - expected) > 1e-6:
+                raise Broken(
+                    f"label {prediction.label} of document {row} has the score {prediction.score:g} in the "
+                    f"opened model, {expected:g} before"
+                )
+
+
+@check
+def devices(case: Case) -> None:
+    """A part moves with its model: tensors are parameters or buffers, or made on the device of what comes
+    in; and it never looks at a number, which would wait for the device (no item, unique or nonzero)."""
+    trainer = case.prepare()
+    batch = trainer.micro_batches(trainer.data.train_rows[:DOCUMENTS])[0]
+    meta = torch.device("meta")
+    model = trainer.model.train().to(meta)
+    documents, labels = batch.documents.to(meta), batch.labels.to(meta)
+    model.backward(model(documents, Training(labels, torch.Generator())))
+    if torch.cuda.is_available():
+        expected_BL = _scores_BL(case.first.model, _documents(case))
+        documents = _documents(case).to(torch.device("cuda"))
+        found_BL = _scores_BL(case.first.model.to("cuda"), documents).cpu()
+        case.first.model.to("cpu")
+        if not torch.allclose(expected_BL, found_BL, rtol=1e-2, atol=1e-3):
+            raise Broken(f"scores on CUDA differ by up to {float((expected_BL - found_BL).abs().max()):g}")
+
+
+@check
+def compiling(case: Case) -> None:
+    """torch.compile gives the same losses and gradients, or the plugin says `compiles = False`."""
+    if not (case.alone and case.plugin.compiles):
+        return
+    found = []
+    for compiled in (False, True):
+        trainer = case.prepare(dropout=0.0)
+        batch = trainer.micro_batches(trainer.data.train_rows[:DOCUMENTS])[0]
+        model = trainer.model.train()
+        if compiled:
+            model.compile(backend="aot_eager")
+        output = model(batch.documents, Training(batch.labels, torch.Generator().manual_seed(0)))
+        model.backward(output)
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        found.append({**{f"loss {name}": loss for name, loss in output.losses.items()}, **gradients})
+    torch.compiler.reset()
+    plain, compiled_ = found
+    if plain.keys() != compiled_.keys():
+        raise Broken(f"compiled, no gradient reaches {sorted(plain.keys() ^ compiled_.keys())[0]}")
+    for name, value in plain.items():
+        same = (value.to_dense(), compiled_[name].to_dense()) if value.is_sparse else (value, compiled_[name])
+        if not torch.allclose(*same, **CLOSE):
+            raise Broken(f"{name} differs")
+
+
+# ------------------------------------------------------------------------------------------ what they share
+
+
+def own_parameters(model: Model, plugin: str) -> dict[str, Parameter]:
+    """The parameters of the plugin's parts, by door and name, that are there to be learnt."""
+    found: dict[str, Parameter] = {}
+    for outermost in model.parts:
+        for part in chain(outermost):
+            if part.plugin == plugin:
+                others = set(part.inner.parameters()) if isinstance(part.inner, Part) else set()
+                for name, weight in part.named_parameters():
+                    if weight.requires_grad and weight not in others:
+                        found[f"{part.door}/{name}"] = weight
+    return found
+
+
+def _has_gradient(weight: Parameter) -> bool:
+    rows: RowGradient | None = getattr(weight, "row_gradient", None)
+    if rows is not None:
+        return bool(rows.squared_norms_U().sum() > 0)
+    return weight.grad is not None and bool(weight.grad.count_nonzero() > 0)
+
+
+def _texts() -> list[str]:
+    """One empty, one longer than the window, the others between."""
+    return ["", " ".join(texts(4, seed=3, longest=40)), *texts(DOCUMENTS - 2, seed=4)]
+
+
+def _documents(case: Case, found: list[str] | None = None) -> Documents:
+    reader = case.first.trainer.data.reader
+    store = tokenise(found or _texts(), tokenizer(), case.first.trainer.config.text_cap)
+    return Reader(store, reader.template, reader.max_len).documents(np.arange(len(store)))
+
+
+def _scores_BL(model: Model, documents: Documents) -> Tensor:
+    """Each label's score, 0 where it is no candidate."""
+    scores_Bk, ids_Bk = model.rank(documents, model.num_labels)
+    known_Bk = ids_Bk >= 0
+    scores_BL = torch.zeros(len(scores_Bk), model.num_labels, device=scores_Bk.device)
+    return scores_BL.scatter_reduce(1, ids_Bk.clamp(min=0), scores_Bk * known_Bk, "amax")
+
+
+def _compare(case: Case, documents: Documents, others: Documents, how: str) -> None:
+    scores_BL, other_BL = (_scores_BL(case.first.model, d) for d in (documents, others))
+    if not torch.allclose(scores_BL, other_BL, **CLOSE):
+        change = float((scores_BL - other_BL).abs().max())
+        raise Broken(f"{how}, a document's scores change by up to {change:g}")

@@ -1,0 +1,230 @@
+"""A tiny world that is real all through: a tokenizer of words, a BERT of random weights, a corpus to learn.
+
+B documents, L labels, H encoder width.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor, nn
+from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
+
+from xmlkit.config import merge, resolve
+from xmlkit.console import console
+from xmlkit.data.corpus import Corpus
+from xmlkit.data.ragged import Ragged
+from xmlkit.data.template import Template
+from xmlkit.data.tokens import tokenise
+from xmlkit.hooks import Documents, RaggedLabels, Training
+from xmlkit.inference.predict import load
+from xmlkit.model.encoder import Encoder
+from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.model import Model, new_model
+from xmlkit.plugins import activate
+from xmlkit.tables import ClusterTable
+from xmlkit.training.train import prepare
+from xmlkit.training.trainer import Trainer
+
+WORDS = [f"w{i}" for i in range(60)]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+SIZES = {
+    "vocab_size": len(SPECIAL) + len(WORDS),
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+}
+NUM_LABELS = 12
+# Few steps at a rate at which they tell; every door has something to do.
+SETTINGS: dict[str, Any] = {
+    "max_len": 16,
+    "batch_size": 16,
+    "validation": 0,
+    "device": "cpu",
+    "pooling": "first",
+    "dropout": 0.1,
+    "lr": 1e-3,
+    "head_lr": 2e-2,
+    "log_every": 1,
+    "max_steps": 5,
+    "cluster_size": 3,
+    "shortlist": 2,
+    "label_width": 16,
+}
+
+
+def tokenizer(
+    special: Sequence[str] = SPECIAL, template: str = "[CLS] $A [SEP]", padding_side: str = "right"
+) -> PreTrainedTokenizerFast:
+    """Words w0 to w59 behind the special tokens, framed by a template."""
+    vocabulary = {token: i for i, token in enumerate([*special, *WORDS])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    raw.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        padding_side=padding_side,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def backbone(config: Any = None, seed: int = 0) -> nn.Module:
+    """Random weights of this shape, by default a BERT's; without dropout."""
+    config = BertConfig(**SIZES) if config is None else config
+    for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(config, key):
+            setattr(config, key, 0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModel.from_config(config)
+
+
+def texts(count: int, seed: int = 0, longest: int = 12) -> list[str]:
+    """Random texts of 0 to `longest` words."""
+    rnd = random.Random(seed)
+    return [" ".join(rnd.choices(WORDS, k=rnd.randint(0, longest))) for _ in range(count)]
+
+
+def label_rows(count: int, num_labels: int, seed: int = 0) -> Ragged:
+    """Random label lists, some empty."""
+    rnd = random.Random(seed)
+    return Ragged.of([sorted(rnd.sample(range(num_labels), rnd.choice([0, 1, 2, 4]))) for _ in range(count)])
+
+
+def learnable_corpus(documents: int = 300, num_labels: int = 10, name: str = "tiny") -> Corpus:
+    """A document's labels are its words w0, w1 and so on: learnable in seconds."""
+    known = WORDS[:num_labels]
+    found = [text for text in texts(documents + 60, seed=5) if not set(known).isdisjoint(text.split())]
+    labels = [sorted(set(known).intersection(text.split())) for text in found]
+    cut = len(found) - 40
+    return Corpus.of(found[:cut], labels[:cut], found[cut:], labels[cut:], name=name)
+
+
+# ---------------------------------------------------------------------------------- for plugins' own tests
+
+
+def tiny_model(
+    plugins: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    num_labels: int = 23,
+    starts: Sequence[int] | None = None,
+    train_labels: RaggedLabels | None = None,
+    label_text_LH: Tensor | None = None,
+    encoder: nn.Module | None = None,
+    template: Template | None = None,
+    **settings: Any,
+) -> Model:
+    """A model of these plugins and their options, by name, through the same path as a real one.
+
+    Every label is scored, or there are clusters that begin at the rows `starts`. H is 32; settings are those
+    of a run. Raises UserError as a run would.
+    """
+    config = resolve({"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings})
+    whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
+    if train_labels is None:
+        train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
+    return new_model(
+        whole,
+        num_labels,
+        activate(config.plugins, config.options),
+        config,
+        None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
+        has_label_text=label_text_LH is not None,
+        train_labels=train_labels,
+        encode_names=None if label_text_LH is None else lambda: label_text_LH,
+    )
+
+
+def tiny_batch(
+    found: Sequence[str], num_labels: int = 23, seed: int = 0, max_len: int = 16
+) -> tuple[Documents, Training]:
+    """Documents of these texts of words w0 to w59, and a Training with random labels."""
+    kind = tokenizer()
+    reader = Reader(tokenise(list(found), kind, 100), Template.of(kind), max_len)
+    labels = ragged_labels(label_rows(len(found), num_labels, seed), num_labels)
+    return reader.documents(np.arange(len(found))), Training(labels, torch.Generator().manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class TinyRun:
+    """What came of a training of five steps; two of them are equal where every number is."""
+
+    losses: list[dict[str, float]]  # of each step
+    predictions: list[list[tuple[str, float]]]  # labels and scores of some texts
+
+
+def tiny_run(
+    plugins: Sequence[str] = (),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    clustered: bool = True,
+    **settings: Any,
+) -> TinyRun:
+    """Trains five steps on 200 documents of 12 labels, saves, opens and predicts, as a real run does.
+
+    The tokens and runs that are written on the way are removed.
+    """
+    settings = {"plugins": list(plugins), "clustered": clustered, **(options or {}), **settings}
+    with aside() as folder:
+        tiny_trainer(folder / "run", settings).fit()
+        found = load(folder / "run").predict(texts(20, seed=1), top_k=NUM_LABELS)
+        return TinyRun(
+            losses_of(folder / "run"), [[(best.label, best.score) for best in row] for row in found]
+        )
+
+
+def losses_of(run: Path) -> list[dict[str, float]]:
+    """What the log has of each step, but for its times."""
+    lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    times = ("seconds", "documents_per_second")
+    return [{name: value for name, value in line.items() if name not in times} for line in lines]
+
+
+def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:
+    """A run that is ready for its first step; its encoder lies beside its folder."""
+    encoder = folder.parent / "encoder"
+    if not encoder.exists():
+        backbone().save_pretrained(encoder)
+        tokenizer().save_pretrained(encoder)
+    corpus = learnable_corpus(200, NUM_LABELS)
+    return prepare(corpus, merge(SETTINGS, {"encoder": str(encoder)}, settings), folder)
+
+
+@contextmanager
+def aside() -> Iterator[Path]:
+    """A folder that is gone afterwards, the cache in it; and nothing is said of what is done there.
+
+    Models this small are quickest on one thread, on a busy machine many times so.
+    """
+    before = os.environ.get("XMLKIT_CACHE")
+    was_quiet, threads = console.quiet, torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XMLKIT_CACHE"], console.quiet = str(Path(folder) / "cache"), True
+        try:
+            yield Path(folder)
+        finally:
+            console.quiet = was_quiet
+            torch.set_num_threads(threads)
+            del os.environ["XMLKIT_CACHE"]
+            if before is not None:
+                os.environ["XMLKIT_CACHE"] = before

@@ -231,7 +231,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
 def make_ready(model: Model, config: Config, device: torch.device) -> None:
     """Moves the model to the device, to be trained there as the settings have it."""
     model.to(device)
-    model.bfloat16 = use_bfloat16(config.precision, device)
+    model.in_bfloat16 = use_bfloat16(config.precision, device)
     if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
         model.encoder.backbone.compile(dynamic=True)
 
@@ -297,7 +297,7 @@ def _announce(trainer: Trainer) -> None:
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"plugins: {', '.join(run.config.plugins) or 'none'}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.model.bfloat16 else 'float32'}; run: {run.folder}"
+        f"{'bfloat16' if trainer.model.in_bfloat16 else 'float32'}; run: {run.folder}"
     )
     steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
     start = run.config.swa_start

@@ -118,6 +118,12 @@ class Config(BaseModel, extra="forbid", frozen=True):
     propensity_a: float = Field(0.55, gt=0, description="A of PSP and PSnDCG")
     propensity_b: float = Field(1.5, gt=0, description="B of PSP and PSnDCG")
 
+    @property
+    def tokens_at_once(self) -> int:
+        """`micro_batch_tokens` of a run, which has decided where it was left open."""
+        assert self.micro_batch_tokens is not None
+        return self.micro_batch_tokens
+
     def as_document(self) -> dict[str, Any]:
         """As a config file holds it, the plugins' options as tables."""
         document = self.model_dump(mode="json", exclude={"options"})
@@ -146,8 +152,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # Random weights learn at a rate that would spoil pretrained ones, and their first token has yet to learn
 # to gather anything (benchmarks/README.md).
-SCRATCH = {"lr": 3e-4, "pooling": "mean"}
-DEMO = {"epochs": 7, "max_len": 64, "clustered": True}
+SCRATCH: dict[str, Any] = {"lr": 3e-4, "pooling": "mean"}
+DEMO: dict[str, Any] = {"epochs": 7, "max_len": 64, "clustered": True}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.
 SHARED = (
@@ -272,6 +278,7 @@ def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
     for document in documents:
         for key, value in document.items():
             old = merged.get(key)
-            both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
-            merged[key] = {**old, **value} if both_tables else value
+            if isinstance(old, Mapping) and isinstance(value, Mapping):
+                value = {**old, **value}
+            merged[key] = value
     return merged

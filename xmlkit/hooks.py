@@ -43,7 +43,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, final
 
 import pluggy
 import torch
@@ -89,8 +89,9 @@ class Documents:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
         """The same with each tensor changed."""
-        tensors = map(change, (self.tokens_BT, self.mask_BT, self.first_B))
-        return Documents(*tensors, self.text.map(change))
+        return Documents(
+            change(self.tokens_BT), change(self.mask_BT), change(self.first_B), self.text.map(change)
+        )
 
     def to(self, device: torch.device) -> Documents:
         """The same on another device."""
@@ -438,7 +439,7 @@ class Run:
         return sum(group["lr"] for group in groups if any(p is parameter for p in group["params"]))
 
 
-class Hooks:
+class Hooks(Protocol):
     """The four doors, called in this order when a model is built, and the events of a run."""
 
     @hookspec(firstresult=True)

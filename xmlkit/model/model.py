@@ -271,6 +271,7 @@ def new_model(
     encode_names: Callable[[], Tensor] | None = None,
 ) -> Model:
     """A model as the settings have it; `train_labels` and `encode_names` are there in training alone."""
+    assert config.dropout is not None  # the settings are resolved
     build = BuildContext(
         num_layers=encoder.num_layers,
         hidden=encoder.hidden,

@@ -145,7 +145,7 @@ def _new_run(
     def encode_names() -> Tensor:
         reader = Reader(tokenise(names or [], tokenizer, config.text_cap), encoder.template, config.max_len)
         return mean_states(
-            encoder.to(device), reader, config.micro_batch_tokens, use_bfloat16(config.precision, device)
+            encoder.to(device), reader, config.tokens_at_once, use_bfloat16(config.precision, device)
         )
 
     model = new_model(

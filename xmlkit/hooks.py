@@ -261,6 +261,8 @@ class Part(nn.Module):
 class Representation(Part):
     """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
 
+    inner: Representation  # of a wrapper; None where it wraps nothing
+
     def __init__(
         self,
         inner: Representation | None = None,
@@ -279,6 +281,8 @@ class Representation(Part):
 
 class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
+
+    inner: Shortlister
 
     @property
     def clusters(self) -> ClusterTable | None:
@@ -310,6 +314,7 @@ class Head(Part):
     A wrapper overrides the query, the label vectors or the bias; scoring reads the outermost part's.
     """
 
+    inner: Head
     stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
 
     @property
@@ -352,6 +357,8 @@ class Head(Part):
 
 class LossCombiner(Part):
     """What a label costs, and how the losses become one gradient at the boundary."""
+
+    inner: LossCombiner
 
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """Elementwise cost of logits z of labels that are true; by default softplus(-z).

@@ -12,6 +12,7 @@ Shapes: B documents, C candidates, K clusters, X drawn labels or clusters.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from typing import Literal
 
 import torch
@@ -19,7 +20,17 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from xmlkit import BuildContext, Documents, Shortlist, Shortlister, Training, Vectors, hookimpl, say
+from xmlkit import (
+    BuildContext,
+    ClusterTable,
+    Documents,
+    Shortlist,
+    Shortlister,
+    Training,
+    Vectors,
+    hookimpl,
+    say,
+)
 
 
 class Options(BaseModel, extra="forbid"):
@@ -36,8 +47,14 @@ class RandomNegatives(Shortlister):
     def __init__(self, inner: Shortlister, build: BuildContext, options: Options):
         super().__init__(inner)
         self.unit, self.num_labels = options.unit, build.num_labels
-        total = build.num_labels if self.unit == "labels" else inner.clusters.num_clusters
+        total = build.num_labels if self.unit == "labels" else self._table.num_clusters
         self.count = min(options.count or math.ceil(options.fraction * total), total)
+
+    @property
+    def _table(self) -> ClusterTable:
+        """Asked for with `unit=clusters` alone, where the inner shortlist must have some."""
+        assert self.clusters is not None
+        return self.clusters
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """With `count` more labels a document, or the labels of as many clusters, where there are any."""
@@ -51,7 +68,7 @@ class RandomNegatives(Shortlister):
         return draw_outside(short.ids_BC, self.num_labels, self.count, training.rng)
 
     def _clusters(self, short: Shortlist, training: Training) -> tuple[Tensor, Tensor]:
-        clusters, labels = self.clusters, training.labels
+        clusters, labels = self._table, training.labels
         shape = (len(short.ids_BC), clusters.num_clusters)
         taken_BK = torch.zeros(shape, dtype=torch.bool, device=short.ids_BC.device)
         if short.clusters_BS is not None:
@@ -92,7 +109,7 @@ def draw_outside(
 
 
 @hookimpl(wrapper=True)
-def shortlist(build: BuildContext):
+def shortlist(build: BuildContext) -> Generator[None, Shortlister, Shortlister]:
     """Around whatever the shortlist is; where every label is scored, all negatives are there already."""
     inner = yield
     if not inner.every_label:

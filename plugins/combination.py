@@ -26,7 +26,7 @@ width, P neighbours, Q = likely x P, W width of a neighbour's row, U unique labe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Literal
 
@@ -248,14 +248,16 @@ def _weighed_rows(rows: Callable[[Tensor], Tensor], ids_BQ: Tensor, weights_BQ: 
 
 
 @hookimpl(wrapper=True)
-def representation(build: BuildContext):
+def representation(build: BuildContext) -> Generator[None, Representation, Representation]:
     """The tokens' term, for documents."""
     inner, options = (yield), build.options(Options)
     return inner if options.where == "labels" else WithTokens(inner, build, options)
 
 
 @hookimpl(wrapper=True)
-def shortlist(build: BuildContext, recall_width: int, rank_width: int):
+def shortlist(
+    build: BuildContext, recall_width: int, rank_width: int
+) -> Generator[None, Shortlister, Shortlister]:
     """The co-occurrence term, for documents."""
     inner, options = (yield), build.options(Options)
     if options.where == "labels" or not options.cooccurrence:
@@ -268,7 +270,7 @@ def shortlist(build: BuildContext, recall_width: int, rank_width: int):
 
 
 @hookimpl(wrapper=True)
-def head(build: BuildContext):
+def head(build: BuildContext) -> Generator[None, Head, Head]:
     """The label side."""
     inner, options = (yield), build.options(Options)
     return CombinedLabels(inner, build, options) if options.where == "labels" else inner

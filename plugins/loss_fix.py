@@ -23,6 +23,7 @@ Shapes: B documents, D document width (both vectors side by side where they diff
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Literal
 
 import torch
@@ -126,6 +127,8 @@ class GradNorm(Watched):
     with the mean taken as constant. No second derivative is needed, since the norms come from the boundary.
     """
 
+    first_I: Tensor
+
     def __init__(self, inner: LossCombiner, names: tuple[str, ...], options: Options):
         super().__init__(inner, names, options)
         self.learning_rate, self.weight_decay, self.alpha = options.learning_rate, 0.0, options.alpha
@@ -172,7 +175,7 @@ class GradNorm(Watched):
 
 
 def _before_the_ranker(model: nn.Module) -> list[nn.Module]:
-    return [model.encoder, model.representation, model.shortlister]
+    return [model.get_submodule(name) for name in ("encoder", "representation", "shortlister")]
 
 
 KINDS = {"fixed": Fixed, "uncertainty": Uncertainty, "gradnorm": GradNorm}
@@ -183,7 +186,7 @@ def _named(names: tuple[str, ...], weights_I: Tensor) -> dict[str, Tensor]:
 
 
 @hookimpl(wrapper=True)
-def loss(build: BuildContext, names: tuple[str, ...]):
+def loss(build: BuildContext, names: tuple[str, ...]) -> Generator[None, LossCombiner, LossCombiner]:
     """Around whatever the loss is; where there is one loss alone, there is nothing to combine."""
     inner = yield
     options = build.options(Options)

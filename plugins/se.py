@@ -21,6 +21,7 @@ Shapes: B documents, N layers, H encoder width.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Literal
 
 import torch
@@ -61,9 +62,10 @@ class LayerGate(Representation):
         narrow = options.element_width if self.per_element else options.reduction
         wide = channels * options.expand
         first = [nn.Linear(channels, wide), relu] if options.expand > 1 else []
-        self.gate = nn.Sequential(*first, nn.Linear(wide, narrow), relu, nn.Linear(narrow, channels), sigmoid)
+        to_narrow, to_gates = nn.Linear(wide, narrow), nn.Linear(narrow, channels)
+        self.gate = nn.Sequential(*first, to_narrow, relu, to_gates, sigmoid)
         if options.activation == "linear":
-            nn.init.ones_(self.gate[-2].bias)  # an unbounded gate begins around 1
+            nn.init.ones_(to_gates.bias)  # an unbounded gate begins around 1
         if self.squeeze == "learned" and not self.per_element:
             self.look_NH = nn.Parameter(torch.randn(layers, hidden) / hidden**0.5)
             self.look_bias_N = nn.Parameter(torch.zeros(layers))
@@ -95,7 +97,7 @@ class LayerGate(Representation):
 
 
 @hookimpl(wrapper=True)
-def representation(build: BuildContext):
+def representation(build: BuildContext) -> Generator[None, Representation, Representation]:
     """Around whatever the representation is."""
     inner = yield
     if build.pooling == "mean" and build.train_labels is not None:

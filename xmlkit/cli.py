@@ -212,8 +212,9 @@ def compare(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import comparison_table
 
-    part = "test" if final else "validation"
-    found = run_comparison(load_corpus(data or DEMO), plugin_sets, settings, seeds, part, out_)
+    found = run_comparison(
+        load_corpus(data or DEMO), plugin_sets, settings, seeds, "test" if final else "validation", out_
+    )
     if found is None:
         say("interrupted; the same command goes on")
         raise typer.Exit(130)

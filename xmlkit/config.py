@@ -18,105 +18,123 @@ class Config(BaseModel, extra="forbid", frozen=True):
     """Every setting of a run. In a file, a table `[NAME]` holds the options of the plugin NAME."""
 
     encoder: str = Field(
-        "scratch", description="a folder or hub name; `scratch`: a small one from random weights"
+        default="scratch", description="a folder or hub name; `scratch`: a small one from random weights"
     )
     recipe: Literal["default", "lightxml"] = Field(
-        "default", description="a set of defaults: default or lightxml"
+        default="default", description="a set of defaults: default or lightxml"
     )
-    plugins: tuple[str, ...] = Field((), description="in the order in which they wrap")
-    options: dict[str, dict[str, Any]] = Field({}, description="each plugin's, by its name")
+    plugins: tuple[str, ...] = Field(default=(), description="in the order in which they wrap")
+    options: dict[str, dict[str, Any]] = Field(default={}, description="each plugin's, by its name")
 
-    max_len: int = Field(128, ge=3, description="tokens that the encoder reads, special ones included")
-    text_cap: int = Field(4096, ge=1, description="tokens of a text that are kept at all")
-    validation: float = Field(0.05, ge=0, lt=1, description="share of the training documents held out")
-    validation_max: int = Field(4000, ge=0, description="most documents held out")
+    max_len: int = Field(
+        default=128, ge=3, description="tokens that the encoder reads, special ones included"
+    )
+    text_cap: int = Field(default=4096, ge=1, description="tokens of a text that are kept at all")
+    validation: float = Field(
+        default=0.05, ge=0, lt=1, description="share of the training documents held out"
+    )
+    validation_max: int = Field(default=4000, ge=0, description="most documents held out")
 
-    layers: int = Field(5, ge=1, description="last layers whose first-token states are read")
+    layers: int = Field(default=5, ge=1, description="last layers whose first-token states are read")
     pooling: Literal["first", "mean"] = Field(
-        "first", description="first-token states of the last layers, or the last layer's token mean"
+        default="first", description="first-token states of the last layers, or the last layer's token mean"
     )
     dropout: float | None = Field(
-        None, ge=0, lt=1, description="on the document vector; none: 0.5 for first, 0.1 for mean"
+        default=None, ge=0, lt=1, description="on the document vector; none: 0.5 for first, 0.1 for mean"
     )
     clustered: bool | None = Field(
-        None,
+        default=None,
         description="score only the labels of the likeliest clusters; none: above 10,000 labels",
     )
-    cluster_size: int = Field(32, ge=1, description="most labels of a cluster")
-    shortlist: int = Field(16, ge=1, description="likeliest clusters whose labels are scored")
+    cluster_size: int = Field(default=32, ge=1, description="most labels of a cluster")
+    shortlist: int = Field(default=16, ge=1, description="likeliest clusters whose labels are scored")
     cluster_power: float = Field(
-        0.5, ge=0, description="exponent of a cluster's probability in the scores of its labels"
+        default=0.5, ge=0, description="exponent of a cluster's probability in the scores of its labels"
     )
     cluster_width: int | None = Field(
-        None, ge=1, description="width of the space in which clusters are scored; none: the document vector's"
+        default=None,
+        ge=1,
+        description="width of the space in which clusters are scored; none: the document vector's",
     )
-    label_width: int = Field(384, ge=1, description="width of a label's row, where there are clusters")
+    label_width: int = Field(
+        default=384, ge=1, description="width of a label's row, where there are clusters"
+    )
     row_precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of labels' rows, where there are clusters; bfloat16: half the memory"
+        default="float32", description="of labels' rows, where there are clusters; bfloat16: half the memory"
     )
     row_state: Literal["full", "compact"] = Field(
-        "compact", description="of the rows' optimiser: one number a row, or full: AdamW's two an element"
+        default="compact",
+        description="of the rows' optimiser: one number a row, or full: AdamW's two an element",
     )
     start: Literal["prior", "random"] = Field(
-        "prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
+        default="prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
     )
     reduction: Literal["sum", "mean"] = Field(
-        "sum", description="a document's loss over its labels: sum or mean"
+        default="sum", description="a document's loss over its labels: sum or mean"
     )
 
-    epochs: int = Field(3, ge=1, description="passes over the training documents")
-    max_steps: int | None = Field(None, ge=1, description="stop after this many optimiser steps")
-    batch_size: int = Field(64, ge=1, description="documents of an optimiser step")
+    epochs: int = Field(default=3, ge=1, description="passes over the training documents")
+    max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimiser steps")
+    batch_size: int = Field(default=64, ge=1, description="documents of an optimiser step")
     micro_batch_size: int | None = Field(
-        None, ge=1, description="most documents at once, more are accumulated; none: all of a step"
+        default=None, ge=1, description="most documents at once, more are accumulated; none: all of a step"
     )
     micro_batch_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="most tokens at once, padding included; none: 2,048 on the CPU, 32,768 on CUDA",
     )
-    lr: float = Field(1e-4, gt=0, description="learning rate of the encoder and of projections")
-    head_lr: float = Field(8e-3, gt=0, description="learning rate of everything else")
+    lr: float = Field(default=1e-4, gt=0, description="learning rate of the encoder and of projections")
+    head_lr: float = Field(default=8e-3, gt=0, description="learning rate of everything else")
     schedule: Literal["linear", "constant"] = Field(
-        "linear", description="after the warm-up: linear decay, or constant"
+        default="linear", description="after the warm-up: linear decay, or constant"
     )
-    warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
-    weight_decay: float = Field(0.01, ge=0, description="of matrices; biases and norms have none")
-    eps: float = Field(1e-8, gt=0, description="AdamW's")
-    clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps")
+    weight_decay: float = Field(default=0.01, ge=0, description="of matrices; biases and norms have none")
+    eps: float = Field(default=1e-8, gt=0, description="AdamW's")
+    clip: float | None = Field(default=1.0, gt=0, description="largest gradient norm")
     swa_start: float | None = Field(
-        None, ge=0, description="epoch from whose end on weights are averaged (SWA); none: never"
+        default=None, ge=0, description="epoch from whose end on weights are averaged (SWA); none: never"
     )
-    swa_every: int = Field(100, ge=1, description="steps between two weights that enter the average")
+    swa_every: int = Field(default=100, ge=1, description="steps between two weights that enter the average")
 
-    eval_every: int | None = Field(None, ge=1, description="steps between two evaluations; none: an epoch")
+    eval_every: int | None = Field(
+        default=None, ge=1, description="steps between two evaluations; none: an epoch"
+    )
     dropout_off_after_eval: bool = Field(
-        False, description="after an evaluation inside an epoch no dropout until the next epoch"
+        default=False, description="after an evaluation inside an epoch no dropout until the next epoch"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after this many evaluations without a better P@5"
+        default=None, ge=1, description="stop after this many evaluations without a better P@5"
     )
     checkpoint_every: int | None = Field(
-        None, ge=1, description="steps between two checkpoints, besides those at evaluations"
+        default=None, ge=1, description="steps between two checkpoints, besides those at evaluations"
     )
-    log_every: int = Field(20, ge=1, description="steps between two lines of the log")
-    seed: int = Field(0, ge=0, description="of weights, clusters, order and dropout")
+    log_every: int = Field(default=20, ge=1, description="steps between two lines of the log")
+    seed: int = Field(default=0, ge=0, description="of weights, clusters, order and dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="cpu, cuda, or auto: CUDA where there is one"
+        default="auto", description="cpu, cuda, or auto: CUDA where there is one"
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="float32, bfloat16 (autocast), or auto: bfloat16 on CUDA and on CPUs with AMX"
+        default="auto",
+        description="float32, bfloat16 (autocast), or auto: bfloat16 on CUDA and on CPUs with AMX",
     )
     compile: bool = Field(
-        False, description="torch.compile the encoder, which takes a minute and needs a C++ compiler"
+        default=False, description="torch.compile the encoder, which takes a minute and needs a C++ compiler"
     )
-    deterministic: bool = Field(False, description="the same numbers on CUDA too, slower")
+    deterministic: bool = Field(default=False, description="the same numbers on CUDA too, slower")
 
     ks: tuple[PositiveInt, ...] = Field(
-        (1, 3, 5), min_length=1, description="the k of P@k and of the others, as in 1,3,5"
+        default=(1, 3, 5), min_length=1, description="the k of P@k and of the others, as in 1,3,5"
     )
-    propensity_a: float = Field(0.55, gt=0, description="A of PSP and PSnDCG")
-    propensity_b: float = Field(1.5, gt=0, description="B of PSP and PSnDCG")
+    propensity_a: float = Field(default=0.55, gt=0, description="A of PSP and PSnDCG")
+    propensity_b: float = Field(default=1.5, gt=0, description="B of PSP and PSnDCG")
+
+    @property
+    def tokens_at_once(self) -> int:
+        """`micro_batch_tokens` of a run, which has decided where it was left open."""
+        assert self.micro_batch_tokens is not None
+        return self.micro_batch_tokens
 
     def as_document(self) -> dict[str, Any]:
         """As a config file holds it, the plugins' options as tables."""
@@ -146,8 +164,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # Random weights learn at a rate that would spoil pretrained ones, and their first token has yet to learn
 # to gather anything (benchmarks/README.md).
-SCRATCH = {"lr": 3e-4, "pooling": "mean"}
-DEMO = {"epochs": 7, "max_len": 64, "clustered": True}
+SCRATCH: dict[str, Any] = {"lr": 3e-4, "pooling": "mean"}
+DEMO: dict[str, Any] = {"epochs": 7, "max_len": 64, "clustered": True}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.
 SHARED = (
@@ -272,6 +290,7 @@ def merge(*documents: Mapping[str, Any]) -> dict[str, Any]:
     for document in documents:
         for key, value in document.items():
             old = merged.get(key)
-            both_tables = isinstance(old, Mapping) and isinstance(value, Mapping)
-            merged[key] = {**old, **value} if both_tables else value
+            if isinstance(old, Mapping) and isinstance(value, Mapping):
+                value = {**old, **value}
+            merged[key] = value
     return merged

@@ -48,7 +48,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, final
 
 import pluggy
 import torch
@@ -97,8 +97,9 @@ class Documents:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
         """The same with each tensor changed."""
-        tensors = map(change, (self.tokens_BT, self.mask_BT, self.first_B))
-        return Documents(*tensors, self.text.map(change))
+        return Documents(
+            change(self.tokens_BT), change(self.mask_BT), change(self.first_B), self.text.map(change)
+        )
 
     def to(self, device: torch.device) -> Documents:
         """The same on another device."""
@@ -274,6 +275,7 @@ class Representation(Part):
     """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
 
     door = "representation"
+    inner: Representation  # of a wrapper; None where it wraps nothing
 
     def __init__(
         self,
@@ -296,6 +298,7 @@ class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
 
     door = "shortlist"
+    inner: Shortlister
 
     @property
     def clusters(self) -> ClusterTable | None:
@@ -330,6 +333,7 @@ class Head(Part):
     """
 
     door = "head"
+    inner: Head
     stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
 
     @property
@@ -378,6 +382,7 @@ class LossCombiner(Part):
     """What a label costs, and how the losses become one gradient at the boundary."""
 
     door = "loss"
+    inner: LossCombiner
 
     @promises(contracts.cost)
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
@@ -469,7 +474,7 @@ class Run:
         return sum(group["lr"] for group in groups if any(p is parameter for p in group["params"]))
 
 
-class Hooks:
+class Hooks(Protocol):
     """The four doors, called in this order when a model is built, and the events of a run."""
 
     @hookspec(firstresult=True)

@@ -40,7 +40,7 @@ class Active:
 
     plugins: tuple[Plugin, ...]
     options: dict[str, BaseModel]
-    doors: dict[str, Callable[..., Any]]  # each makes its part
+    doors: Mapping[str, Callable[..., Any]]  # each makes its part
     events: Any  # pluggy's relay; its attributes are the hooks
 
     @property

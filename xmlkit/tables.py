@@ -63,6 +63,8 @@ class RowTable(nn.Embedding):
     the table, and a list of RowProduct in `weight.row_products` where `products_BU` read them.
     """
 
+    weight: nn.Parameter
+
     def __init__(self, rows: int, width: int, dtype: torch.dtype | None = None):
         super().__init__(rows, width, sparse=True, dtype=dtype)
         self.learning_rate: float | None = None  # None: that of the part that holds it

@@ -33,6 +33,11 @@ class Figure:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval; None for base."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
 
 @dataclass(frozen=True)
 class Row:
@@ -139,8 +144,8 @@ def _rows(
             seconds[m],
             seconds[m] - seconds[0],
             parameters[m] - parameters[0],
-            (metrics[m][DECIDES].high - metrics[m][DECIDES].low) / 2 if m else None,
-            _verdict(metrics[m][DECIDES], [scores[name, s] for s in range(seeds)], scores) if m else "",
+            metrics[m][DECIDES].half_width,
+            _verdict(metrics[m][DECIDES], [scores[name, s] for s in range(seeds)], scores),
         )
         for m, name in enumerate(names)
     ]
@@ -151,6 +156,8 @@ def _verdict(
     ours: list[Mapping[str, Terms]],
     scores: Mapping[tuple[str, int], Mapping[str, Terms]],
 ) -> str:
+    if figure.low is None or figure.high is None:  # base itself
+        return ""
     theirs = [scores[BASE, seed] for seed in range(len(ours))]
     pairs = [(o[name].part_N, t[name].part_N) for o, t in zip(ours, theirs, strict=True) for name in SHOWN]
     if all(np.array_equal(*pair) for pair in pairs):

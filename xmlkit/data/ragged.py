@@ -21,7 +21,8 @@ class Ragged:
         rows = list(rows)
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])
-        values = np.fromiter((value for row in rows for value in row), dtype, count=int(offsets[-1]))
+        numbers = (value for row in rows for value in row)
+        values: np.ndarray = np.fromiter(numbers, dtype, count=int(offsets[-1]))
         return cls(values, offsets)
 
     def __len__(self) -> int:

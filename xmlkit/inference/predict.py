@@ -42,7 +42,7 @@ class Predictor:
         self._opened = opened
         # A model that was trained on CUDA can be used without.
         device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
-        opened.model.bfloat16 = use_bfloat16(opened.config.precision, device)
+        opened.model.in_bfloat16 = use_bfloat16(opened.config.precision, device)
         opened.model.to(device)
 
     @property
@@ -86,7 +86,7 @@ class Predictor:
                 self._reader(store),
                 np.arange(len(store)),
                 top_k,
-                self.config.micro_batch_tokens,
+                self.config.tokens_at_once,
             )
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
@@ -114,7 +114,7 @@ class Predictor:
             self._reader(store),
             np.arange(len(store)),
             max(ks),
-            config.micro_batch_tokens,
+            config.tokens_at_once,
         )
         propensity = (config.propensity_a, config.propensity_b)
         return ids_NK, split.labels, opened.counts_L, opened.num_documents, ks, *propensity

@@ -21,7 +21,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Documents, LayerStates
 
 SCRATCH = "scratch"
-SCRATCH_SIZE = {
+SCRATCH_SIZE: dict[str, Any] = {
     "hidden_size": 256,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
@@ -38,13 +38,17 @@ TAKES_4D_MASK = {"bert", "roberta", "distilbert"}
 class Encoder(nn.Module):
     """A transformers model behind one signature: Documents in, the states of its last N layers out."""
 
+    backbone: Any  # what it has depends on its class
+    template: Template
+    num_layers: int
+
     def __init__(self, backbone: nn.Module, template: Template, num_layers: int):
         super().__init__()
+        self.backbone = backbone
         if "add_pooling_layer" in inspect.signature(type(backbone).__init__).parameters:
-            backbone.pooler = None  # its output is not read, and its weights would never learn
-        self.backbone: Any = backbone
+            self.backbone.pooler = None  # its output is not read, and its weights would never learn
         self.template = template
-        self.num_layers = min(num_layers, backbone.config.num_hidden_layers)
+        self.num_layers = min(num_layers, self.backbone.config.num_hidden_layers)
 
     @property
     def hidden(self) -> int:
@@ -128,7 +132,7 @@ def new_backbone(config: Any) -> nn.Module:
 
 
 def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
-    _quiet()
+    quiet_transformers()
     if str(source).startswith((".", "/")) and not Path(source).is_dir():  # no name of the hub
         raise UserError(f"--encoder {source}: no such folder")
     try:
@@ -141,7 +145,7 @@ def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
         ) from None
 
 
-def _quiet() -> None:
+def quiet_transformers() -> None:
     """Our user did not ask for the library's remarks on unused weights, nor for its bars."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

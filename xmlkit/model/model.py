@@ -51,7 +51,7 @@ class Output:
 class Model(nn.Module):
     """Texts to ranked labels."""
 
-    bfloat16 = False  # autocast of encoder and representation
+    in_bfloat16 = False  # autocast of encoder and representation
     representation: Representation
     shortlister: Shortlister
     head: Head
@@ -76,7 +76,7 @@ class Model(nn.Module):
     def vectors(self, documents: Documents) -> Vectors:
         """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
         kind = documents.mask_BT.device.type
-        with torch.autocast(kind, torch.bfloat16) if self.bfloat16 else nullcontext():
+        with torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext():
             vectors = self.representation(self.encoder(documents))
         return vectors.map(full_precision, full_precision)
 

@@ -72,6 +72,7 @@ def build_context(
     encode_names: Callable[[], Tensor] | None = None,
 ) -> BuildContext:
     """What the hooks may know; `train_labels` and `encode_names` are there in training alone."""
+    assert config.dropout is not None  # the settings are resolved
     return BuildContext(
         num_layers=num_layers,
         hidden=hidden,

@@ -84,6 +84,6 @@ def score_documents(
 ) -> dict[str, float]:
     """The metrics of these rows' rankings in percent; counts are those of the whole training file."""
     head = model.head_for_prediction()
-    _, ids_NK = rank_documents(model, head, reader, rows, max(ks), config.micro_batch_tokens)
+    _, ids_NK = rank_documents(model, head, reader, rows, max(ks), config.tokens_at_once)
     a, b = config.propensity_a, config.propensity_b
     return score_ranking(ids_NK, truth, counts_L, num_documents, ks, a, b)

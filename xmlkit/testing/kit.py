@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from xmlkit.discovery import BASE, Plugin, installed, load
-from xmlkit.hooks import DOORS
 from xmlkit.testing.checks import CHECKS, Broken, Case
 from xmlkit.testing.tiny import aside
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast
+from transformers import AutoModel, BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from xmlkit.config import merge, resolve
 from xmlkit.console import console
@@ -29,7 +29,7 @@ from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.hooks import Documents, RaggedLabels, Training
 from xmlkit.inference.predict import load
-from xmlkit.model.encoder import Encoder
+from xmlkit.model.encoder import Encoder, quiet_transformers
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import activate
@@ -39,7 +39,7 @@ from xmlkit.training.trainer import Trainer
 
 WORDS = [f"w{i}" for i in range(60)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": len(SPECIAL) + len(WORDS),
     "hidden_size": 32,
     "num_hidden_layers": 3,
@@ -88,7 +88,7 @@ def tokenizer(
     )
 
 
-def backbone(config: Any = None, seed: int = 0) -> nn.Module:
+def backbone(config: Any = None, seed: int = 0) -> PreTrainedModel:
     """Random weights of this shape, by default a BERT's; without dropout."""
     config = BertConfig(**SIZES) if config is None else config
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
@@ -203,6 +203,7 @@ def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:
     """A run that is ready for its first step; its encoder lies beside its folder."""
     encoder = folder.parent / "encoder"
     if not encoder.exists():
+        quiet_transformers()
         backbone().save_pretrained(encoder)
         tokenizer().save_pretrained(encoder)
     corpus = learnable_corpus(200, NUM_LABELS)

@@ -53,14 +53,15 @@ def micro_batches_of(
 ) -> list[MicroBatch]:
     """A step's documents; in pinned memory where a device copies them without our waiting."""
     keep = Tensor.pin_memory if device.type == "cuda" else _as_it_is
-    num_labels, limits = len(data.counts_L), (config.micro_batch_size, config.micro_batch_tokens)
+    num_labels, most = len(data.counts_L), config.micro_batch_size
+    assert most is not None  # the settings are resolved
     return [
         MicroBatch(
             data.reader.documents(part).map(keep),
             ragged_labels(data.labels.take(part), num_labels).map(keep),
             len(part) / len(rows),
         )
-        for part in micro_batches(rows, data.reader.lengths, *limits)
+        for part in micro_batches(rows, data.reader.lengths, most, config.tokens_at_once)
     ]
 
 

@@ -15,7 +15,7 @@ from xmlkit.hooks import Part
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
 from xmlkit.training.row_optimizers import RowAdamW, RowRMSprop
-from xmlkit.training.rows import row_parameters
+from xmlkit.training.rows import row_gradient, row_parameters, set_row_gradient
 
 
 def optimizers(
@@ -51,13 +51,13 @@ def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     """Scales their gradients so that the common norm is at most this; rows must be united."""
     parameters = list(parameters)
     dense = [p.grad for p in parameters if p.grad is not None]
-    tables = [p for p in parameters if getattr(p, "row_gradient", None) is not None]
-    norms = [p.row_gradient.squared_norms_U().sum().sqrt() for p in tables]
+    of_rows = [(p, found) for p in parameters if (found := row_gradient(p)) is not None]
+    norms = [found.squared_norms_U().sum().sqrt() for _, found in of_rows]
     norm = nn.utils.get_total_norm([*dense, *norms])
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(dense, factor)
-    for p in tables:
-        p.row_gradient = replace(p.row_gradient, scale=factor)
+    for p, found in of_rows:
+        set_row_gradient(p, replace(found, scale=factor))
 
 
 def _groups(found: dict[tuple[float, float], list[Parameter]]) -> list[dict[str, Any]]:

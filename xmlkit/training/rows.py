@@ -82,7 +82,25 @@ def row_parameters(module: nn.Module) -> list[Parameter]:
 def forget_rows(parameters: Iterable[Parameter]) -> None:
     """What `zero_grad` does for other weights."""
     for parameter in parameters:
-        parameter.row_products, parameter.row_gradient = [], None
+        _take_products(parameter)
+        set_row_gradient(parameter, None)
+
+
+def _take_products(weight: Parameter) -> list[RowProduct]:
+    """What backward passes left at the weight, which then has none."""
+    products: list[RowProduct] = getattr(weight, "row_products", [])
+    weight.row_products = []  # type: ignore[attr-defined]  # a tensor takes any attribute
+    return products
+
+
+def row_gradient(weight: Parameter) -> RowGradient | None:
+    """What `unite_rows` made of them; None where nothing was read, and of a weight that is no table's."""
+    return getattr(weight, "row_gradient", None)
+
+
+def set_row_gradient(weight: Parameter, gradient: RowGradient | None) -> None:
+    """Replaces it."""
+    weight.row_gradient = gradient  # type: ignore[attr-defined]  # a tensor takes any attribute
 
 
 def unite_rows(parameters: Iterable[Parameter]) -> None:
@@ -91,18 +109,18 @@ def unite_rows(parameters: Iterable[Parameter]) -> None:
     It holds each row once, summed over micro-batches and repeated reads.
     """
     for parameter in parameters:
-        products: list[RowProduct] = getattr(parameter, "row_products", [])
-        called, parameter.row_products, parameter.grad = parameter.grad, [], None
-        parameter.row_gradient = None
+        products, called = _take_products(parameter), parameter.grad
+        parameter.grad = None
+        set_row_gradient(parameter, None)
         if called is not None:
             assert called.is_sparse, "a RowTable's weight was used densely; read it by calling the table"
         # Where the two factors of the products together would be larger than what they make, it is made.
         if called is not None or sum(len(p.right_BE) for p in products) > parameter.shape[1]:
             read = [] if called is None else [(called._indices()[0], called._values())]
             read += [(ids_of(p.rows_U, parameter), p.left_UB @ p.right_BE) for p in products]
-            parameter.row_gradient = _sum_of_values(read, len(parameter))
+            set_row_gradient(parameter, _sum_of_values(read, len(parameter)))
         elif products:
-            parameter.row_gradient = _sum_of_products(products, parameter)
+            set_row_gradient(parameter, _sum_of_products(products, parameter))
 
 
 def _sum_of_values(read: list[tuple[Tensor, Tensor]], num_rows: int) -> RowGradient:

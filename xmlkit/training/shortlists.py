@@ -34,7 +34,8 @@ class ShortlistWatch:
         """
         if model.shortlister.every_label or not len(self.rows):
             return {}
-        hits, clusters = 0, {}
+        hits = 0
+        clusters: dict[int, Tensor] = {}
         for batch, short in shortlist_documents(model, self.reader, self.rows, max_tokens):
             labels = ragged_labels(self.truth.take(batch), model.num_labels).to(short.ids_BC.device)
             hits += int((labels.contains(short.ids_BC) & short.mask_BC).sum())

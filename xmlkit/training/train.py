@@ -146,7 +146,7 @@ def _new_run(
     def encode_names() -> Tensor:
         reader = Reader(tokenise(names or [], tokenizer, config.text_cap), encoder.template, config.max_len)
         return mean_states(
-            encoder.to(device), reader, config.micro_batch_tokens, use_bfloat16(config.precision, device)
+            encoder.to(device), reader, config.tokens_at_once, use_bfloat16(config.precision, device)
         )
 
     model = new_model(
@@ -232,7 +232,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
 def make_ready(model: Model, config: Config, device: torch.device) -> None:
     """Moves the model to the device, to be trained there as the settings have it."""
     model.to(device)
-    model.bfloat16 = use_bfloat16(config.precision, device)
+    model.in_bfloat16 = use_bfloat16(config.precision, device)
     if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
         model.encoder.backbone.compile(dynamic=True)
 
@@ -299,7 +299,7 @@ def _announce(trainer: Trainer) -> None:
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.model.bfloat16 else 'float32'}; run: {run.folder}"
+        f"{'bfloat16' if trainer.model.in_bfloat16 else 'float32'}; run: {run.folder}"
     )
     steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
     start = run.config.swa_start

@@ -71,7 +71,7 @@ class Trainer:
         self.optimizers = [o for some in modules for o in optimizers(some, self.config, factors)]
         run.optimizers = self.optimizers
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
-        self.averaged = _average_of(self.model) if self.config.swa_start is not None else None
+        self.averaged = Average(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
@@ -124,7 +124,7 @@ class Trainer:
                 if self.step_number == 1 or self._is_due(config.log_every) or last:
                     self._log(report, losses, done, self.seconds + time.perf_counter() - begun)
                     give_back()
-                if self._averages(done) and self._is_due(config.swa_every):
+                if self.averaged is not None and self._averages(done):
                     self.averaged.update_parameters(self.model)
                 self.seconds += time.perf_counter() - begun
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
@@ -233,7 +233,8 @@ class Trainer:
         return done // every * every > done // steps_an_epoch * steps_an_epoch
 
     def _averages(self, epochs_done: float) -> bool:
-        return self.averaged is not None and epochs_done > self.config.swa_start
+        start = self.config.swa_start
+        return start is not None and epochs_done > start and self._is_due(self.config.swa_every)
 
     def _evaluated_model(self) -> Model:
         """The averaged weights once there are any, as in LightXML; else the live ones."""
@@ -249,7 +250,7 @@ class Trainer:
                 f"or head_lr ({self.config.head_lr:g}), or set precision=float32; "
                 f"{self.run.folder} can be removed"
             )
-        rate = self.schedules[0].get_last_lr()[0]
+        rate = float(self.schedules[0].get_last_lr()[0])
         report.figures(self.step_number, epochs_done, seconds, rate, figures)
 
     def _evaluate(self, report: Report) -> None:
@@ -278,7 +279,7 @@ class Trainer:
 
     def _look_at_shortlists(self) -> dict[str, float]:
         """Of the live weights, which choose the training negatives, and of the averaged ones."""
-        most = self.config.micro_batch_tokens
+        most = self.config.tokens_at_once
         figures = self.watch.look("shortlist", self.model, most)
         if self._evaluated_model() is not self.model:
             figures |= self.watch.look("averaged_shortlist", self._evaluated_model(), most)
@@ -288,16 +289,19 @@ class Trainer:
         return self.config.patience is not None and self.evaluations_since_best >= self.config.patience
 
 
-def _average_of(model: Model) -> AveragedModel:
+class Average(AveragedModel):
     """A running mean (SWA) of each weight, in float32: bfloat16 would lose what a weight adds to it."""
 
-    def mean(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return average.lerp_(new.to(average.dtype), (1 / (torch.as_tensor(count) + 1)).to(average.dtype))
+    module: Model
 
-    averaged = AveragedModel(model, avg_fn=mean)
-    for weight in row_parameters(averaged.module):
-        weight.data = weight.data.float()
-    return averaged
+    def __init__(self, model: Model):
+        super().__init__(model, avg_fn=_mean)
+        for weight in row_parameters(self.module):
+            weight.data = weight.data.float()
+
+
+def _mean(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+    return average.lerp_(new.to(average.dtype), (1 / (torch.as_tensor(count) + 1)).to(average.dtype))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,8 +14,20 @@ from hypothesis import settings
 
 settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("xmlkit")
-EXAMPLES = Path(__file__).parent / "example_plugins"
-DATA = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {
+    path.stem.replace("_", "-"): path.read_text()
+    for path in (Path(__file__).parent / "example_plugins").glob("*.py")
+}
+# The examples of the author's guide: `### NAME`, some words, a module.
+GUIDE = dict(
+    re.findall(
+        r"^### ([a-z-]+)\n\n[^#]*?^```python\n(.*?)^```",
+        (ROOT / "plugins" / "README.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,7 +63,7 @@ def plugin_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def example_plugins(plugin_folder):
-    """The plugins of tests/example_plugins, installed."""
-    for path in sorted(EXAMPLES.glob("*.py")):
-        install(plugin_folder, path.stem.replace("_", "-"), path.read_text())
+    """Those of the guide and of tests/example_plugins, installed."""
+    for name, source in (EXAMPLES | GUIDE).items():
+        install(plugin_folder, name, source)
     return plugin_folder

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from conftest import EXAMPLES, install
+from conftest import EXAMPLES, GUIDE, install
 
 XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 QUICK = ["--set", "max_len=16", "--set", "batch_size=16", "--set", "validation=0.2", "--set", "log_every=1"]
@@ -58,8 +58,8 @@ def place(tmp_path_factory):
     tiny.save_encoder(folder / "encoder")
     write_corpus(folder / "corpus")
     (folder / "site").mkdir()
-    for path in sorted(EXAMPLES.glob("*.py")):
-        install(folder / "site", path.stem.replace("_", "-"), path.read_text())
+    for name, source in (EXAMPLES | GUIDE).items():
+        install(folder / "site", name, source)
     settings = ["--set", "epochs=10", "--set", "lr=3e-3", "--set", "head_lr=1e-2", "--set", "pooling=mean"]
     plugins = ["--plugin", "layer-gain,label-smoothing", "--set", "label-smoothing.amount=0.01"]
     out, err = xmlkit(
@@ -68,7 +68,8 @@ def place(tmp_path_factory):
         path=folder / "site",
     )
     assert "corpus, test split" in out and "PSnDCG" in out and "word w3" in out and "✓" in out
-    assert "plugins: layer-gain, label-smoothing" in err and "run: run" in err
+    assert "representation: TokenMean (lightxml), LayerGain (layer-gain) around it\n" in err
+    assert "loss: PlainSum (lightxml), Smoothed (label-smoothing) around it\n" in err and "run: run" in err
     return folder
 
 
@@ -151,8 +152,32 @@ def test_the_list_of_plugins(place):
 
 def test_a_broken_plugin_does_not_hide_the_others(tmp_path):
     install(tmp_path, "broken", "import nowhere_at_all")
-    out, _ = xmlkit("plugins", path=tmp_path)
-    assert "nowhere_at_all" in out and "lightxml" in out
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
+    done = subprocess.run([XMLKIT, "plugins"], capture_output=True, text=True, env=environment, check=True)
+    assert "nowhere_at_all" in done.stdout and "lightxml" in done.stdout
+    assert 'broken.py", line 1, in <module>' in done.stderr
+    assert done.stderr.endswith("ModuleNotFoundError(\"No module named 'nowhere_at_all'\")\n")
+
+
+def test_a_broken_plugin_that_is_asked_for_shows_its_traceback(place, tmp_path):
+    install(tmp_path, "broken", "1 / 0")
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
+    command = [XMLKIT, "train", "corpus", "--plugin", "broken"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1 and 'broken.py", line 1' in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "error: plugin 'broken' (broken) fails on import: ZeroDivisionError('division by zero')"
+    )
+
+
+def test_the_chain_of_some_settings(place):
+    out, _ = xmlkit("plugins", "--verbose", "--plugin", "in-batch", path=place / "site")
+    row = next(line for line in out.splitlines() if "InBatch" in line)
+    assert "InBatch (in-batch) around it" in row and "EveryLabel" in out
+    out, _ = xmlkit("plugins", "--verbose", "--config", "run/config.json", cwd=place, path=place / "site")
+    assert "LayerGain (layer-gain) around it" in out and "TopClusters" not in out
+    _, err = xmlkit("plugins", "--plugin", "se", code=1)
+    assert "add --verbose" in err
 
 
 def test_describe(place):
@@ -169,6 +194,7 @@ def test_describe(place):
         ["evaluate"],
         ["predict"],
         ["plugins"],
+        ["plugin", "new"],
         ["presets"],
         ["data", "describe"],
     ],

@@ -7,8 +7,11 @@ import tiny
 import torch
 from conftest import install
 
+from xmlkit.config import resolve
 from xmlkit.discovery import installed, load
 from xmlkit.errors import UserError
+from xmlkit.hooks import HOOKS_VERSION
+from xmlkit.model.parts import chains, chains_of_settings
 from xmlkit.plugins import activate
 
 MAKES_HEAD = """
@@ -64,7 +67,7 @@ def test_the_order_of_wrapping_is_the_order_of_names(example_plugins):
 
 
 def test_every_door_is_wrapped_from_outside_the_core(example_plugins):
-    plugins = ["layer-gain", "text-length", "in-batch", "cosine", "label-smoothing"]
+    plugins = ["layer-gain", "text-length", "batch-labels", "cosine", "label-smoothing"]
     model = tiny.model(plugins=plugins, start="random").train()
     documents, training = tiny.batch(["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"], seed=1)
     model.backward(model(documents, training))
@@ -128,16 +131,86 @@ def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
             "from xmlkit import hookimpl\n@hookimpl(wrapper=True, trylast=True)\ndef head(): yield",
             "drop tryfirst",
         ),
-        ("from xmlkit import hookimpl\n@hookimpl\ndef head(rank): pass", "rank"),
+        ("from xmlkit import hookimpl\n@hookimpl\ndef head(rank): pass", "did you mean 'rank_width'?"),
+        ("from xmlkit import hookimpl\n@hookimpl\ndef head(x): pass", "(it has: build, rank_width)"),
+        (
+            "from xmlkit import hookimpl\n@hookimpl\ndef head():\n    yield",
+            "head: @hookimpl(wrapper=True) over its yield is missing",
+        ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl(wrapper=True)\ndef head(): pass",
+            "head: `inner = yield` in it is missing",
+        ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl\ndef run_started(): pass\ndef head(build): pass",
+            "head: a function with a hook's name that is none",
+        ),
         ("x = 1", "implements no hook"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(3)", "SystemExit(3)"),
+        ("def head(:", "SyntaxError"),
+        (
+            "from xmlkit import Head\nclass Own(Head):\n    def query_BE(self): pass",
+            "Own.query_BE(self) can't be called as query_BE(self, rank_BD",
+        ),
+        ("hooks_version = 2", "written for version 2 of the hooks, and this xmlkit has version 1"),
     ],
 )
 def test_plugins_that_cannot_work_are_refused(plugin_folder, source, expected):
     install(plugin_folder, "broken", source)
     message = refused(["broken"])
     assert "'broken'" in message and expected in message
+
+
+def test_a_failure_on_import_has_the_plugins_own_traceback(plugin_folder):
+    install(plugin_folder, "broken", "def fail():\n    raise RuntimeError('no luck')\n\nfail()")
+    with pytest.raises(UserError) as error:
+        load("broken")
+    assert str(error.value) == "plugin 'broken' (broken) fails on import: RuntimeError('no luck')"
+    lines = error.value.detail.splitlines()
+    assert lines[0] == "Traceback (most recent call last):" and lines[-1] == "RuntimeError: no luck"
+    assert 'broken.py", line 4' in lines[1] and "importlib" not in error.value.detail
+
+
+def test_a_broken_plugin_that_nobody_asked_for_is_not_noticed(plugin_folder):
+    install(plugin_folder, "broken", "1 / 0")
+    install(plugin_folder, "wrap", WRAPS_HEAD)
+    assert {"broken", "wrap"} <= set(installed())
+    activate(["wrap"], {})
+
+
+def test_two_distributions_with_plugins_of_one_name(plugin_folder):
+    install(plugin_folder, "wrap", WRAPS_HEAD)
+    info = plugin_folder / "other-3.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 3.0\n")
+    (info / "entry_points.txt").write_text("[xmlkit]\nwrap = other\n")
+    message = refused(["wrap"])
+    assert message.startswith("2 plugins are called 'wrap', of ") and "pip uninstall" in message
+    assert "xmlkit-wrap 1.2" in message and "other 3.0" in message
+
+
+def test_a_plugin_says_for_which_hooks_it_was_written(plugin_folder):
+    install(plugin_folder, "wrap", f"{WRAPS_HEAD}\nhooks_version = {HOOKS_VERSION}\n")
+    activate(["wrap"], {})
+    install(plugin_folder, "newer", f"{WRAPS_HEAD}\nhooks_version = {HOOKS_VERSION + 1}\n")
+    assert "install another version of xmlkit-newer (here: 1.2) or of xmlkit" in refused(["newer"])
+
+
+def test_the_chain_of_a_model_is_told_from_inside_out(example_plugins):
+    settings = resolve({"plugins": ["attention-pooling", "layer-gain", "text-length", "in-batch"]})
+    flat, clustered = (chains_of_settings(settings, path) for path in (False, True))
+    assert flat["representation"] == [
+        "AttentionPooling (attention-pooling)",
+        "LayerGain (layer-gain) around it",
+        "WithLength (text-length) around it",
+    ]
+    assert flat["shortlist"] == ["EveryLabel (lightxml)"]
+    assert clustered["shortlist"] == ["TopClusters (lightxml)", "InBatch (in-batch) around it"]
+    assert (flat["head"], clustered["head"]) == (["FlatHead (lightxml)"], ["RowHead (lightxml)"])
+    model = tiny.model(9, plugins=settings.plugins, starts=[0, 4])
+    assert {door: part for door, part in chains(model.parts).items()} == clustered
 
 
 def test_a_hook_that_returns_something_else(plugin_folder):
@@ -181,4 +254,4 @@ def test_options(example_plugins):
     assert "did you mean 'amount'" in message
     message = refused(smoothing, {"label-smoothing": {"amount": 0.7}})
     assert "label-smoothing.amount=0.7" in message and "less than 0.5" in message
-    assert "has no options" in refused(["cosine"], {"cosine": {"scale": 1}})
+    assert "has no options" in refused(["layer-gain"], {"layer-gain": {"scale": 1}})

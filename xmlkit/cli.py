@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Looks at corpora.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+plugin_app = typer.Typer(help="Begins plugins of your own.", no_args_is_help=True)
+app.add_typer(plugin_app, name="plugin")
 out = Console()
 
 EXAMPLES = 5
@@ -53,6 +55,24 @@ class Final(StrEnum):
     """What the last look is at."""
 
     test = "test"
+
+
+class Hook(StrEnum):
+    """Where a plugin may stand."""
+
+    representation = "representation"
+    shortlist = "shortlist"
+    head = "head"
+    loss = "loss"
+
+
+class License(StrEnum):
+    """What a new plugin may be published under; `none` leaves that open."""
+
+    mit = "MIT"
+    bsd = "BSD-3-Clause"
+    apache = "Apache-2.0"
+    none = "none"
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
@@ -317,11 +337,53 @@ def predict(
 
 
 @app.command()
-def plugins() -> None:
-    """Lists the installed plugins, their hook points and their options."""
-    from xmlkit.display import plugin_table
+def plugins(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Shows what stands at each hook point with these settings, too.")
+    ] = False,
+    plugin: PluginOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Lists the installed plugins, their hook points and their options.
 
-    out.print(plugin_table())
+    Example: `xmlkit plugins --verbose --plugin se,loss-fix`
+    """
+    settings = _settings(plugin, None, recipe, preset, member, config, set_)
+    if settings and not verbose:
+        raise UserError("these settings say what stands at each hook point: add --verbose to see it")
+    checked = resolve(settings)
+    from xmlkit.display import chain_table, plugin_table
+
+    table, failures = plugin_table()
+    out.print(table)
+    for failure in failures:
+        _say_error(failure)
+    if verbose:
+        out.print(chain_table(checked))
+
+
+@plugin_app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What --plugin will call it, as in my-idea.")],
+    hook: Annotated[
+        list[Hook] | None, typer.Option(help="Where it stands; may be repeated. Default: representation.")
+    ] = None,
+    license_: Annotated[
+        License, typer.Option("--license", help="What it may be published under.")
+    ] = License.mit,
+) -> None:
+    """Writes a plugin that works, its tests and what pip needs, into the new folder `xmlkit-NAME`.
+
+    Example: `xmlkit plugin new my-idea --hook head --hook loss`
+    """
+    from xmlkit.scaffold.new import new_plugin
+
+    folder = new_plugin(name, hook or [Hook.representation], None if license_ == License.none else license_)
+    say(f'plugin: {folder}; next: cd {folder} && pip install -e ".[test]" && pytest')
 
 
 @data_app.command()
@@ -397,14 +459,18 @@ def options(
     """Extreme multi-label text classification: give a text the few right labels out of very many."""
 
 
+def _say_error(error: UserError) -> None:
+    if error.detail:
+        say(error.detail)
+    say(f"error: {error}", style="red")
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on the error stream."""
     try:
         app()
     except UserError as error:
-        if error.detail:
-            say(error.detail)
-        say(f"error: {error}", style="red")
+        _say_error(error)
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

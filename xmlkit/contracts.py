@@ -172,7 +172,7 @@ def _unless_it_has(found: Any, *fields: str) -> str:
 
 
 def _kind(found: Any) -> str:
-    return "None: is a `return` missing?" if found is None else f"of type {type(found).__name__}"
+    return "None (is a `return` missing?)" if found is None else f"of type {type(found).__name__}"
 
 
 def _count(rows_U: Tensor | slice, found: Any, dimension: int = 0) -> int:

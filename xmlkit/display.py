@@ -10,10 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
+from xmlkit.config import Config
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
+from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
+from xmlkit.model.parts import chains_of_settings
 from xmlkit.presets import presets
 
 TEXT_WIDTH = 160
@@ -68,8 +71,9 @@ def shortened(text: str) -> str:
     return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
 
 
-def plugin_table() -> Table:
-    """All installed plugins: where they come from, where they stand, what can be set."""
+def plugin_table() -> tuple[Table, list[UserError]]:
+    """All installed plugins: where they come from, where they stand, what can be set; and why some fail."""
+    failures: list[UserError] = []
     table = Table(title="installed plugins", title_justify="left", show_lines=True)
     for column in ("name", "distribution", "hook points", "what it does, and its options"):
         table.add_column(column, overflow="fold")
@@ -77,6 +81,7 @@ def plugin_table() -> Table:
         try:
             plugin = load(name)
         except UserError as error:
+            failures.append(error)
             table.add_row(name, "", "", escape(str(error)))
             continue
         options = plugin.options_class
@@ -85,8 +90,25 @@ def plugin_table() -> Table:
             value = field.get_default(call_default_factory=True)
             default = "(required)" if field.is_required() else json.dumps(value, default=str)
             lines.append(f"{name}.{option}={default}  {field.description or ''}".rstrip())
+        if not plugin.compiles:
+            lines.append("torch.compile can't trace it")
         distribution = f"{plugin.distribution} {plugin.version}"
         table.add_row(name, distribution, ", ".join(plugin.implementations), escape("\n".join(lines)))
+    return table, failures
+
+
+def chain_table(config: Config) -> Table:
+    """What stands at each door with these settings: which plugin made it, and which wrap it, in order."""
+    paths = {False: "every label scored", True: "with clusters"}
+    if config.clustered is not None:
+        paths = {config.clustered: paths[config.clustered]}
+    table = Table(title=f"plugins: {', '.join(config.plugins) or 'none'}", title_justify="left")
+    table.add_column("hook point")
+    found = {path: chains_of_settings(config, clustered) for clustered, path in paths.items()}
+    for path in found:
+        table.add_column(path)
+    for door in DOORS:
+        table.add_row(door, *(escape("\n".join(chains[door])) for chains in found.values()))
     return table
 
 

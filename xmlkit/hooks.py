@@ -221,7 +221,7 @@ class Shortlist:
         `prior_BX` is required at prediction; in training it is not read.
         """
         assert training is not None or prior_BX is not None, "prior_BX is required at prediction"
-        known = self.ids_BC.sort(1).values
+        known, ids_BX = self.ids_BC.sort(1).values, ids_BX.contiguous()
         at_BX = torch.searchsorted(known, ids_BX).clamp(max=known.shape[1] - 1)
         fresh_BX = mask_BX & (known.gather(1, at_BX) != ids_BX)
         # Of equal ids the first fresh one survives: a stable sort with the others behind all ids.

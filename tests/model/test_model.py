@@ -55,7 +55,7 @@ def test_the_loss_is_binary_cross_entropy_over_all_labels(pooling, reduction):
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_the_loss_of_a_shortlist_is_that_over_its_candidates(example_plugins, reduction):
     """In-batch candidates; in two micro-batches the same loss, weighed by documents."""
-    model = randomised(tiny.model(plugins=["in-batch"], reduction=reduction))
+    model = randomised(tiny.model(plugins=["batch-labels"], reduction=reduction))
     documents, training = tiny.batch(TEXTS, seed=1)
     ids = training.labels.values_V.unique()
     z = model.head.scores_BU(model.vectors(documents).rank_BD, ids)

@@ -41,8 +41,9 @@ def test_it_begins_exactly_as_the_base(where, tokens, starts):
     plain, ours = model(plugins=(), starts=starts), model(where, tokens, starts=starts)
     for name, loss in plain(documents, training).losses.items():
         assert torch.equal(ours(documents, training).losses[name], loss)
-    for a, b in zip(plain.rank(documents, 5), ours.rank(documents, 5), strict=True):
-        assert torch.equal(a, b)
+    (scores, ids), (own_scores, own_ids) = plain.rank(documents, 5), ours.rank(documents, 5)
+    assert torch.equal(ids, own_ids)
+    torch.testing.assert_close(scores, own_scores)  # with `labels`, of a product taken in another order
 
 
 @pytest.mark.parametrize(("where", "tokens"), PLACES)

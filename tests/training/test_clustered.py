@@ -164,8 +164,8 @@ def test_corpora_and_clusters_at_the_edge(tmp_path, encoder, num_labels, setting
 def test_a_plugin_with_a_shortlist_without_clusters_is_measured_by_its_candidates(
     tmp_path, encoder, example_plugins
 ):
-    """At prediction `in-batch` has every label as a candidate."""
-    run(tmp_path / "a", encoder, plugins=["in-batch"], max_steps=2)
+    """At prediction `batch-labels` has every label as a candidate."""
+    run(tmp_path / "a", encoder, plugins=["batch-labels"], max_steps=2)
     assert log(tmp_path / "a", "shortlist/recall") == [100.0]
     assert not log(tmp_path / "a", "shortlist/churn")
 

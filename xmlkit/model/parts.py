@@ -100,8 +100,8 @@ def chain(part: Part) -> list[Part]:
     return [*inner, part]
 
 
-def chains(parts: Parts) -> dict[str, str]:
-    """Who makes what stands at each door and who wraps it, in order, in words."""
+def chains(parts: Parts) -> dict[str, list[str]]:
+    """Who makes what stands at each door, and then who wraps it, in order, in words."""
 
     def name(part: Part) -> str:
         return f"{type(part).__name__} ({part.plugin})" if part.plugin else type(part).__name__
@@ -109,11 +109,11 @@ def chains(parts: Parts) -> dict[str, str]:
     found = {}
     for door, outermost in zip(DOORS, parts, strict=True):
         maker, *wrappers = chain(outermost)
-        found[door] = ", then ".join([name(maker), *(f"{name(part)} around it" for part in wrappers)])
+        found[door] = [name(maker), *(f"{name(part)} around it" for part in wrappers)]
     return found
 
 
-def chains_of_settings(config: Config, clustered: bool) -> dict[str, str]:
+def chains_of_settings(config: Config, clustered: bool) -> dict[str, list[str]]:
     """The same before there is a corpus, for made-up sizes: the parts are built for no other end."""
     active = activate(config.plugins, config.options)
     clusters = ClusterTable(torch.tensor([0, 2, 4])) if clustered else None

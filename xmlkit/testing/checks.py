@@ -9,6 +9,7 @@ Shapes: B documents, T tokens, C candidates, L labels.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,6 +31,7 @@ from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.testing.tiny import losses_of, texts, tiny_trainer, tokenizer
+from xmlkit.training.feed import MicroBatch
 from xmlkit.training.rows import row_gradient
 from xmlkit.training.trainer import Trainer
 
@@ -138,17 +140,15 @@ def options(case: Case) -> None:
 def shapes(case: Case) -> None:
     """A part returns what hooks.py says, in training and at prediction; candidates are labels, each real one
     is there once, padding repeats one of the document's own, and the true ones are marked."""
-    trainer = case.first.trainer
-    model, rows = trainer.model.train(), trainer.data.train_rows[:DOCUMENTS]
-    batch = trainer.micro_batches(rows)[0]
+    trainer = case.prepare()
+    model, batch = trainer.model.train(), _batch(trainer)
     training = Training(batch.labels, torch.Generator().manual_seed(0))
-    model.backward(model(batch.documents, training))
-    model.zero_grad(set_to_none=True)
-    model.eval().rank(batch.documents, 5)
     if not model.shortlister.every_label:
         with torch.no_grad():
             for given in (training, None):
                 _check_candidates(model, batch.documents, given)
+    model.backward(model(batch.documents, training))
+    model.eval().rank(batch.documents, 5)
 
 
 def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:
@@ -170,6 +170,16 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
 
 
 @check
+def finite(case: Case) -> None:
+    """Losses and weights stay finite, in float32 and with an encoder in bfloat16."""
+    for precision in ("float32", "bfloat16"):
+        trained = case.first if precision == "float32" else case.train(precision=precision)
+        for name, weight in trained.model.weights().items():
+            if weight.is_floating_point() and not torch.isfinite(weight).all():
+                raise Broken(f"in {precision}, {name} is not finite after {len(trained.losses)} steps")
+
+
+@check
 def gradients(case: Case) -> None:
     """A gradient reaches each parameter within five steps, with one seed of three at least."""
     missing = set(own_parameters(case.first.model, case.name))
@@ -178,16 +188,6 @@ def gradients(case: Case) -> None:
         if not missing:
             return
     raise Broken(f"none reached {', '.join(sorted(missing))}")
-
-
-@check
-def finite(case: Case) -> None:
-    """Losses and weights stay finite, in float32 and with an encoder in bfloat16."""
-    for precision in ("float32", "bfloat16"):
-        trained = case.first if precision == "float32" else case.train(precision=precision)
-        for name, weight in trained.model.weights().items():
-            if weight.is_floating_point() and not torch.isfinite(weight).all():
-                raise Broken(f"in {precision}, {name} is not finite after {len(trained.losses)} steps")
 
 
 @check
@@ -259,7 +259,7 @@ def devices(case: Case) -> None:
     """A part moves with its model: tensors are parameters or buffers, or made on the device of what comes
     in; and it never looks at a number, which would wait for the device (no item, unique or nonzero)."""
     trainer = case.prepare()
-    batch = trainer.micro_batches(trainer.data.train_rows[:DOCUMENTS])[0]
+    batch = _batch(trainer)
     meta = torch.device("meta")
     model = trainer.model.train().to(meta)
     documents, labels = batch.documents.to(meta), batch.labels.to(meta)
@@ -281,12 +281,13 @@ def compiling(case: Case) -> None:
     found = []
     for compiled in (False, True):
         trainer = case.prepare(dropout=0.0)
-        batch = trainer.micro_batches(trainer.data.train_rows[:DOCUMENTS])[0]
-        model = trainer.model.train()
+        model, batch = trainer.model.train(), _batch(trainer)
         if compiled:
             model.compile(backend="aot_eager")
-        output = model(batch.documents, Training(batch.labels, torch.Generator().manual_seed(0)))
-        model.backward(output)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's own, which are errors in some test suites
+            output = model(batch.documents, Training(batch.labels, torch.Generator().manual_seed(0)))
+            model.backward(output)
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         found.append({**{f"loss {name}": loss for name, loss in output.losses.items()}, **gradients})
     torch.compiler.reset()
@@ -318,6 +319,10 @@ def _has_gradient(weight: Parameter) -> bool:
     if (rows := row_gradient(weight)) is not None:
         return bool(rows.squared_norms_U().sum() > 0)
     return weight.grad is not None and bool(weight.grad.count_nonzero() > 0)
+
+
+def _batch(trainer: Trainer) -> MicroBatch:
+    return trainer.micro_batches(trainer.data.train_rows[:DOCUMENTS])[0]
 
 
 def _texts() -> list[str]:

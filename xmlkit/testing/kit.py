@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xmlkit.discovery import BASE, Plugin, installed, load
+from xmlkit.hooks import DOORS
 from xmlkit.testing.checks import CHECKS, Broken, Case
 from xmlkit.testing.tiny import aside
 
@@ -27,8 +28,8 @@ def check_plugin(name: str, options: Mapping[str, Any] | None = None) -> None:
     """
     plugin = load(name)
     with aside() as scratch:
-        for number, plugins in enumerate(_compositions(plugin)):
-            for clustered in (False, True):
+        for number, plugins in enumerate(compositions(plugin)):
+            for clustered in (True, False):
                 folder = scratch / f"{number}-{clustered}"
                 folder.mkdir()
                 _check(Case(name, plugins, options or {}, clustered, folder))
@@ -46,9 +47,12 @@ def _check(case: Case) -> None:
             raise ContractError(check, contract, str(case), found) from error
 
 
-def _compositions(plugin: Plugin) -> Iterator[tuple[str, ...]]:
+def compositions(plugin: Plugin) -> Iterator[tuple[str, ...]]:
+    """Alone, then behind and before each other plugin; one that makes a part comes before its wrappers."""
     yield (plugin.name,)
+    makes = {found.hook for found in plugin.implementations.values() if not found.wrapper}.intersection(DOORS)
     for name, entry in installed().items():
         if entry.dist and entry.dist.name == "xmlkit" and name not in (BASE, plugin.name):
-            yield name, plugin.name
+            if makes.isdisjoint(load(name).implementations):
+                yield name, plugin.name
             yield plugin.name, name

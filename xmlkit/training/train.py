@@ -293,7 +293,7 @@ def _is_free(folder: Path) -> bool:
 def _announce(trainer: Trainer) -> None:
     run, data = trainer.run, trainer.data
     for door, parts in chains(trainer.model.parts).items():
-        say(f"{door}: {parts}")
+        say(f"{door}: {', '.join(parts)}")
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
         f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "

@@ -5,7 +5,7 @@ import torch
 from xmlkit import Shortlist, Shortlister, hookimpl, unique_ids
 
 
-class InBatch(Shortlister):
+class BatchLabels(Shortlister):
     """Makes the shortlist; it has no loss of its own."""
 
     every_label = False
@@ -33,4 +33,4 @@ class InBatch(Shortlister):
 def shortlist(build):
     """In place of the inner shortlist."""
     inner = yield
-    return InBatch(inner, build.num_labels)
+    return BatchLabels(inner, build.num_labels)

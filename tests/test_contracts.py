@@ -1,0 +1,176 @@
+"""What breaks a contract is named at the first call: plugin, hook, class and method, expected and found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from xmlkit import Head, LossCombiner, Representation, Shortlister, UserError, Vectors
+
+STARTS = range(0, 24, 3)
+
+
+def broken(part_class, door, **model_settings):
+    """What is said when this part stands around a clustered model's at a door, trained and asked."""
+    ours = tiny.model(24, starts=STARTS, shortlist=2, label_width=8, **model_settings)
+    part = part_class(getattr(ours, door))
+    part.plugin = "mine"
+    setattr(ours, door, part)
+    documents, training = tiny.batch(["w1 w2", "w3"], 24)
+    with pytest.raises(UserError) as error:
+        ours.backward(ours(documents, training))
+        ours.rank(documents, 3)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def representation(change):
+    class Own(Representation):
+        def forward(self, states):
+            return change(self.inner(states))
+
+    return broken(Own, "representation")
+
+
+def test_a_representation():
+    where = "plugin 'mine', representation: Own.forward: "
+    assert representation(lambda v: None) == (
+        where + "it is None (is a `return` missing?), expected recall_BD, rank_BD as in hooks.py"
+    )
+    assert representation(lambda v: v.rank_BD).startswith(where + "it is of type Tensor, expected recall_BD")
+    assert representation(lambda v: Vectors(v.recall_BD[:, :5], v.rank_BD)) == (
+        where + "recall_BD is (2, 5), expected (2, 96)"
+    )
+    assert representation(lambda v: Vectors(v.recall_BD, v.rank_BD[:1])) == (
+        where + "rank_BD is (1, 96), expected (2, 96)"
+    )
+    assert representation(lambda v: Vectors(v.recall_BD, v.rank_BD.int())) == (
+        where + "rank_BD is of torch.int32, expected float"
+    )
+
+
+def shortlist(change):
+    class Own(Shortlister):
+        def forward(self, vectors, documents, training):
+            return change(self.inner(vectors, documents, training), training)
+
+    return broken(Own, "shortlister").removeprefix("plugin 'mine', shortlist: Own.forward: ")
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "expected"),
+    [
+        ("ids_BC", torch.Tensor.int, "ids_BC is of torch.int32, expected int64"),
+        ("ids_BC", lambda ids_BC: ids_BC[0], "ids_BC is (10,), expected (2, 10)"),
+        ("mask_BC", torch.Tensor.float, "mask_BC is of torch.float32, expected bool"),
+        ("prior_BC", lambda prior_BC: prior_BC[:, :2], "prior_BC is (2, 2), expected (2, 10)"),
+        ("rank_BD", lambda rank_BD: rank_BD[:, :2], "rank_BD is (2, 2), expected (2, 96)"),
+        ("truth_BC", lambda _: None, "truth_BC is None (is a `return` missing?), expected a tensor (2, 10)"),
+        ("loss", lambda _: None, "loss is None, expected the loss 'generator' that loss_name promises"),
+        ("loss", lambda loss: loss.expand(2), "loss is (2,), expected ()"),
+    ],
+)
+def test_a_field_of_a_shortlist(field, change, expected):
+    assert shortlist(lambda s, _: replace(s, **{field: change(getattr(s, field))})) == expected
+
+
+def test_a_shortlist():
+    assert shortlist(lambda s, _: s.ids_BC).startswith("it is of type Tensor, expected rank_BD, ids_BC")
+    assert "at prediction there is no truth" in shortlist(
+        lambda s, training: s if training else replace(s, truth_BC=s.mask_BC)
+    )
+
+    class Quiet(Shortlister):
+        loss_name = None
+
+    assert "no loss was announced" in broken(Quiet, "shortlister")
+
+
+@pytest.mark.parametrize(
+    ("method", "found", "expected"),
+    [
+        ("query_BE", lambda x: torch.zeros(2, 7), "it is (2, 7), expected (2, 8)"),
+        ("label_vectors_UE", lambda x: torch.zeros(3, 8), "it is (3, 8), expected ("),
+        ("label_bias_U", lambda x: torch.zeros(1, 1), "it is (1, 1), expected ("),
+        ("label_bias_U", lambda x: "3", "it is of type str, expected a tensor ("),
+    ],
+)
+def test_a_head(method, found, expected):
+    def override(self, argument):
+        return found(argument)
+
+    override.__name__ = method
+    own = type("Own", (Head,), {method: override})
+    assert broken(own, "head").startswith(f"plugin 'mine', head: Own.{method}: {expected}")
+
+
+def test_products():
+    class Own(Head):
+        def products_BU(self, query_BE, rows_U):
+            return query_BE
+
+        def label_vectors_UE(self, rows_U):
+            return self.inner.label_vectors_UE(rows_U)
+
+    assert broken(Own, "head").startswith("plugin 'mine', head: Own.products_BU: it is (2, 8), expected (2, ")
+
+
+@pytest.mark.parametrize(
+    ("method", "found", "expected"),
+    [
+        ("when_true", lambda self, z, ids: z.sum(), "it is (), expected (2, 10)"),
+        ("when_false", lambda self, z, ids: z[:1], "it is (1, 10), expected (2, 10)"),
+        ("forward", lambda self, losses: list(losses.values()), "it is of type list, expected the losses"),
+        ("forward", lambda self, losses: {"ranker": torch.ones(2)}, "ranker is (2,), expected ()"),
+        ("upstream_BD", lambda self, grads: torch.ones(2), "it is (2,), expected (2, 96)"),
+    ],
+)
+def test_a_loss(method, found, expected):
+    found.__name__ = method
+    own = type("Own", (LossCombiner,), {method: found})
+    assert broken(own, "combiner").startswith(f"plugin 'mine', loss: Own.{method}: {expected}")
+
+
+def test_an_override_takes_what_the_contract_gives():
+    with pytest.raises(TypeError, match=r"Own\.forward\(self\) can't be called as forward\(self, states"):
+
+        class Own(Representation):
+            def forward(self):
+                return self.inner()
+
+    class Fine(Representation):
+        def forward(self, states, more=3):
+            return self.inner(states)
+
+    class FineToo(Representation):
+        def forward(self, *arguments):
+            return self.inner(*arguments)
+
+    assert Fine and FineToo
+
+
+def test_what_is_final_is_not_overridden():
+    with pytest.raises(TypeError, match=r"Own\.scores_BC overrides what is final"):
+
+        class Own(Head):
+            def scores_BC(self, rank_BD, ids_BC, num_labels=None):
+                return rank_BD
+
+
+def test_the_innermost_part_at_fault_is_named():
+    """A wrapper around it only passes on what it got."""
+
+    class Inner(Representation):
+        def forward(self, states):
+            return None
+
+    class Outer(Representation):
+        def forward(self, states):
+            return self.inner(states)
+
+    assert broken(lambda part: Outer(Inner(part)), "representation").startswith(
+        "representation: Inner.forward"
+    )

@@ -1,0 +1,182 @@
+"""The conformance kit: what comes with xmlkit and what the guide shows passes; what is broken is told why."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import GUIDE, install
+
+from xmlkit.testing import ContractError, check_plugin, tiny_run
+from xmlkit.testing.checks import CHECKS
+
+
+@pytest.mark.parametrize("name", ["se", "loss-fix", "astec-negatives", "combination"])
+def test_the_plugins_that_come_with_xmlkit_hold(name):
+    check_plugin(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("se", {"per_element": True, "element_width": 8}),
+        ("loss-fix", {"mode": "gradnorm"}),
+        ("astec-negatives", {"unit": "clusters", "count": 2}),
+        ("combination", {"where": "labels"}),
+    ],
+)
+def test_options_are_checked_too(name, options, monkeypatch):
+    """Alone: with all others it takes as long again."""
+    monkeypatch.setattr("xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,)])
+    check_plugin(name, options)
+
+
+@pytest.mark.parametrize("name", sorted(GUIDE))
+def test_the_examples_of_the_guide_hold(example_plugins, name):
+    check_plugin(name)
+
+
+def test_a_plugin_that_makes_a_part_is_named_first(plugin_folder):
+    """No other order is legal, so none is tried: neither around a wrapper nor behind one."""
+    install(plugin_folder, "attention-pooling", GUIDE["attention-pooling"])
+    from xmlkit.discovery import load
+    from xmlkit.testing.kit import compositions
+
+    found = list(compositions(load("attention-pooling")))
+    assert ("attention-pooling", "se") in found and ("se", "attention-pooling") not in found
+    assert ("loss-fix", "attention-pooling") in found and len(found) == 1 + 3 + 3 + 0 + 0
+
+
+REPRESENTATION = """
+'''One that breaks a contract.'''
+import torch, random, math
+from pydantic import BaseModel, Field
+from xmlkit import Representation, Vectors, hookimpl
+
+class Own(Representation):
+    def __init__(self, inner, build):
+        super().__init__(inner)
+        width = self.rank_width
+        {init}
+    def forward(self, states):
+        def changed(x):
+            {change}
+        return self.inner(states).map(changed, changed)
+
+@hookimpl(wrapper=True)
+def representation(build):
+    inner = yield
+    return Own(inner, build)
+"""
+SHORTLIST = """
+'''Adds a label to each document.'''
+import torch
+from dataclasses import replace
+from xmlkit import Shortlister, hookimpl
+
+class Own(Shortlister):
+    def forward(self, vectors, documents, training):
+        short = self.inner(vectors, documents, training)
+        ids = {ids}
+        def add(x, value):
+            return torch.cat([x, torch.full_like(x[:, :1], value)], 1)
+        truth = None if short.truth_BC is None else add(short.truth_BC, {truth})
+        return replace(short, ids_BC=torch.cat([short.ids_BC, ids], 1), mask_BC=add(short.mask_BC, {mask}),
+                       prior_BC=add(short.prior_BC, 1.0), truth_BC=truth)
+
+@hookimpl(wrapper=True)
+def shortlist(build):
+    inner = yield
+    return inner if inner.every_label else Own(inner)
+"""
+
+
+def representation(init="pass", change="return x"):
+    return REPRESENTATION.format(init=init, change=change)
+
+
+def shortlist(ids="short.ids_BC[:, :1]", truth="False", mask="False"):
+    return SHORTLIST.format(ids=ids, truth=truth, mask=mask)
+
+
+WITH_OPTION = representation() + "class Options(BaseModel):\n    size: {option}\n"
+WEIGHT = "self.w = torch.nn.Parameter(torch.{start}(width))"
+BROKEN = [
+    ("options", representation().replace("'''One that breaks a contract.'''", ""), "no docstring"),
+    ("options", WITH_OPTION.format(option="int = Field(description='x')"), "'size' has no default"),
+    ("options", WITH_OPTION.format(option="int = 3"), "'size' has no description"),
+    ("options", WITH_OPTION.format(option="float = Field(math.inf, description='x')"), "valid number"),
+    ("shapes", representation(change="return x[:, 1:]"), r"recall_BD is \(12, 95\), expected \(12, 96\)"),
+    ("shapes", representation(change="return x.long()"), "torch.int64, expected float"),
+    ("shapes", representation(init="self.recall_width = 7"), r"expected \(12, 7\)"),
+    ("shapes", shortlist(ids="short.ids_BC[:, :1] + 1000"), "no label"),
+    ("shapes", shortlist(mask="True"), "candidates twice"),
+    ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12"), "padding holds"),
+    ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12", mask="True"), "twice|truth_BC"),
+    ("finite", representation(WEIGHT.format(start="zeros"), "return x * (1 + self.w.sqrt())"), "nan"),
+    (
+        "finite",
+        representation(change="return x * (torch.nan if torch.is_autocast_enabled('cpu') else 1)"),
+        "nan",
+    ),
+    ("gradients", representation(WEIGHT.format(start="ones")), "none reached representation/w"),
+    (
+        "gradients",
+        representation(WEIGHT.format(start="ones"), "return x * self.w.detach()"),
+        "none reached representation/w",
+    ),
+    ("seed", representation(change="return x * random.random()"), r"loss at step \d was"),
+    ("randomness", representation(change="return torch.nn.functional.dropout(x)"), "differ"),
+    (
+        "padding",
+        representation(change="return x * states.documents.mask_BT.shape[1]"),
+        "a document's scores change",
+    ),
+    ("company", representation(change="return x - x.mean(0)"), "otherwise on its own"),
+    (
+        "saving",
+        representation("self.w = 1.0 if build.train_labels is None else 2.0", "return x * self.w"),
+        "in the opened model",
+    ),
+    (
+        "saving",
+        representation(
+            "self.register_buffer('w', torch.ones(1 if build.train_labels is None else width))",
+            "return x * self.w",
+        ),
+        r"is \(96,\), expected \(1,\)",
+    ),
+    ("devices", representation("self.w = torch.ones(width)", "return x * self.w"), "device"),
+    ("devices", representation(change="return x * (1 + 0 * x.sum().item())"), "meta"),
+    ("devices", representation(change="return x * (1 + 0 * len(x.sum(1).nonzero()))"), "meta|nonzero"),
+    ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
+]
+
+
+@pytest.mark.parametrize(("check", "source", "reason"), BROKEN)
+def test_a_broken_plugin_fails_at_the_right_check(plugin_folder, check, source, reason):
+    install(plugin_folder, "broken", source)
+    with pytest.raises(ContractError, match=reason) as error:
+        check_plugin("broken")
+    assert error.value.check == check
+    contract, found = str(error.value).split("\n", 1)
+    assert contract.startswith(f"{check}: ") and contract.endswith(".") and len(contract) > 40
+    assert found.startswith("--plugin broken, with")
+
+
+def test_every_check_has_a_plugin_that_fails_it():
+    assert {check for check, *_ in BROKEN} == set(CHECKS)
+
+
+def test_a_plugin_may_say_that_it_is_not_to_be_compiled(plugin_folder, monkeypatch):
+    source = next(source for check, source, _ in BROKEN if check == "compiling")
+    install(plugin_folder, "broken", f"{source}\ncompiles = False\n")
+    monkeypatch.setattr("xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,)])
+    check_plugin("broken")
+
+
+def test_a_tiny_run_is_the_same_again_and_leaves_nothing_behind(tmp_path, monkeypatch, cache_folder):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(cache_folder.rglob("*"))
+    one, other = tiny_run(), tiny_run()
+    assert one == other and len(one.losses) == 5 and len(one.predictions) == 20
+    assert one != tiny_run(clustered=False) and one != tiny_run(["se"])
+    assert not list(tmp_path.iterdir()) and sorted(cache_folder.rglob("*")) == before

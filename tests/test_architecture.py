@@ -23,6 +23,12 @@ def test_style():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_types():
+    mypy = str(Path(sys.executable).with_name("mypy"))
+    done = subprocess.run([mypy], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_no_pickle_anywhere():
     found = [
         (path.name, match)

@@ -84,19 +84,6 @@ def test_every_door_is_wrapped_from_outside_the_core(example_plugins):
     assert z.sub(model.head.label_bias_U(slice(0, 23))).abs().max() <= 16 + 1e-4  # a cosine times 4 x 4
 
 
-def test_label_smoothing_is_cross_entropy_with_soft_targets(example_plugins):
-    model = tiny.model(
-        plugins=["label-smoothing"], options={"label-smoothing": {"amount": 0.2}}, start="random"
-    )
-    documents, training = tiny.batch(["w1 w2 w3", "w9 w1"], seed=2)
-    model.eval()
-    z = model.head.scores_BU(model.vectors(documents).rank_BD, slice(0, 23))
-    truth = training.labels.contains(torch.arange(23).expand(2, -1))
-    soft = torch.where(truth, 0.8, 0.2)
-    expected = torch.nn.functional.binary_cross_entropy_with_logits(z, soft, reduction="sum") / 2
-    torch.testing.assert_close(model(documents, training).losses["ranker"], expected)
-
-
 def test_a_plugin_sees_the_whole_text_whatever_the_window(example_plugins):
     model = tiny.model(plugins=["text-length"]).eval()
     documents, _ = tiny.batch(["w1 " * 50, "w2"], max_len=8)

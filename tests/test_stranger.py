@@ -1,4 +1,4 @@
-"""From a built wheel to a plugin of one's own and back, in a fresh virtual environment, as a stranger goes."""
+"""From a built wheel to a plugin of one's own and back, in a fresh virtual environment, as strangers go."""
 
 from __future__ import annotations
 

@@ -164,7 +164,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 # Random weights learn at a rate that would spoil pretrained ones, and their first token has yet to learn
 # to gather anything (benchmarks/README.md).
-SCRATCH: dict[str, Any] = {"lr": 3e-4, "pooling": "mean"}
+DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
+    "scratch": {"lr": 3e-4, "pooling": "mean"},
+    "none": {"max_len": 3},  # nothing is read, so that batches need not be split by length
+}
 DEMO: dict[str, Any] = {"epochs": 7, "max_len": 64, "clustered": True}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.
@@ -194,7 +197,7 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
             raise UserError(f"{key} is a plugin: set its options one by one, as in --set {key}.OPTION=VALUE")
         options[key] = dict(value)
     recipe = settings.get("recipe", "default")
-    defaults = SCRATCH if settings.get("encoder", "scratch") == "scratch" else {}
+    defaults = DEFAULTS_OF_ENCODER.get(str(settings.get("encoder", "scratch")), {})
     corpus_defaults = DEMO if source == "demo" else {}
     layers = [defaults, corpus_defaults, RECIPES.get(str(recipe), {}), settings, {"options": options}]
     merged = {key: value for layer in layers for key, value in layer.items()}

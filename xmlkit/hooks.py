@@ -284,9 +284,8 @@ class Representation(Part):
         rank_width: int | None = None,
     ):
         super().__init__(inner)
-        assert inner or (recall_width and rank_width), "without an inner part the widths are needed"
-        self.recall_width: int = recall_width or self.inner.recall_width
-        self.rank_width: int = rank_width or self.inner.rank_width
+        self.recall_width: int = self.inner.recall_width if recall_width is None else recall_width
+        self.rank_width: int = self.inner.rank_width if rank_width is None else rank_width
 
     @promises(contracts.vectors)
     def forward(self, states: LayerStates) -> Vectors:
@@ -443,8 +442,14 @@ class BuildContext:
     row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
+    read_text: Callable[[], RaggedTokens] | None = None  # likewise
     encode_names: Callable[[], Tensor] | None = None  # likewise
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
+
+    @property
+    def train_text(self) -> RaggedTokens | None:
+        """The tokens of the whole training texts, read anew at each call; None as `train_labels` is."""
+        return self.read_text() if self.read_text else None
 
     @cached_property
     def label_text_LH(self) -> Tensor | None:

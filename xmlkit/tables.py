@@ -85,6 +85,32 @@ class RowTable(nn.Embedding):
         """
         return _Products.apply(query_BE, self.weight, rows_U)
 
+    def sums_BE(self, weights_BU: Tensor, rows_U: Tensor) -> Tensor:
+        """`weights_BU @ self(rows_U)` without ever holding (U, E); no gradient reaches the weights.
+
+        Ids may be repeated where their weights are zero.
+        """
+        return _Sums.apply(self.weight, weights_BU, rows_U)
+
+
+class _Sums(torch.autograd.Function):
+    """Like `_Products`, with the rows' gradient as a product of the weights and the sums' gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, weights_BU: Tensor, rows_U: Tensor) -> Tensor:
+        ctx.save_for_backward(weight, weights_BU, rows_U)
+        sums_BE = weights_BU.new_zeros(len(weights_BU), weight.shape[1])
+        for run, rows_UE in _runs(weight, rows_U, weights_BU.dtype):
+            sums_BE.addmm_(weights_BU[:, run], rows_UE)
+        return sums_BE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None]:
+        weight, weights_BU, rows_U = ctx.saved_tensors
+        _leave(weight, RowProduct(rows_U, weights_BU.T, grads[0]))
+        return None, None, None
+
 
 class _Products(torch.autograd.Function):
     """In runs of rows; what the rows' gradient follows from is left at the weight as a RowProduct."""
@@ -103,10 +129,14 @@ class _Products(torch.autograd.Function):
         left_UB, whole_BE = grads[0].T, torch.zeros_like(query_BE)
         for run, rows_UE in _runs(weight, ctx.rows_U, query_BE.dtype):
             whole_BE.addmm_(left_UB[run].T, rows_UE)
-        if weight.requires_grad:
-            products = getattr(weight, "row_products", [])
-            weight.row_products = [*products, RowProduct(ctx.rows_U, left_UB, query_BE.detach())]
+        _leave(weight, RowProduct(ctx.rows_U, left_UB, query_BE.detach()))
         return whole_BE, None, None
+
+
+def _leave(weight: Any, product: RowProduct) -> None:
+    """Leaves a part of its gradient at the weight, for `unite_rows`."""
+    if weight.requires_grad:
+        weight.row_products = [*getattr(weight, "row_products", []), product]
 
 
 def ids_of(rows: Tensor | slice, weight: Tensor) -> Tensor:

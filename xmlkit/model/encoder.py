@@ -21,6 +21,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Documents, LayerStates
 
 SCRATCH = "scratch"
+NONE = "none"
 SCRATCH_SIZE: dict[str, Any] = {
     "hidden_size": 256,
     "num_hidden_layers": 4,
@@ -74,6 +75,23 @@ class Encoder(nn.Module):
         if config.model_type in TAKES_4D_MASK and config._attn_implementation == "sdpa":
             return mask_BT[:, None, None, :].expand(-1, 1, mask_BT.shape[1], -1)
         return mask_BT.long()
+
+
+class NoEncoder(Encoder):
+    """In place of a transformer: no layers, no states, no weights."""
+
+    def __init__(self, template: Template):
+        nn.Module.__init__(self)
+        self.backbone, self.template, self.num_layers = nn.Module(), template, 0
+
+    @property
+    def hidden(self) -> int:
+        """0."""
+        return 0
+
+    def forward(self, documents: Documents) -> LayerStates:
+        """The documents alone."""
+        return LayerStates((), documents)
 
 
 def longest_input(config: Any) -> int | None:

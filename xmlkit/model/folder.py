@@ -31,7 +31,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
-from xmlkit.model.encoder import Encoder, load_tokenizer, new_backbone
+from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
@@ -74,7 +74,8 @@ def describe_run(folder: Path, opened: Opened, source: str | None, start: Path |
     }
     write_json(folder / "model.json", description)
     _write_labels(folder / "labels.jsonl", opened)
-    opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
+    if opened.config.encoder != NONE:
+        opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
     opened.tokenizer.save_pretrained(folder / "encoder")
 
 
@@ -118,8 +119,11 @@ def open_description(folder: Path) -> Opened:
 
 def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
     """A run's tokenizer, and its encoder with random weights."""
-    for name in ("config.json", "tokenizer.json"):
-        _require(folder / "encoder" / name)
+    _require(folder / "encoder" / "tokenizer.json")
+    if read_config(folder).encoder == NONE:
+        tokenizer = load_tokenizer(folder / "encoder")
+        return tokenizer, NoEncoder(Template.of(tokenizer))
+    _require(folder / "encoder" / "config.json")
     tokenizer = load_tokenizer(folder / "encoder")
     backbone = new_backbone(AutoConfig.from_pretrained(folder / "encoder"))
     return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)

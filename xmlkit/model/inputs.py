@@ -34,8 +34,7 @@ class Reader:
         """The documents of these rows, padded to the longest."""
         texts = self.store.take(rows)
         tokens_BT, mask_BT, first_B = (torch.from_numpy(a) for a in self.template.frame(texts, self.max_len))
-        whole = RaggedTokens(_long(texts.values), _long(texts.offsets))
-        return Documents(tokens_BT, mask_BT, first_B, whole)
+        return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts))
 
 
 def ragged_labels(labels: Ragged, num_labels: int) -> RaggedLabels:
@@ -43,6 +42,11 @@ def ragged_labels(labels: Ragged, num_labels: int) -> RaggedLabels:
     return RaggedLabels(
         _long(labels.values), _long(labels.offsets), num_labels, int(labels.lengths.max(initial=0))
     )
+
+
+def ragged_tokens(texts: Ragged) -> RaggedTokens:
+    """Whole texts as tensors."""
+    return RaggedTokens(_long(texts.values), _long(texts.offsets))
 
 
 def _long(values: np.ndarray) -> Tensor:

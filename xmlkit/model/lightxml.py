@@ -5,13 +5,15 @@ from __future__ import annotations
 from xmlkit.hooks import BuildContext, Head, LossCombiner, Representation, Shortlister, hookimpl
 from xmlkit.model.head import FlatHead, RowHead
 from xmlkit.model.loss import PlainSum
-from xmlkit.model.representation import FirstTokens, TokenMean
+from xmlkit.model.representation import FirstTokens, NoStates, TokenMean
 from xmlkit.model.shortlist import EveryLabel, TopClusters
 
 
 @hookimpl
 def representation(build: BuildContext) -> Representation:
-    """First-token states of the last layers, or the last layer's token mean."""
+    """First-token states of the last layers, or the last layer's token mean; nothing without an encoder."""
+    if not build.num_layers:
+        return NoStates()
     return FirstTokens(build) if build.pooling == "first" else TokenMean(build)
 
 

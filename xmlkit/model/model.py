@@ -23,6 +23,7 @@ from xmlkit.hooks import (
     LossCombiner,
     Part,
     RaggedLabels,
+    RaggedTokens,
     Representation,
     Shortlist,
     Shortlister,
@@ -237,8 +238,9 @@ def new_model(
     has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
+    read_text: Callable[[], RaggedTokens] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, has_label_text, train_labels, encode_names)
+    found = (clusters, has_label_text, train_labels, encode_names, read_text)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from xmlkit.config import Config
+from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
     BuildContext,
@@ -18,6 +19,7 @@ from xmlkit.hooks import (
     LossCombiner,
     Part,
     RaggedLabels,
+    RaggedTokens,
     Representation,
     Shortlister,
 )
@@ -44,6 +46,10 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
     doors = active.doors
     with seeded(seed, "representation"):
         representation = doors["representation"](build=build)
+    if not (representation.recall_width and representation.rank_width):
+        raise UserError(
+            "--encoder none: no plugin makes document vectors; add one that does, such as --plugin lexical"
+        )
     widths = {"recall_width": representation.recall_width, "rank_width": representation.rank_width}
     with seeded(seed, "shortlist"):
         shortlister = doors["shortlist"](build=build, **widths)
@@ -70,8 +76,9 @@ def build_context(
     has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
+    read_text: Callable[[], RaggedTokens] | None = None,
 ) -> BuildContext:
-    """What the hooks may know; `train_labels` and `encode_names` are there in training alone."""
+    """What the hooks may know; `train_labels` and what follows are there in training alone."""
     assert config.dropout is not None  # the settings are resolved
     return BuildContext(
         num_layers=num_layers,
@@ -90,6 +97,7 @@ def build_context(
         has_label_text=has_label_text,
         train_labels=train_labels,
         encode_names=encode_names,
+        read_text=read_text,
         given=active.options_by_class,
     )
 

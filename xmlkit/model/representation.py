@@ -5,6 +5,7 @@ B documents, T tokens, N layers, H encoder width, D document width.
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from xmlkit.hooks import BuildContext, LayerStates, Representation, Vectors
@@ -22,6 +23,18 @@ class FirstTokens(Representation):
     def forward(self, states: LayerStates) -> Vectors:
         """D = N x H."""
         x_BD = self.dropout(full_precision(states.first_BNH.flatten(1)))
+        return Vectors(x_BD, x_BD)
+
+
+class NoStates(Representation):
+    """Vectors of width 0, where there is no encoder: what a plugin puts beside them is all there is."""
+
+    def __init__(self) -> None:
+        super().__init__(recall_width=0, rank_width=0)
+
+    def forward(self, states: LayerStates) -> Vectors:
+        """D = 0."""
+        x_BD = torch.zeros(len(states.documents.tokens_BT), 0, device=states.documents.tokens_BT.device)
         return Vectors(x_BD, x_BD)
 
 

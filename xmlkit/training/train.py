@@ -21,14 +21,16 @@ from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
-from xmlkit.hooks import Run
+from xmlkit.hooks import RaggedTokens, Run
 from xmlkit.inference.predict import Predictor, load
 from xmlkit.labels.clusters import clusters_of_corpus
 from xmlkit.model.device import check_compiler, choose_device, use_bfloat16
 from xmlkit.model.encoder import (
+    NONE,
     SCRATCH,
     SCRATCH_VOCABULARY,
     Encoder,
+    NoEncoder,
     load_backbone,
     load_tokenizer,
     longest_input,
@@ -42,7 +44,7 @@ from xmlkit.model.folder import (
     save_weights,
     write_json,
 )
-from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
 from xmlkit.model.parts import chains, seeded
 from xmlkit.model.ranking import mean_states
@@ -149,9 +151,11 @@ def _new_run(
             encoder.to(device), reader, config.tokens_at_once, use_bfloat16(config.precision, device)
         )
 
-    model = new_model(
-        encoder, num_labels, active, config, clusters, names is not None, train_labels, encode_names
-    )
+    def read_text() -> RaggedTokens:
+        return ragged_tokens(data.reader.store.take(data.train_rows))
+
+    in_training = (train_labels, encode_names, read_text)
+    model = new_model(encoder, num_labels, active, config, clusters, names is not None, *in_training)
     if start:
         take_weights(start, model)
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
@@ -249,6 +253,9 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
+    if config.encoder == NONE:
+        tokenizer = corpus_tokenizer(corpus.train.texts, SCRATCH_VOCABULARY)
+        return tokenizer, NoEncoder(Template.of(tokenizer))
     if config.encoder == SCRATCH:
         say(
             "encoder: a small transformer from random weights; "
@@ -264,7 +271,7 @@ def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, E
 
 
 def _check_window(encoder: Encoder, config: Config) -> None:
-    limit = longest_input(encoder.backbone.config)
+    limit = None if config.encoder == NONE else longest_input(encoder.backbone.config)
     if limit is not None and config.max_len > limit:
         raise UserError(f"--set max_len={config.max_len}: this encoder reads {limit} tokens at most")
     if config.max_len <= encoder.template.special:

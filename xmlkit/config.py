@@ -138,8 +138,11 @@ class Config(BaseModel, extra="forbid", frozen=True):
 
     def as_document(self) -> dict[str, Any]:
         """As a config file holds it, the plugins' options as tables."""
-        document = self.model_dump(mode="json", exclude={"options"})
-        return document | self.options
+        return self.model_dump(mode="json", exclude={"options"}) | self.options
+
+    def as_given(self) -> dict[str, Any]:
+        """The same of what was set: all else is left to the recipe and the corpus."""
+        return self.model_dump(mode="json", exclude={"options"}, exclude_unset=True) | self.options
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import xmlkit
-from xmlkit.config import resolve
+from xmlkit.config import Config, resolve
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.training import train as training
@@ -363,3 +363,17 @@ def test_compile_without_a_compiler_is_an_error_of_one_line(tmp_path, monkeypatc
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(UserError, match="compile=true: no C"):
         training.prepare(tiny.learnable_corpus(), {"compile": True}, tmp_path / "run")
+
+
+def test_settings_as_a_config_are_those_of_the_same_document(tmp_path, encoder):
+    """Nothing that was left out counts as set: recipe and encoder decide it."""
+    given = {"encoder": encoder, "recipe": "lightxml", "max_steps": 2, "max_len": 16}
+    settings = Config(**given, plugins=("se",), options={"se": {"reduction": 3}})
+    for name, config in (
+        ("config", settings),
+        ("document", {**given, "plugins": ["se"], "se": {"reduction": 3}}),
+    ):
+        training.train(tiny.learnable_corpus(), config, tmp_path / name)
+    config, document = (tmp_path / name / "config.json" for name in ("config", "document"))
+    assert config.read_text() == document.read_text()
+    assert json.loads(config.read_text())["batch_size"] == 16

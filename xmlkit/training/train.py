@@ -119,8 +119,8 @@ def _new_run(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
     start = None if init_from is None else Path(init_from).resolve()
-    if not isinstance(config, Config):
-        config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
+    given = config.as_given() if isinstance(config, Config) else config or {}
+    config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)
     active = activate(config.plugins, config.options)
     device = choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     if config.compile:

@@ -230,7 +230,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
     if is_table:
         active = ", ".join(plugins) or "none"
-        return f"options are set for {key!r}, which is not in use (plugins: {active}): add --plugin {key}"
+        hint = nearest(key, plugins) or f": add --plugin {key}"
+        return f"options are set for {key!r}, which is not in use (plugins: {active}){hint}"
     return f"unknown setting {key!r}{nearest(key, SETTINGS) or '; the README lists the settings'}"
 
 

@@ -219,7 +219,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder):
 
 
 def test_a_loss_that_is_not_finite_is_a_one_line_error(tmp_path, encoder):
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+: lower lr"):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ .*: lower lr"):
         run(tmp_path / "a", encoder, lr=1e30, head_lr=1e30, clip=None, epochs=9)
 
 
@@ -377,3 +377,13 @@ def test_settings_as_a_config_are_those_of_the_same_document(tmp_path, encoder):
     config, document = (tmp_path / name / "config.json" for name in ("config", "document"))
     assert config.read_text() == document.read_text()
     assert json.loads(config.read_text())["batch_size"] == 16
+
+
+def test_a_run_that_came_to_nothing_leaves_its_name_free(tmp_path, encoder, monkeypatch):
+    """An edit and the same command again must work; what was trained before a crash must stay."""
+    settings = {"encoder": encoder, **QUICK, "max_steps": 3, "checkpoint_every": 2}
+    for step in (0, 2):
+        with tiny.killed_before_step(step):
+            training.train(tiny.learnable_corpus(), settings, tmp_path / "run")
+        assert (tmp_path / "run").exists() == (step > 0)
+    assert training.resume(tmp_path / "run", tiny.learnable_corpus()).outcome == "finished"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from xmlkit.model.encoder import (
     scratch_config,
 )
 from xmlkit.model.folder import (
+    WEIGHTS,
     Opened,
     describe_run,
     open_description,
@@ -48,6 +50,7 @@ from xmlkit.model.parts import chains, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
+from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.init_from import (
     check_settings,
@@ -86,7 +89,13 @@ def train(
     start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
     weights that do not fit.
     """
-    return _finish(prepare(corpus, config, out, init_from), corpus)
+    folder, opened, data = _new_run(corpus, config, out, init_from)
+    try:
+        return _finish(_trainer(folder, opened, data), corpus)
+    except BaseException:
+        if not any((folder / name).exists() for name in (WEIGHTS, CHECKPOINT)):
+            shutil.rmtree(folder)  # nothing came of it, and the name is free for the next try
+        raise
 
 
 def store_start(

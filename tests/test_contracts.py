@@ -38,9 +38,9 @@ def representation(change):
 def test_a_representation():
     where = "plugin 'mine', representation: Own.forward: "
     assert representation(lambda v: None) == (
-        where + "it is None (is a `return` missing?), expected recall_BD, rank_BD as in hooks.py"
+        where + "it is None (is a `return` missing?), expected a Vectors"
     )
-    assert representation(lambda v: v.rank_BD).startswith(where + "it is of type Tensor, expected recall_BD")
+    assert representation(lambda v: v.rank_BD).startswith(where + "it is of type Tensor, expected a Vectors")
     assert representation(lambda v: Vectors(v.recall_BD[:, :5], v.rank_BD)) == (
         where + "recall_BD is (2, 5), expected (2, 96)"
     )
@@ -49,6 +49,9 @@ def test_a_representation():
     )
     assert representation(lambda v: Vectors(v.recall_BD, v.rank_BD.int())) == (
         where + "rank_BD is of torch.int32, expected float"
+    )
+    assert representation(lambda v: Vectors(v.recall_BD, v.rank_BD.double())).startswith(
+        where + "rank_BD is of torch.float64, expected float32"
     )
 
 
@@ -78,7 +81,7 @@ def test_a_field_of_a_shortlist(field, change, expected):
 
 
 def test_a_shortlist():
-    assert shortlist(lambda s, _: s.ids_BC).startswith("it is of type Tensor, expected rank_BD, ids_BC")
+    assert shortlist(lambda s, _: s.ids_BC).startswith("it is of type Tensor, expected a Shortlist")
     assert "at prediction there is no truth" in shortlist(
         lambda s, training: s if training else replace(s, truth_BC=s.mask_BC)
     )
@@ -158,6 +161,26 @@ def test_what_is_final_is_not_overridden():
         class Own(Head):
             def scores_BC(self, rank_BD, ids_BC, num_labels=None):
                 return rank_BD
+
+
+@pytest.mark.parametrize(
+    ("contract", "name", "meant"),
+    [
+        (LossCombiner, "when_tru", "when_true"),
+        (Head, "query_BD", "query_BE"),
+        (Head, "label_vector_UE", "label_vectors_UE"),
+        (Representation, "forwards", "forward"),
+    ],
+)
+def test_a_method_that_nothing_would_call(contract, name, meant):
+    with pytest.raises(TypeError, match=f"Own.{name}: nothing of this name is called; did you mean {meant}"):
+        type("Own", (contract,), {name: lambda self: None})
+    assert type("Own", (contract,), {f"_{name}": lambda self: None, "helper": lambda self: None})
+
+
+def test_products_alone_would_not_be_called():
+    with pytest.raises(TypeError, match=r"Own\.products_BU needs label_vectors_UE beside it"):
+        type("Own", (Head,), {"products_BU": lambda self, query_BE, rows_U: query_BE})
 
 
 def test_the_innermost_part_at_fault_is_named():

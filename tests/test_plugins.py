@@ -135,11 +135,15 @@ def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
         ("x = 1", "implements no hook"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("1 / 0", "ZeroDivisionError"),
-        ("raise SystemExit(3)", "SystemExit(3)"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("def head(:", "SyntaxError"),
         (
             "from xmlkit import Head\nclass Own(Head):\n    def query_BE(self): pass",
             "Own.query_BE(self) can't be called as query_BE(self, rank_BD",
+        ),
+        (
+            "from xmlkit import hookimpl\nclass Options: pass\n@hookimpl\ndef run_started(): pass",
+            "its Options is no pydantic model",
         ),
         ("hooks_version = 2", "written for version 2 of the hooks, and this xmlkit has version 1"),
     ],
@@ -154,7 +158,7 @@ def test_a_failure_on_import_has_the_plugins_own_traceback(plugin_folder):
     install(plugin_folder, "broken", "def fail():\n    raise RuntimeError('no luck')\n\nfail()")
     with pytest.raises(UserError) as error:
         load("broken")
-    assert str(error.value) == "plugin 'broken' (broken) fails on import: RuntimeError('no luck')"
+    assert str(error.value) == "plugin 'broken' (broken) fails on import: RuntimeError: no luck"
     lines = error.value.detail.splitlines()
     assert lines[0] == "Traceback (most recent call last):" and lines[-1] == "RuntimeError: no luck"
     assert 'broken.py", line 4' in lines[1] and "importlib" not in error.value.detail
@@ -206,6 +210,30 @@ def test_a_hook_that_returns_something_else(plugin_folder):
         tiny.model(plugins=["odd"])
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (MAKES_HEAD, "head: Own wraps nothing and lacks width, query_BE, label_vectors_UE, label_bias_U"),
+        (WRAPS_HEAD.replace("return Own((yield))", "yield"), "got NoneType (is a `return` missing?)"),
+        (
+            "from xmlkit import LossCombiner, hookimpl\nclass Own(LossCombiner): pass\n"
+            "@hookimpl(wrapper=True)\ndef head(): return Own((yield))",
+            "head: expected a Head, got Own, which is for loss",
+        ),
+        (
+            "from pydantic import BaseModel\nfrom xmlkit import hookimpl\nclass Settings(BaseModel): pass\n"
+            "@hookimpl(wrapper=True)\ndef head(build):\n    yield\n    build.options(Settings)",
+            "build.options(Settings): no plugin in use has these options",
+        ),
+    ],
+)
+def test_a_hook_that_returns_what_can_not_work(plugin_folder, source, expected):
+    install(plugin_folder, "odd", source)
+    with pytest.raises(UserError) as error:
+        tiny.model(plugins=["odd"])
+    assert expected in str(error.value) and "\n" not in str(error.value)
+
+
 def test_a_maker_that_returns_nothing_is_not_replaced_by_the_base(plugin_folder):
     install(plugin_folder, "none", "from xmlkit import hookimpl\n@hookimpl\ndef head(): return None")
     with pytest.raises(UserError, match="plugin 'none', head: expected a Head, got NoneType"):
@@ -215,6 +243,8 @@ def test_a_maker_that_returns_nothing_is_not_replaced_by_the_base(plugin_folder)
 def test_a_plugin_may_not_be_called_like_a_setting(plugin_folder):
     install(plugin_folder, "schedule", WRAPS_HEAD)
     assert "name of a setting" in refused(["schedule"])
+    install(plugin_folder, "base", WRAPS_HEAD)
+    assert "name of the model without plugins" in refused(["base"])
 
 
 def test_a_vector_of_another_width_than_announced(plugin_folder):

@@ -356,10 +356,10 @@ def plugins(
     if settings and not verbose:
         raise UserError("these settings say what stands at each hook point: add --verbose to see it")
     checked = resolve(settings)
-    from xmlkit.display import chain_table, plugin_table
+    from xmlkit.display import chain_table, plugin_list
 
-    table, failures = plugin_table()
-    out.print(table)
+    plugin_lines, failures = plugin_list()
+    print(plugin_lines)
     for failure in failures:
         _say_error(failure)
     if verbose:

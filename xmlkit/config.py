@@ -138,8 +138,11 @@ class Config(BaseModel, extra="forbid", frozen=True):
 
     def as_document(self) -> dict[str, Any]:
         """As a config file holds it, the plugins' options as tables."""
-        document = self.model_dump(mode="json", exclude={"options"})
-        return document | self.options
+        return self.model_dump(mode="json", exclude={"options"}) | self.options
+
+    def as_given(self) -> dict[str, Any]:
+        """The same of what was set: all else is left to the recipe and the corpus."""
+        return self.model_dump(mode="json", exclude={"options"}, exclude_unset=True) | self.options
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -230,7 +233,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
     if is_table:
         active = ", ".join(plugins) or "none"
-        return f"options are set for {key!r}, which is not in use (plugins: {active}): add --plugin {key}"
+        hint = nearest(key, plugins) or f": add --plugin {key}"
+        return f"options are set for {key!r}, which is not in use (plugins: {active}){hint}"
     return f"unknown setting {key!r}{nearest(key, SETTINGS) or '; the README lists the settings'}"
 
 

@@ -8,11 +8,13 @@ Shapes: B documents, D document width, K clusters, C candidates, E label width, 
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from xmlkit.errors import UserError
@@ -57,9 +59,17 @@ def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
 def hold_to_promises(part_class: type[Part]) -> None:
     """Has a part's overrides of the contracts' methods keep the contracts' promises.
 
-    Raises TypeError for one that can't take the contract's arguments, or that overrides what is final.
+    Raises TypeError for one that can't take the contract's arguments, that overrides what is final, or whose
+    name is almost that of a contract's method: it would never be called.
     """
+    known = [name for base in part_class.__mro__[1:] if getattr(base, "door", None) for name in vars(base)]
     for name, method in list(vars(part_class).items()):
+        is_new = inspect.isfunction(method) and not name.startswith("_") and name not in known
+        if is_new and (meant := difflib.get_close_matches(name, known, n=1, cutoff=0.8)):
+            raise TypeError(
+                f"{part_class.__name__}.{name}: nothing of this name is called; did you mean {meant[0]}? "
+                f"If not, call it _{name}"
+            )
         above = next((vars(base)[name] for base in part_class.__mro__[1:] if name in vars(base)), None)
         if getattr(above, "__final__", False):
             raise TypeError(f"{part_class.__name__}.{name} overrides what is final")
@@ -82,9 +92,9 @@ def vectors(part: Representation, found: Any, states: LayerStates) -> str:
     """Both vectors, as wide as the part says."""
     batch = len(states.documents.tokens_BT)
     return (
-        _unless_it_has(found, "recall_BD", "rank_BD")
-        or _tensor("recall_BD", found.recall_BD, (batch, part.recall_width))
-        or _tensor("rank_BD", found.rank_BD, (batch, part.rank_width))
+        _unless_it_has(found, "Vectors", "recall_BD", "rank_BD")
+        or _tensor("recall_BD", found.recall_BD, (batch, part.recall_width), like=states.layers)
+        or _tensor("rank_BD", found.rank_BD, (batch, part.rank_width), like=states.layers)
     )
 
 
@@ -97,7 +107,9 @@ def shortlist(
     part: Shortlister, found: Any, vectors: Vectors, documents: Documents, training: Training | None
 ) -> str:
     """Candidates of one shape, with their truth and the loss in training and not at prediction."""
-    if wrong := _unless_it_has(found, "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss"):
+    if wrong := _unless_it_has(
+        found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss"
+    ):
         return wrong
     batch, width = vectors.rank_BD.shape
     if wrong := _tensor("ids_BC", found.ids_BC, (batch, found.ids_BC.shape[-1]), "int64"):
@@ -110,9 +122,9 @@ def shortlist(
     if found.loss is not None and not part.loss_name:
         return "loss is there, expected None: loss_name is None, so that no loss was announced"
     return (
-        _tensor("rank_BD", found.rank_BD, (batch, width))
+        _tensor("rank_BD", found.rank_BD, (batch, width), like=(vectors.rank_BD,))
         or _tensor("mask_BC", found.mask_BC, shape, "bool")
-        or _tensor("prior_BC", found.prior_BC, shape)
+        or _tensor("prior_BC", found.prior_BC, shape, like=(vectors.rank_BD,))
         or (_tensor("truth_BC", found.truth_BC, shape, "bool") if training is not None else "")
         or (_tensor("loss", found.loss, ()) if found.loss is not None else "")
     )
@@ -120,7 +132,7 @@ def shortlist(
 
 def query(part: Head, found: Any, rank_BD: Tensor) -> str:
     """(B, E)."""
-    return _tensor("it", found, (len(rank_BD), part.width))
+    return _tensor("it", found, (len(rank_BD), part.width), like=(rank_BD,))
 
 
 def label_vectors(part: Head, found: Any, rows_U: Tensor | slice) -> str:
@@ -135,12 +147,12 @@ def label_bias(part: Head, found: Any, rows_U: Tensor | slice) -> str:
 
 def products(part: Head, found: Any, query_BE: Tensor, rows_U: Tensor | slice) -> str:
     """(B, U)."""
-    return _tensor("it", found, (len(query_BE), _count(rows_U, found, dimension=-1)))
+    return _tensor("it", found, (len(query_BE), _count(rows_U, found, dimension=-1)), like=(query_BE,))
 
 
 def cost(part: Part, found: Any, z: Tensor, ids: Tensor | slice) -> str:
     """Of z's shape."""
-    return _tensor("it", found, tuple(z.shape))
+    return _tensor("it", found, tuple(z.shape), like=(z,))
 
 
 def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
@@ -155,20 +167,24 @@ def upstream(part: Part, found: Any, grads: dict[str, Tensor]) -> str:
     return _tensor("it", found, tuple(next(iter(grads.values())).shape))
 
 
-def _tensor(name: str, found: Any, shape: tuple[int, ...], kind: str = "float") -> str:
+def _tensor(
+    name: str, found: Any, shape: tuple[int, ...], kind: str = "float", like: tuple[Tensor, ...] = ()
+) -> str:
     if not isinstance(found, Tensor):
         return f"{name} is {_kind(found)}, expected a tensor {shape}"
     if tuple(found.shape) != shape:
         return f"{name} is {tuple(found.shape)}, expected {shape}"
+    if found.dtype == torch.float64 and like and all(tensor.dtype != torch.float64 for tensor in like):
+        return f"{name} is of torch.float64, expected float32 (is there a NumPy number in it?)"
     if found.is_floating_point() if kind == "float" else str(found.dtype) == f"torch.{kind}":
         return ""
     return f"{name} is of {found.dtype}, expected {kind}"
 
 
-def _unless_it_has(found: Any, *fields: str) -> str:
+def _unless_it_has(found: Any, kind: str, *fields: str) -> str:
     if all(hasattr(found, name) for name in fields):
         return ""
-    return f"it is {_kind(found)}, expected {', '.join(fields)} as in hooks.py"
+    return f"it is {_kind(found)}, expected a {kind}"
 
 
 def _kind(found: Any) -> str:

@@ -21,6 +21,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION, PROJECT
 
 BASE = "lightxml"  # the plugin that every model begins with
+NO_PLUGINS = "base"  # what a comparison calls the model with that one alone
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Plugin:
     def options_class(self) -> type[BaseModel] | None:
         """Its pydantic model, where it has settings."""
         return getattr(self.module, "Options", None)
+
+    @property
+    def file(self) -> str:
+        """Of its module."""
+        return self.module.__file__ or ""
 
     @property
     def description(self) -> str:
@@ -100,6 +106,9 @@ def load(name: str) -> Plugin:
             f"version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
             f"{plugin.version}) or of xmlkit"
         )
+    kind = plugin.options_class
+    if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseModel)):
+        raise UserError(f"plugin {name!r}: its Options is no pydantic model: derive it from BaseModel")
     return plugin
 
 
@@ -112,7 +121,9 @@ def _import(name: str, entry: EntryPoint) -> Any:
         module = entry.load()
     except (Exception, SystemExit) as error:
         detail = "".join(traceback.format_exception(type(error), error, _below_the_import(error)))
-        raise UserError(f"plugin {name!r} ({entry.value}) fails on import: {error!r}", detail) from error
+        raise UserError(
+            f"plugin {name!r} ({entry.value}) fails on import: {type(error).__name__}: {error}", detail
+        ) from error
     if not inspect.ismodule(module):
         raise UserError(f"plugin {name!r} ({entry.value}) is not a module: its entry point must name one")
     return module

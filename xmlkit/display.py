@@ -71,30 +71,33 @@ def shortened(text: str) -> str:
     return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
 
 
-def plugin_table() -> tuple[Table, list[UserError]]:
-    """All installed plugins: where they come from, where they stand, what can be set; and why some fail."""
+def plugin_list() -> tuple[str, list[UserError]]:
+    """All installed plugins: what they do, where they stand, what can be set; and why some don't load.
+
+    Lines, and no table: they can be searched and copied however narrow the terminal is.
+    """
     failures: list[UserError] = []
-    table = Table(title="installed plugins", title_justify="left", show_lines=True)
-    for column in ("name", "distribution", "hook points", "what it does, and its options"):
-        table.add_column(column, overflow="fold")
+    lines: list[str] = []
     for name in installed():
         try:
             plugin = load(name)
         except UserError as error:
             failures.append(error)
-            table.add_row(name, "", "", escape(str(error)))
+            lines += [name, f"    {error}", ""]
             continue
+        always = "; always active" if name == BASE else ""
+        hooks = ", ".join(plugin.implementations)
+        lines += [f"{name}  ({plugin.distribution} {plugin.version}; {hooks}{always})"]
+        lines += [f"    {plugin.description}"]
+        if not plugin.compiles:
+            lines += ["    torch.compile can't trace it."]
         options = plugin.options_class
-        lines = [plugin.description + (" (always active)" if name == BASE else "")]
         for option, field in (options.model_fields if options else {}).items():
             value = field.get_default(call_default_factory=True)
-            default = "(required)" if field.is_required() else json.dumps(value, default=str)
-            lines.append(f"{name}.{option}={default}  {field.description or ''}".rstrip())
-        if not plugin.compiles:
-            lines.append("torch.compile can't trace it")
-        distribution = f"{plugin.distribution} {plugin.version}"
-        table.add_row(name, distribution, ", ".join(plugin.implementations), escape("\n".join(lines)))
-    return table, failures
+            default = "" if field.is_required() else _as_set(value)
+            lines += [f"    {name}.{option}={default}  {field.description or ''}".rstrip()]
+        lines += [""]
+    return "\n".join(lines), failures
 
 
 def chain_table(config: Config) -> Table:
@@ -156,9 +159,14 @@ def preset_table() -> Table:
 
 
 def _assignments(settings: dict[str, Any]) -> str:
-    """As `--set` takes them."""
-    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-    return " ".join(f"{key}={value}" for key, value in values.items())
+    return " ".join(f"{key}={_as_set(value)}" for key, value in settings.items())
+
+
+def _as_set(value: Any) -> str:
+    """As `--set` takes it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def as_text(text: str, found: Sequence[Prediction], number: int) -> str:

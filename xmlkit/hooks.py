@@ -58,6 +58,7 @@ from torch import Tensor, nn
 
 from xmlkit import contracts
 from xmlkit.contracts import promises
+from xmlkit.errors import UserError
 from xmlkit.tables import ClusterTable, unique_ids
 
 if TYPE_CHECKING:
@@ -257,6 +258,7 @@ class Part(nn.Module):
     weight_decay: float | None = None  # None: the run's
     plugin: str = ""  # set by the core
     door: ClassVar[str] = ""
+    of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 
     def __init__(self, inner: Part | None = None):
         super().__init__()
@@ -275,6 +277,7 @@ class Representation(Part):
     """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
 
     door = "representation"
+    of_a_maker = ("forward",)
     inner: Representation  # of a wrapper; None where it wraps nothing
 
     def __init__(
@@ -284,6 +287,8 @@ class Representation(Part):
         rank_width: int | None = None,
     ):
         super().__init__(inner)
+        if inner is None and (recall_width is None or rank_width is None):
+            raise TypeError("a representation that wraps nothing needs recall_width and rank_width")
         self.recall_width: int = self.inner.recall_width if recall_width is None else recall_width
         self.rank_width: int = self.inner.rank_width if rank_width is None else rank_width
 
@@ -297,6 +302,7 @@ class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
 
     door = "shortlist"
+    of_a_maker = ("every_label", "loss_name", "forward")
     inner: Shortlister
 
     @property
@@ -332,8 +338,16 @@ class Head(Part):
     """
 
     door = "head"
+    of_a_maker = ("width", "query_BE", "label_vectors_UE", "label_bias_U")
     inner: Head
     stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "products_BU" in vars(cls) and cls.label_vectors_UE is Head.label_vectors_UE:
+            raise TypeError(
+                f"{cls.__name__}.products_BU needs label_vectors_UE beside it, or is never called"
+            )
 
     @property
     def width(self) -> int:
@@ -381,6 +395,7 @@ class LossCombiner(Part):
     """What a label costs, and how the losses become one gradient at the boundary."""
 
     door = "loss"
+    of_a_maker = ("when_true", "when_false", "forward", "upstream_BD", "second_step", "rate_factors")
     inner: LossCombiner
 
     @promises(contracts.cost)
@@ -457,7 +472,12 @@ class BuildContext:
         return self.encode_names() if self.encode_names and self.has_label_text else None
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
-        """The resolved options of a plugin, by its own options class."""
+        """The resolved options of a plugin, by its own options class. Raises UserError for another class."""
+        if kind not in self.given:
+            raise UserError(
+                f"build.options({kind.__name__}): no plugin in use has these options; a plugin's settings "
+                f"are the class `Options` of its module (this one is of {kind.__module__})"
+            )
         options = self.given[kind]
         assert isinstance(options, kind)
         return options

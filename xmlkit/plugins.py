@@ -14,7 +14,7 @@ import pluggy
 from pydantic import BaseModel, ValidationError
 
 from xmlkit.config import SETTINGS, explain, nearest
-from xmlkit.discovery import BASE, Implementation, Plugin, load
+from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
@@ -28,6 +28,10 @@ from xmlkit.hooks import (
     hookimpl,
 )
 
+# What a plugin must not be called.
+RESERVED = dict.fromkeys(SETTINGS, "the name of a setting") | {
+    NO_PLUGINS: "the name of the model without plugins"
+}
 HOOKS = [name for name in vars(Hooks) if not name.startswith("_")]
 PART_OF_DOOR: dict[str, type[Part]] = {
     part.door: part for part in (Representation, Shortlister, Head, LossCombiner)
@@ -66,8 +70,8 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
     if BASE in names:
         raise UserError(f"{BASE!r} is the base of every model: leave it out of --plugin")
     for name in names:
-        if name in SETTINGS:
-            raise UserError(f"plugin {name!r} has the name of a setting: its author must choose another")
+        if name in RESERVED:
+            raise UserError(f"plugin {name!r} has {RESERVED[name]}: its author must choose another")
     plugins = tuple(load(name) for name in [BASE, *names])
     makers = check(plugins)
     manager = pluggy.PluginManager(PROJECT)
@@ -189,10 +193,19 @@ class _Tagger:
         if door not in self.doors:
             return part
         kind = PART_OF_DOOR[door]
+        where = f"plugin {self.plugin!r}, {door}"
         if not isinstance(part, kind):
-            raise UserError(
-                f"plugin {self.plugin!r}, {door}: expected a {kind.__name__}, got {type(part).__name__}"
-            )
+            got = type(part).__name__ + (" (is a `return` missing?)" if part is None else "")
+            got += f", which is for {part.door}" if isinstance(part, Part) else ""
+            raise UserError(f"{where}: expected a {kind.__name__}, got {got}")
+        if part.inner is None:
+            made = type(part)
+            missing = [name for name in kind.of_a_maker if getattr(made, name) is getattr(kind, name)]
+            if missing:
+                raise UserError(
+                    f"{where}: {made.__name__} wraps nothing and lacks {', '.join(missing)}: hand `inner` to "
+                    "super().__init__, or define them"
+                )
         if not part.plugin:
             part.plugin = self.plugin
         return part

@@ -109,6 +109,7 @@ def test_it_keeps_the_contracts(here, plugin_folder):
         ("lightxml", "is installed"),
         ("schedule", "name of a setting"),
         ("plugins", "name of a setting"),
+        ("base", "name of the model without plugins"),
         ("taken", "xmlkit_taken, which is installed"),
     ],
 )

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import xmlkit
-from xmlkit.config import resolve
+from xmlkit.config import Config, resolve
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.training import train as training
@@ -219,7 +219,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_enough(tmp_path, encoder):
 
 
 def test_a_loss_that_is_not_finite_is_a_one_line_error(tmp_path, encoder):
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+: lower lr"):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ .*: lower lr"):
         run(tmp_path / "a", encoder, lr=1e30, head_lr=1e30, clip=None, epochs=9)
 
 
@@ -363,3 +363,27 @@ def test_compile_without_a_compiler_is_an_error_of_one_line(tmp_path, monkeypatc
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(UserError, match="compile=true: no C"):
         training.prepare(tiny.learnable_corpus(), {"compile": True}, tmp_path / "run")
+
+
+def test_settings_as_a_config_are_those_of_the_same_document(tmp_path, encoder):
+    """Nothing that was left out counts as set: recipe and encoder decide it."""
+    given = {"encoder": encoder, "recipe": "lightxml", "max_steps": 2, "max_len": 16}
+    settings = Config(**given, plugins=("se",), options={"se": {"reduction": 3}})
+    for name, config in (
+        ("config", settings),
+        ("document", {**given, "plugins": ["se"], "se": {"reduction": 3}}),
+    ):
+        training.train(tiny.learnable_corpus(), config, tmp_path / name)
+    config, document = (tmp_path / name / "config.json" for name in ("config", "document"))
+    assert config.read_text() == document.read_text()
+    assert json.loads(config.read_text())["batch_size"] == 16
+
+
+def test_a_run_that_came_to_nothing_leaves_its_name_free(tmp_path, encoder, monkeypatch):
+    """An edit and the same command again must work; what was trained before a crash must stay."""
+    settings = {"encoder": encoder, **QUICK, "max_steps": 3, "checkpoint_every": 2}
+    for step in (0, 2):
+        with tiny.killed_before_step(step):
+            training.train(tiny.learnable_corpus(), settings, tmp_path / "run")
+        assert (tmp_path / "run").exists() == (step > 0)
+    assert training.resume(tmp_path / "run", tiny.learnable_corpus()).outcome == "finished"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmlkit.config import SETTINGS, Config, merge, parse_assignments, resolve
+from xmlkit.discovery import NO_PLUGINS as BASE
 from xmlkit.discovery import load
 from xmlkit.errors import UserError
 from xmlkit.plugins import activate
 
-BASE = "base"
 # The same for all that is compared: which documents are scored and how, and what `--seeds` and the set say.
 COMMON = ("plugins", "options", "seed", "validation", "validation_max", "propensity_a", "propensity_b")
 

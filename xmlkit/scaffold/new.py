@@ -10,10 +10,10 @@ from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 
-from xmlkit.config import SETTINGS
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
+from xmlkit.plugins import RESERVED
 from xmlkit.scaffold.hooks import EXAMPLES
 
 FILES = resources.files("xmlkit.scaffold") / "files"
@@ -41,7 +41,7 @@ def new_plugin(name: str, hooks: Sequence[str], license_: str | None) -> Path:
         "xmlkit_version": metadata.version("xmlkit"),
         "hooks_version": str(HOOKS_VERSION),
         "year": str(datetime.date.today().year),
-        "license_lines": f'license = "{license_}"\nlicense-files = ["LICENSE"]' if license_ else "",
+        "license_lines": f'license = "{license_}"\nlicense-files = ["LICENSE"]\n' if license_ else "",
         "imports": _imports([example.imports for example in examples]),
         "options": "\n".join(f"    {example.option}" for example in examples),
         "code": "\n\n\n".join(example.code for example in examples),
@@ -70,8 +70,8 @@ def _check_name(name: str) -> None:
         raise UserError(f"{name}: leave out xmlkit; it is put before NAME in the distribution's name")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UserError(f"{name}: expected lower-case letters, digits and single hyphens, as in my-idea")
-    if name in SETTINGS:
-        raise UserError(f"{name}: is the name of a setting; choose another name")
+    if name in RESERVED:
+        raise UserError(f"{name}: is {RESERVED[name]}; choose another name")
     if name in installed():
         raise UserError(f"{name}: a plugin of that name is installed; choose another name")
 

@@ -30,10 +30,10 @@ from xmlkit.inference.predict import load as load_run
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
-from xmlkit.testing.tiny import losses_of, texts, tiny_trainer, tokenizer
+from xmlkit.testing.tiny import fit, losses_of, texts, tiny_trainer, tokenizer
 from xmlkit.training.feed import MicroBatch
 from xmlkit.training.rows import row_gradient
-from xmlkit.training.trainer import Trainer
+from xmlkit.training.trainer import NotFinite, Trainer
 
 SEEDS = 3  # of a gradient that might be zero by chance
 DOCUMENTS = 12
@@ -99,7 +99,10 @@ class Case:
 
         for optimizer in trainer.optimizers:
             optimizer.register_step_pre_hook(look)
-        trainer.fit()
+        try:
+            fit(trainer)
+        except NotFinite as error:
+            raise Broken(f"{error.fact}, with {settings or 'the default settings'}") from None
         return Trained(trainer, losses_of(trainer.run.folder), reached)
 
     @cached_property
@@ -138,8 +141,8 @@ def options(case: Case) -> None:
 
 @check
 def shapes(case: Case) -> None:
-    """A part returns what hooks.py says, in training and at prediction; candidates are labels, each real one
-    is there once, padding repeats one of the document's own, and the true ones are marked."""
+    """A step and a prediction work, and a part returns what hooks.py says in both; candidates are labels,
+    each real one is there once, padding repeats one of the document's own, and the true ones are marked."""
     trainer = case.prepare()
     model, batch = trainer.model.train(), _batch(trainer)
     training = Training(batch.labels, torch.Generator().manual_seed(0))
@@ -192,7 +195,7 @@ def gradients(case: Case) -> None:
 
 @check
 def seed(case: Case) -> None:
-    """Two runs with one seed are the same: every draw comes from training.rng or torch's own generator."""
+    """Two runs with one seed are the same: draws come from training.rng, dropout from torch's generator."""
     again = case.train()
     for step, (one, other) in enumerate(zip(case.first.losses, again.losses, strict=True), start=1):
         if one != other:

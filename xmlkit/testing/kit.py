@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xmlkit.discovery import BASE, Plugin, installed, load
+from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
+from xmlkit.plugins import activate
 from xmlkit.testing.checks import CHECKS, Broken, Case
 from xmlkit.testing.tiny import aside
 
@@ -21,12 +24,14 @@ class ContractError(AssertionError):
 
 
 def check_plugin(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """Checks an installed plugin with its default options, or these, in tiny models: half a minute.
+    """Checks an installed plugin with its default options, or these, in tiny models: a quarter of a minute.
 
     It is trained alone, and together with each plugin that comes with xmlkit in both orders, with and without
-    clusters. Raises ContractError at the first contract that is broken, UserError where it can't be loaded.
+    clusters. Raises ContractError at the first contract that is broken; UserError where the plugin can't be
+    loaded or has no such options.
     """
     plugin = load(name)
+    activate([name], {name: options or {}})
     with aside() as scratch:
         for number, plugins in enumerate(compositions(plugin)):
             for clustered in (True, False):
@@ -42,9 +47,17 @@ def _check(case: Case) -> None:
             function(case)
         except Broken as broken:
             raise ContractError(check, contract, str(case), str(broken)) from None
+        except UserError as error:  # a promise was broken, and the line says by whom
+            raise ContractError(check, contract, str(case), str(error)) from None
         except Exception as error:  # in the plugin's code, or because of it
-            found = f"{type(error).__name__}: {error}"
+            found = f"{type(error).__name__}: {error}{_place(error, case.plugin)}"
             raise ContractError(check, contract, str(case), found) from error
+
+
+def _place(error: Exception, plugin: Plugin) -> str:
+    """Where in the plugin's module it happened, or what it called from there."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == plugin.file]
+    return f" ({plugin.file}:{frames[-1].lineno})" if frames else ""
 
 
 def compositions(plugin: Plugin) -> Iterator[tuple[str, ...]]:

@@ -181,11 +181,11 @@ def tiny_run(
 ) -> TinyRun:
     """Trains five steps on 200 documents of 12 labels, saves, opens and predicts, as a real run does.
 
-    The tokens and runs that are written on the way are removed.
+    Nothing that is written on the way stays. Raises UserError as a run would.
     """
     settings = {"plugins": list(plugins), "clustered": clustered, **(options or {}), **settings}
     with aside() as folder:
-        tiny_trainer(folder / "run", settings).fit()
+        fit(tiny_trainer(folder / "run", settings))
         found = load(folder / "run").predict(texts(20, seed=1), top_k=NUM_LABELS)
         return TinyRun(
             losses_of(folder / "run"), [[(best.label, best.score) for best in row] for row in found]
@@ -208,6 +208,13 @@ def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:
         tokenizer().save_pretrained(encoder)
     corpus = learnable_corpus(200, NUM_LABELS)
     return prepare(corpus, merge(SETTINGS, {"encoder": str(encoder)}, settings), folder)
+
+
+def fit(trainer: Trainer) -> None:
+    """Trains; Ctrl-C, at which a run ends its step and saves, ends a test as anywhere else."""
+    trainer.fit()
+    if trainer.stop_asked:
+        raise KeyboardInterrupt
 
 
 @contextmanager

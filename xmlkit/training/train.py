@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from xmlkit.model.encoder import (
     scratch_config,
 )
 from xmlkit.model.folder import (
+    WEIGHTS,
     Opened,
     describe_run,
     open_description,
@@ -50,6 +52,7 @@ from xmlkit.model.parts import chains, seeded
 from xmlkit.model.ranking import mean_states
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
+from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.init_from import (
     check_settings,
@@ -88,7 +91,13 @@ def train(
     start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
     weights that do not fit.
     """
-    return _finish(prepare(corpus, config, out, init_from), corpus)
+    folder, opened, data = _new_run(corpus, config, out, init_from)
+    try:
+        return _finish(_trainer(folder, opened, data), corpus)
+    except BaseException:
+        if not any((folder / name).exists() for name in (WEIGHTS, CHECKPOINT)):
+            shutil.rmtree(folder)  # nothing came of it, and the name is free for the next try
+        raise
 
 
 def store_start(
@@ -121,8 +130,8 @@ def _new_run(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
     start = None if init_from is None else Path(init_from).resolve()
-    if not isinstance(config, Config):
-        config = resolve(merge(shared_settings(start) if start else {}, config or {}), corpus.source)
+    given = config.as_given() if isinstance(config, Config) else config or {}
+    config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)
     active = activate(config.plugins, config.options)
     device = choose_device(config.device)  # a wrong setting is better heard of before the work than after it
     if config.compile:

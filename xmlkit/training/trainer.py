@@ -26,6 +26,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
 from xmlkit.model.folder import save_weights
 from xmlkit.model.model import Model
+from xmlkit.model.parts import loss_names
 from xmlkit.model.ranking import score_documents
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
@@ -44,6 +45,14 @@ from xmlkit.training.shortlists import ShortlistWatch
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
 Outcome = Literal["finished", "stopped early", "interrupted"]
+
+
+class NotFinite(UserError):
+    """A loss was infinite or no number."""
+
+    def __init__(self, line: str, fact: str):
+        super().__init__(line)
+        self.fact = fact
 
 
 def count_steps(num_documents: int, config: Config) -> int:
@@ -245,10 +254,14 @@ class Trainer:
     def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float, seconds: float) -> None:
         figures = {name: float(value) for name, value in losses.items()}
         if not math.isfinite(figures["loss"]):
-            raise UserError(
-                f"the loss is {figures['loss']} at step {self.step_number}: lower lr ({self.config.lr:g}) "
-                f"or head_lr ({self.config.head_lr:g}), or set precision=float32; "
-                f"{self.run.folder} can be removed"
+            odd = [name for name in loss_names(self.model.shortlister) if not math.isfinite(figures[name])]
+            fact = f"the loss is {figures['loss']} at step {self.step_number} ({', '.join(odd)})"
+            plugins = ", ".join(self.config.plugins)
+            others = f", or leave out a plugin ({plugins})" if plugins else ""
+            raise NotFinite(
+                f"{fact}: lower lr ({self.config.lr:g}) or head_lr ({self.config.head_lr:g}), set "
+                f"precision=float32{others}",
+                fact,
             )
         rate = float(self.schedules[0].get_last_lr()[0])
         report.figures(self.step_number, epochs_done, seconds, rate, figures)

@@ -91,10 +91,12 @@ def model(
     name: str = "bert",
     starts=None,
     names=None,
+    train_text=None,
     **settings,
 ):
     """A tiny model through the real path: settings, plugins, doors; clusters begin at `starts`.
 
     `names` are the labels' names as the encoder would have them (L, H)."""
     shape = {"encoder": backbone(name), "template": Template.of(tokenizer(name))}
-    return tiny_model(plugins, options, num_labels, starts, train_labels, names, **shape, **settings)
+    given = (train_labels, train_text, names)
+    return tiny_model(plugins, options, num_labels, starts, *given, **shape, **settings)

@@ -27,10 +27,10 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
-from xmlkit.hooks import Documents, RaggedLabels, Training
+from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens, Training
 from xmlkit.inference.predict import load
 from xmlkit.model.encoder import Encoder, quiet_transformers
-from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
@@ -129,6 +129,7 @@ def tiny_model(
     num_labels: int = 23,
     starts: Sequence[int] | None = None,
     train_labels: RaggedLabels | None = None,
+    train_text: RaggedTokens | None = None,
     label_text_LH: Tensor | None = None,
     encoder: nn.Module | None = None,
     template: Template | None = None,
@@ -143,6 +144,8 @@ def tiny_model(
     whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
+    if train_text is None:
+        train_text = ragged_tokens(tokenise(texts(50), tokenizer(), 100))
     return new_model(
         whole,
         num_labels,
@@ -152,6 +155,7 @@ def tiny_model(
         has_label_text=label_text_LH is not None,
         train_labels=train_labels,
         encode_names=None if label_text_LH is None else lambda: label_text_LH,
+        read_text=lambda: train_text,
     )
 
 

@@ -1,0 +1,197 @@
+"""The bag of n-grams: against counting by hand, at the edges, with and without an encoder."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from xmlkit_plugins import lexical
+from xmlkit_plugins.lexical import PRIME, Bag
+
+import xmlkit
+from xmlkit.data.ragged import Ragged
+from xmlkit.errors import UserError
+from xmlkit.hooks import RaggedTokens
+from xmlkit.model.inputs import ragged_tokens
+from xmlkit.tables import unique_ids_without_waiting
+from xmlkit.testing import check_plugin
+from xmlkit.training import train as training
+
+TRAIN = [[5, 6, 7], [5, 6], [6, 7, 5, 6], [9], [], [5, 9, 9]]
+ASKED = [[5, 6, 5, 6, 7], [], [9], [8, 8, 8], [6, 5, 6, 7, 9, 9]]
+BUCKETS = 997
+
+
+def tokens(rows) -> RaggedTokens:
+    return ragged_tokens(Ragged.of(rows))
+
+
+def bag(train=TRAIN, **options) -> Bag:
+    model = tiny.model(
+        plugins=["lexical"],
+        options={"lexical": {"buckets": BUCKETS, "width": 6, "dropout": 0, **options}},
+        train_text=tokens(train),
+    )
+    return model.representation.eval()
+
+
+def bucket(gram) -> int:
+    """In Python's integers."""
+    value = len(gram)
+    for token in gram:
+        value = (value * 1_000_003 + token) % PRIME
+    return 1 + (value * 1_103_515_245 >> 7) % (BUCKETS - 1)
+
+
+def grams(row, orders=(1, 2), cap=None):
+    row = row[:cap]
+    return [tuple(row[i : i + n]) for n in orders for i in range(len(row) - n + 1)]
+
+
+def weights_by_hand(row, train=TRAIN, orders=(1, 2), min_documents=2, weighting="tf-idf", cap=None):
+    """Bucket to weight, of length 1."""
+    df = Counter(found for other in train for found in {bucket(g) for g in grams(other, orders, cap)})
+    found = {}
+    for b, times in Counter(bucket(g) for g in grams(row, orders, cap)).items():
+        if df[b] >= min_documents:
+            found[b] = (1 + math.log(times)) if "tf" in weighting else 1.0
+            found[b] *= math.log(len(train) / df[b]) if "idf" in weighting else 1.0
+    norm = math.sqrt(sum(weight**2 for weight in found.values()))
+    return {b: weight / norm for b, weight in found.items()}
+
+
+def vectors_by_hand(part, rows, scale=8.0, **how):
+    table = part.rows.weight.detach()
+    found = []
+    for row in rows:
+        weights = weights_by_hand(row, **how)
+        total = sum((weight * table[b] for b, weight in weights.items()), torch.zeros(table.shape[1]))
+        found.append(scale * total / total.norm() if weights else total)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ({}, {}),
+        ({"orders": (1,)}, {"orders": (1,)}),
+        ({"orders": (1, 2, 3), "min_documents": 1}, {"orders": (1, 2, 3), "min_documents": 1}),
+        ({"weighting": "tf"}, {"weighting": "tf"}),
+        ({"weighting": "idf", "scale": 3.0}, {"weighting": "idf", "scale": 3.0}),
+        ({"weighting": "none"}, {"weighting": "none"}),
+        ({"text_cap": 2}, {"cap": 2}),
+    ],
+)
+def test_the_vector_is_that_of_counting_by_hand(options, how):
+    part = bag(**options)
+    with torch.no_grad():
+        torch.testing.assert_close(part.bag_BF(tokens(ASKED)), vectors_by_hand(part, ASKED, **how))
+
+
+def test_without_waiting_for_the_device_it_is_the_same(monkeypatch):
+    part = bag()
+    with torch.no_grad():
+        expected = part.bag_BF(tokens(ASKED))
+        monkeypatch.setattr(lexical, "unique_ids", unique_ids_without_waiting)
+        torch.testing.assert_close(part.bag_BF(tokens(ASKED)), expected)
+
+
+def test_the_rows_gradient_is_that_of_a_dense_table():
+    part, text = bag(), tokens(ASKED)
+    part.bag_BF(text).square().mul(torch.arange(6)).sum().backward()
+    (product,) = part.rows.weight.row_products
+    ours = torch.zeros(BUCKETS, 6).index_add_(0, product.rows_U, product.left_UB @ product.right_BE)
+    dense = part.rows.weight.detach().clone().requires_grad_()
+    weights = torch.zeros(len(ASKED), BUCKETS)
+    for row, found in enumerate(map(weights_by_hand, ASKED)):
+        for b, weight in found.items():
+            weights[row, b] = weight
+    x_BF = 8 * torch.nn.functional.normalize(weights @ dense, dim=1, eps=1e-6)
+    x_BF.square().mul(torch.arange(6)).sum().backward()
+    torch.testing.assert_close(ours, dense.grad)
+
+
+def test_texts_at_the_edges():
+    """Empty: nothing. One token: its row. Longer than the encoder's window: read to its end."""
+    model = tiny.model(
+        plugins=["lexical"],
+        options={"lexical": {"min_documents": 1, "dropout": 0}},
+        train_text=tokens([[5], [6, 7]]),
+    ).eval()
+    documents, _ = tiny.batch(["", "w1", "w50 " * 30 + "w2 w3", "w50 " * 30], max_len=8)
+    with torch.no_grad():
+        x_BF = model.vectors(documents).rank_BD[:, -256:]
+    assert not x_BF[0].any() and not x_BF[3].any()
+    assert x_BF[1].norm() == pytest.approx(8, rel=1e-5) and x_BF[2].norm() == pytest.approx(8, rel=1e-5)
+    place = model.representation.grams_G(tokens([[5]]))[1][0]
+    row = model.representation.rows.weight[place]
+    torch.testing.assert_close(x_BF[1], 8 * row / row.norm())
+
+
+def test_it_widens_both_vectors_and_leaves_the_others_as_they_are():
+    plain = tiny.model().eval()
+    ours = tiny.model(plugins=["lexical"], options={"lexical": {"width": 7}}).eval()
+    documents, _ = tiny.batch(["w1 w2", "w3"])
+    with torch.no_grad():
+        a, b = plain.vectors(documents), ours.vectors(documents)
+    assert torch.equal(a.rank_BD, b.rank_BD[:, :-7]) and b.recall_BD is b.rank_BD
+
+
+def test_the_whole_kit_with_other_options():
+    check_plugin("lexical", {"buckets": 512, "width": 8, "orders": [1, 3], "weighting": "idf"})
+
+
+SMALL = {"batch_size": 16, "validation": 0.2, "device": "cpu", "epochs": 20, "head_lr": 3e-2}
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_path, clustered):
+    own = {"buckets": 4096, "width": 32, "learning_rate": 0.1, "min_documents": 1}
+    settings = {"encoder": "none", **SMALL, "clustered": clustered, "cluster_size": 3, "shortlist": 2}
+    settings |= {"plugins": ["lexical"], "lexical": own, "label_width": 16}
+    corpus = tiny.learnable_corpus()
+    trained = training.train(corpus, settings, tmp_path / "run")
+    assert trained.metrics["P@1"] > 80
+    assert not any(name.startswith("encoder/") for name in trained.model._opened.model.weights())
+    texts = ["", "w3", *tiny.texts(10, seed=1)]
+    code = (
+        "import json, sys, xmlkit; found = xmlkit.load(sys.argv[1]).predict(json.load(sys.stdin)); "
+        "print(json.dumps([[[p.label, p.score.hex()] for p in ps] for ps in found]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    here = xmlkit.load(tmp_path / "run").predict(texts)
+    assert json.loads(done.stdout) == [[[p.label, p.score.hex()] for p in found] for found in here]
+
+
+def test_without_an_encoder_a_plugin_must_make_vectors(tmp_path):
+    settings = {"encoder": "none", **SMALL, "plugins": ["loss-fix"]}
+    with pytest.raises(UserError, match="--encoder none: no plugin makes document vectors"):
+        training.train(tiny.learnable_corpus(), settings, tmp_path / "run")
+
+
+def test_document_frequencies_are_of_what_is_trained_on(tmp_path):
+    """Held-out texts don't count; nor does the order in which they are counted."""
+    settings = {"encoder": "none", **SMALL, "plugins": ["lexical"], "lexical": {"min_documents": 1}}
+    trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "run")
+    part, data = trainer.model.representation, trainer.data
+    (gram_G, bucket_G) = part.grams_G(ragged_tokens(data.reader.store.take(data.train_rows)))
+    pairs = np.unique(torch.stack([gram_G, bucket_G]).numpy(), axis=1)
+    df = np.bincount(pairs[1], minlength=2**18)
+    some = df[1:].argmax() + 1
+    assert float(part.idf_L[some]) == pytest.approx(math.log(len(data.train_rows) / df[some]), rel=1e-5)
+    assert part.idf_L[0] == 0 and set(np.flatnonzero(part.idf_L)) == set(np.flatnonzero(df)) - {0}

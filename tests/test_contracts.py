@@ -17,7 +17,10 @@ def broken(part_class, door, **model_settings):
     """What is said when this part stands around a clustered model's at a door, trained and asked."""
     ours = tiny.model(24, starts=STARTS, shortlist=2, label_width=8, **model_settings)
     part = part_class(getattr(ours, door))
-    part.plugin = "mine"
+    inner = part
+    while not inner.owner:
+        inner.owner = "mine"
+        inner = inner.inner
     setattr(ours, door, part)
     documents, training = tiny.batch(["w1 w2", "w3"], 24)
     with pytest.raises(UserError) as error:
@@ -68,6 +71,7 @@ def shortlist(change):
     [
         ("ids_BC", torch.Tensor.int, "ids_BC is of torch.int32, expected int64"),
         ("ids_BC", lambda ids_BC: ids_BC[0], "ids_BC is (10,), expected (2, 10)"),
+        ("ids_BC", lambda _: None, "ids_BC is None (is a `return` missing?), expected a tensor (2, 1)"),
         ("mask_BC", torch.Tensor.float, "mask_BC is of torch.float32, expected bool"),
         ("prior_BC", lambda prior_BC: prior_BC[:, :2], "prior_BC is (2, 2), expected (2, 10)"),
         ("rank_BD", lambda rank_BD: rank_BD[:, :2], "rank_BD is (2, 2), expected (2, 96)"),
@@ -152,7 +156,48 @@ def test_an_override_takes_what_the_contract_gives():
         def forward(self, *arguments):
             return self.inner(*arguments)
 
-    assert Fine and FineToo
+    documents, training = tiny.batch(["w1"])
+    for part in (Fine, FineToo):
+        model = tiny.model()
+        model.representation = part(model.representation)
+        model(documents, training)
+
+
+def test_an_override_may_call_what_it_overrides():
+    """It promises what it returns, not what it gets from there."""
+
+    class Wider(Representation):
+        def __init__(self, inner):
+            super().__init__(inner, inner.recall_width + 1, inner.rank_width + 1)
+
+        def forward(self, states):
+            vectors = super().forward(states)
+            one = torch.cat([vectors.rank_BD, vectors.rank_BD[:, :1]], 1)
+            return Vectors(one, one)
+
+    model = tiny.model()
+    model.representation = Wider(model.representation)
+    assert model.vectors(tiny.batch(["w1"])[0]).rank_BD.shape == (1, 97)
+
+
+def test_a_mixin_is_held_to_the_contract_too():
+    mixin = type("Mixin", (), {"forward": lambda self, states: None})
+    own = type("Own", (mixin, Representation), {})
+    assert "Own.forward: it is None" in broken(own, "representation")
+    final = type("Mixin", (), {"scores_BC": lambda self, rank_BD, ids_BC, num_labels=None: rank_BD})
+    with pytest.raises(TypeError, match=r"Own\.scores_BC overrides what is final"):
+        type("Own", (final, Head), {})
+
+
+def test_a_helper_of_like_name_that_is_used_is_fine():
+    class Own(Head):
+        def label_vectors(self, rows_U):
+            return self.inner.label_vectors_UE(rows_U)
+
+        def label_vectors_UE(self, rows_U):
+            return self.label_vectors(rows_U)
+
+    assert Own
 
 
 def test_what_is_final_is_not_overridden():
@@ -195,5 +240,5 @@ def test_the_innermost_part_at_fault_is_named():
             return self.inner(states)
 
     assert broken(lambda part: Outer(Inner(part)), "representation").startswith(
-        "representation: Inner.forward"
+        "plugin 'mine', representation: Inner.forward"
     )

@@ -82,3 +82,13 @@ def test_cosine_is_the_cosine(example_plugins, starts):
         )
         expected = 9 * cosine + inner.label_bias_U(every)
         torch.testing.assert_close(model.head.scores_BU(x, every), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_way_to_a_part_is_as_the_guide_says(example_plugins):
+    guide = (ROOT / "plugins" / "README.md").read_text()
+    (code,) = [block for block in guide.split("```") if "tiny_batch(" in block]
+    code = code.removeprefix("python\n").replace("my-idea", "cosine")
+    found = {}
+    exec(compile(code, "guide", "exec"), found)
+    assert type(found["mine"]).__name__ in ("FirstTokens", "TokenMean")
+    assert found["vectors"].rank_BD.shape[0] == 3 and "ranker" in found["losses"]

@@ -132,6 +132,10 @@ def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
             "from xmlkit import hookimpl\n@hookimpl\ndef run_started(): pass\ndef head(build): pass",
             "head: a function with a hook's name that is none",
         ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl\ndef head(*, build): pass",
+            "head: arguments are handed to it in their order: leave out the *",
+        ),
         ("x = 1", "implements no hook"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("1 / 0", "ZeroDivisionError"),

@@ -342,6 +342,7 @@ def plugins(
         bool, typer.Option("--verbose", help="Shows what stands at each hook point with these settings, too.")
     ] = False,
     plugin: PluginOption = None,
+    encoder: EncoderOption = None,
     recipe: RecipeOption = None,
     preset: PresetOption = None,
     member: MemberOption = None,
@@ -352,7 +353,7 @@ def plugins(
 
     Example: `xmlkit plugins --verbose --plugin se,loss-fix`
     """
-    settings = _settings(plugin, None, recipe, preset, member, config, set_)
+    settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
     if settings and not verbose:
         raise UserError("these settings say what stands at each hook point: add --verbose to see it")
     checked = resolve(settings)

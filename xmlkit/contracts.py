@@ -38,16 +38,21 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
     """Holds a contract's method to a promise, and with it whatever overrides it.
 
-    What breaks the promise is a UserError that names the plugin, the hook, and what was expected.
+    What breaks the promise is a UserError that names the plugin, the hook, and what was expected. An override
+    may call what it overrides, which then promises nothing: the part as a whole does.
     """
 
     def hold(method: MethodT) -> MethodT:
+        name, count = method.__name__, len(inspect.signature(method).parameters) - 1
+
         @wraps(method)
         def checked(part: Part, *arguments: Any, **named: Any) -> Any:
             found = method(part, *arguments, **named)
-            if wrong := promise(part, found, *arguments, **named):
-                by = f"plugin {part.plugin!r}, {part.door}" if part.plugin else part.door
-                raise UserError(f"{by}: {type(part).__name__}.{method.__name__}: {wrong}")
+            if getattr(type(part), name) is not checked:
+                return found
+            if wrong := promise(part, found, *(*arguments, *named.values())[:count]):
+                by = f"plugin {part.owner!r}, {part.door}" if part.owner else part.door
+                raise UserError(f"{by}: {type(part).__name__}.{name}: {wrong}")
             return found
 
         checked.promise = promise  # type: ignore[attr-defined]  # a function may have attributes
@@ -57,24 +62,20 @@ def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
 
 
 def hold_to_promises(part_class: type[Part]) -> None:
-    """Has a part's overrides of the contracts' methods keep the contracts' promises.
+    """Has a part's overrides of the contract's methods keep the contract's promises, wherever they come from.
 
-    Raises TypeError for one that can't take the contract's arguments, that overrides what is final, or whose
-    name is almost that of a contract's method: it would never be called.
+    Raises TypeError for one that can't take the contract's arguments, that overrides what is final, or that
+    has almost the name of a contract's method and is not used by the class itself: nothing would call it.
     """
-    known = [name for base in part_class.__mro__[1:] if getattr(base, "door", None) for name in vars(base)]
-    for name, method in list(vars(part_class).items()):
-        is_new = inspect.isfunction(method) and not name.startswith("_") and name not in known
-        if is_new and (meant := difflib.get_close_matches(name, known, n=1, cutoff=0.8)):
-            raise TypeError(
-                f"{part_class.__name__}.{name}: nothing of this name is called; did you mean {meant[0]}? "
-                f"If not, call it _{name}"
-            )
-        above = next((vars(base)[name] for base in part_class.__mro__[1:] if name in vars(base)), None)
-        if getattr(above, "__final__", False):
+    contract = next((base for base in part_class.__mro__[1:] if vars(base).get("door")), None)
+    if contract is None:
+        return
+    for name, above in vars(contract).items():
+        method = getattr(part_class, name)
+        if getattr(above, "__final__", False) and method is not above:
             raise TypeError(f"{part_class.__name__}.{name} overrides what is final")
-        if promise := getattr(above, "promise", None):
-            assert above is not None
+        promise = getattr(above, "promise", None)
+        if promise and not hasattr(method, "promise"):
             own, asked = inspect.signature(method), inspect.signature(above)
             try:
                 own.bind(*asked.parameters)
@@ -82,7 +83,22 @@ def hold_to_promises(part_class: type[Part]) -> None:
                 raise TypeError(
                     f"{part_class.__name__}.{name}{own} can't be called as {name}{asked}: {error}"
                 ) from None
+            method.__name__ = name
             setattr(part_class, name, promises(promise)(method))
+    _refuse_what_nothing_calls(part_class, [name for name in vars(contract) if not name.startswith("_")])
+
+
+def _refuse_what_nothing_calls(part_class: type[Part], known: list[str]) -> None:
+    functions = {name: value for name, value in vars(part_class).items() if inspect.isfunction(value)}
+    used = {name for function in functions.values() for name in inspect.unwrap(function).__code__.co_names}
+    for name in functions:
+        if name.startswith("_") or name in known or name in used:
+            continue
+        if meant := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
+            raise TypeError(
+                f"{part_class.__name__}.{name}: nothing of this name is called; did you mean {meant[0]}? "
+                f"If not, call it _{name}"
+            )
 
 
 # ------------------------------------------------------------------------------------------ the promises
@@ -106,13 +122,14 @@ def cluster_logits(part: Shortlister, found: Any, recall_BD: Tensor) -> str:
 def shortlist(
     part: Shortlister, found: Any, vectors: Vectors, documents: Documents, training: Training | None
 ) -> str:
-    """Candidates of one shape, with their truth and the loss in training and not at prediction."""
+    """Candidates of one shape; in training with their truth, and with the loss that was announced."""
     if wrong := _unless_it_has(
         found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss"
     ):
         return wrong
     batch, width = vectors.rank_BD.shape
-    if wrong := _tensor("ids_BC", found.ids_BC, (batch, found.ids_BC.shape[-1]), "int64"):
+    candidates = found.ids_BC.shape[-1] if isinstance(found.ids_BC, Tensor) and found.ids_BC.ndim else 1
+    if wrong := _tensor("ids_BC", found.ids_BC, (batch, candidates), "int64"):
         return wrong
     shape = tuple(found.ids_BC.shape)
     if training is None and found.truth_BC is not None:
@@ -142,7 +159,9 @@ def label_vectors(part: Head, found: Any, rows_U: Tensor | slice) -> str:
 
 def label_bias(part: Head, found: Any, rows_U: Tensor | slice) -> str:
     """(U,), or one number for all."""
-    return "" if isinstance(found, int | float) else _tensor("it", found, (_count(rows_U, found),))
+    if isinstance(found, int | float) or (isinstance(found, Tensor) and found.ndim == 0):
+        return ""
+    return _tensor("it", found, (_count(rows_U, found),))
 
 
 def products(part: Head, found: Any, query_BE: Tensor, rows_U: Tensor | slice) -> str:

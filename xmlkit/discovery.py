@@ -102,7 +102,7 @@ def load(name: str) -> Plugin:
     written_for = getattr(module, "hooks_version", 1)
     if written_for != HOOKS_VERSION:
         raise UserError(
-            f"plugin {name!r} was written for version {written_for} of the hooks, and this xmlkit has "
+            f"plugin {name!r} was written for version {written_for!r} of the hooks, and this xmlkit has "
             f"version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
             f"{plugin.version}) or of xmlkit"
         )

@@ -17,6 +17,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
 from xmlkit.model.parts import chains_of_settings
+from xmlkit.plugins import check
 from xmlkit.presets import presets
 
 TEXT_WIDTH = 160
@@ -81,6 +82,7 @@ def plugin_list() -> tuple[str, list[UserError]]:
     for name in installed():
         try:
             plugin = load(name)
+            check([plugin])
         except UserError as error:
             failures.append(error)
             lines += [name, f"    {error}", ""]

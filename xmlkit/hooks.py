@@ -256,7 +256,8 @@ class Part(nn.Module):
 
     learning_rate: float | None = None  # None: the run's `head_lr`
     weight_decay: float | None = None  # None: the run's
-    plugin: str = ""  # set by the core
+    plugin: str = ""  # set by the core on what a hook returned: a part of the weights' names
+    owner: str = ""  # the plugin that it is of, be it within what the hook returned
     door: ClassVar[str] = ""
     of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 

@@ -152,6 +152,8 @@ def _check_function(plugin: Plugin, found: Implementation) -> None:
     if found.wrapper != inspect.isgeneratorfunction(found.function):
         missing = "`inner = yield` in it" if found.wrapper else "@hookimpl(wrapper=True) over its yield"
         raise UserError(f"{where}: {missing} is missing")
+    if any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(found.function).parameters.values()):
+        raise UserError(f"{where}: arguments are handed to it in their order: leave out the *")
     names = [name for name in inspect.signature(getattr(Hooks, found.hook)).parameters if name != "self"]
     for name, parameter in inspect.signature(found.function).parameters.items():
         if name not in names and parameter.default is parameter.empty:
@@ -208,6 +210,10 @@ class _Tagger:
                 )
         if not part.plugin:
             part.plugin = self.plugin
+            own: Any = part
+            while isinstance(own, Part) and not own.owner:
+                own.owner = self.plugin
+                own = own.inner
         return part
 
     @hookimpl(wrapper=True)

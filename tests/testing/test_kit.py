@@ -144,7 +144,17 @@ BROKEN = [
         ),
         r"is \(96,\), expected \(1,\)",
     ),
+    (
+        "averaging",
+        representation("import threading; self.w = threading.Lock()"),
+        "cannot pickle",
+    ),
     ("devices", representation("self.w = torch.ones(width)", "return x * self.w"), "device"),
+    (
+        "devices",
+        representation(change="return x if torch.is_grad_enabled() else x * (1 + 0 * x.sum().item())"),
+        "meta",
+    ),
     ("devices", representation(change="return x * (1 + 0 * x.sum().item())"), "meta"),
     ("devices", representation(change="return x * (1 + 0 * len(x.sum(1).nonzero()))"), "meta|nonzero"),
     ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
@@ -164,6 +174,58 @@ def test_a_broken_plugin_fails_at_the_right_check(plugin_folder, check, source, 
 
 def test_every_check_has_a_plugin_that_fails_it():
     assert {check for check, *_ in BROKEN} == set(CHECKS)
+
+
+PARTED = """
+'''Parts the two vectors; where every label is scored, nothing reads the one to recall with.'''
+from torch import nn
+from xmlkit import Head, Representation, Vectors, hookimpl
+
+class Parted(Representation):
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.recall = nn.Linear(inner.recall_width, inner.recall_width)
+    def forward(self, states):
+        vectors = super().forward(states)
+        return Vectors(self.recall(vectors.recall_BD), vectors.rank_BD)
+
+class Wider(Parted):
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.rank_width = inner.rank_width + 1
+    def forward(self, states):
+        vectors = super().forward(states)
+        return Vectors(vectors.recall_BD, nn.functional.pad(vectors.rank_BD, (0, 1), value=1.0))
+
+class Text(Head):
+    def __init__(self, inner, build):
+        super().__init__(inner)
+        names_LH = build.label_text_LH
+        self.register_buffer("names_LH", names_LH if names_LH is not None
+                             else nn.Embedding(build.num_labels, build.hidden).weight.detach() * 0)
+        self.fit = nn.Linear(build.hidden, inner.width)
+    def label_vectors_UE(self, rows_U):
+        return super().label_vectors_UE(rows_U) + self.scaled(rows_U)
+    def scaled(self, rows_U):
+        return self.fit(self.names_LH[rows_U])
+
+@hookimpl(wrapper=True)
+def representation():
+    return Wider((yield))
+
+@hookimpl(wrapper=True)
+def head(build):
+    return Text((yield), build)
+"""
+
+
+def test_what_is_unusual_and_right_holds(plugin_folder, monkeypatch):
+    """Calls of what is overridden, parted vectors, label text: no contract forbids them."""
+    install(plugin_folder, "unusual", PARTED)
+    monkeypatch.setattr(
+        "xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,), ("se", plugin.name)]
+    )
+    check_plugin("unusual")
 
 
 def test_a_plugin_may_say_that_it_is_not_to_be_compiled(plugin_folder, monkeypatch):

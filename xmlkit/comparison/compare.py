@@ -13,7 +13,7 @@ import numpy as np
 
 from xmlkit.comparison.bootstrap import interval, resampled
 from xmlkit.comparison.runs import Run, held_out, train_all
-from xmlkit.comparison.sets import BASE, parse_sets
+from xmlkit.comparison.sets import NO_PLUGINS, parse_sets
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.metrics import Terms
@@ -158,7 +158,7 @@ def _verdict(
 ) -> str:
     if figure.low is None or figure.high is None:  # base itself
         return ""
-    theirs = [scores[BASE, seed] for seed in range(len(ours))]
+    theirs = [scores[NO_PLUGINS, seed] for seed in range(len(ours))]
     pairs = [(o[name].part_N, t[name].part_N) for o, t in zip(ours, theirs, strict=True) for name in SHOWN]
     if all(np.array_equal(*pair) for pair in pairs):
         return "the same as base"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmlkit.config import SETTINGS, Config, merge, parse_assignments, resolve
-from xmlkit.discovery import NO_PLUGINS as BASE
-from xmlkit.discovery import load
+from xmlkit.discovery import NO_PLUGINS, load
 from xmlkit.errors import UserError
 from xmlkit.plugins import activate
 
@@ -38,12 +37,12 @@ def parse_sets(text: str) -> list[PluginSet]:
     parse, a plugin that is not installed and a set that is there twice.
     """
     sets = [_parse_set(part) for part in _split(text, ";") if part.strip()]
-    if all(found.name != BASE for found in sets):
-        sets.insert(0, _parse_set(BASE))
+    if all(found.name != NO_PLUGINS for found in sets):
+        sets.insert(0, _parse_set(NO_PLUGINS))
     names = [found.name for found in sets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"--plugin-sets: {twice[0]} is there twice")
-    return sorted(sets, key=lambda found: found.name != BASE)
+    return sorted(sets, key=lambda found: found.name != NO_PLUGINS)
 
 
 def _parse_set(text: str) -> PluginSet:
@@ -56,7 +55,7 @@ def _parse_set(text: str) -> PluginSet:
                 f"--plugin-sets {text}: expected PLUGIN or PLUGIN[OPTION=VALUE,...] between commas"
             )
         names.append(name)
-        kind = None if name == BASE else load(name).options_class
+        kind = None if name == NO_PLUGINS else load(name).options_class
         for pair in _split(rest[:-1], ",") if bracket else []:
             key, equals, _ = pair.partition("=")
             if not equals or key in COMMON:
@@ -64,9 +63,11 @@ def _parse_set(text: str) -> PluginSet:
                 raise UserError(f"--plugin-sets {text}: {pair or '[]'} is {reason}")
             is_option = kind is not None and (key in kind.model_fields or key not in SETTINGS)
             assignments.append(f"{name}.{pair}" if is_option else pair)
-    if BASE in names and len(names) > 1:
-        raise UserError(f"--plugin-sets {text}: {BASE} is the model without plugins; leave it out of the set")
-    plugins = [name for name in names if name != BASE]
+    if NO_PLUGINS in names and len(names) > 1:
+        raise UserError(
+            f"--plugin-sets {text}: {NO_PLUGINS} is the model without plugins; leave it out of the set"
+        )
+    plugins = [name for name in names if name != NO_PLUGINS]
     return PluginSet(text, {"plugins": plugins, **parse_assignments(assignments)})
 
 

@@ -121,7 +121,8 @@ class Model(nn.Module):
             loss.backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
                 grads[name], output.leaf_BD.grad = output.leaf_BD.grad, None
-        output.whole_BD.backward(self.combiner.upstream_BD(grads))
+        if grads:  # a head may do without the document
+            output.whole_BD.backward(self.combiner.upstream_BD(grads))
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
     def report(self) -> dict[str, Tensor]:

@@ -112,7 +112,7 @@ def chains(parts: Parts) -> dict[str, list[str]]:
     """Who makes what stands at each door, and then who wraps it, in order, in words."""
 
     def name(part: Part) -> str:
-        return f"{type(part).__name__} ({part.plugin})" if part.plugin else type(part).__name__
+        return f"{type(part).__name__} ({part.owner})"
 
     found = {}
     for door, outermost in zip(DOORS, parts, strict=True):
@@ -125,7 +125,9 @@ def chains_of_settings(config: Config, clustered: bool) -> dict[str, list[str]]:
     """The same before there is a corpus, for made-up sizes: the parts are built for no other end."""
     active = activate(config.plugins, config.options)
     clusters = ClusterTable(torch.tensor([0, 2, 4])) if clustered else None
-    build = build_context(config, active, config.layers, hidden=8, num_labels=4, clusters=clusters)
+    build = build_context(
+        config, active, config.layers, 768, num_labels=4, clusters=clusters, has_label_text=True
+    )
     return chains(build_parts(build, active, config.seed))
 
 

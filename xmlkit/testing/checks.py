@@ -66,6 +66,7 @@ class Case:
     options: Mapping[str, Any]  # of the plugin
     clustered: bool
     scratch: Path
+    reached: set[str]  # parameters that a gradient has reached, be it on the other path
     _numbers: Iterator[int] = field(default_factory=count)
 
     def __str__(self) -> str:
@@ -176,7 +177,8 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
 def finite(case: Case) -> None:
     """Losses and weights stay finite, in float32 and with an encoder in bfloat16."""
     for precision in ("float32", "bfloat16"):
-        trained = case.first if precision == "float32" else case.train(precision=precision)
+        halves = {"precision": precision, "micro_batch_size": 8}
+        trained = case.first if precision == "float32" else case.train(**halves)
         for name, weight in trained.model.weights().items():
             if weight.is_floating_point() and not torch.isfinite(weight).all():
                 raise Broken(f"in {precision}, {name} is not finite after {len(trained.losses)} steps")
@@ -184,10 +186,10 @@ def finite(case: Case) -> None:
 
 @check
 def gradients(case: Case) -> None:
-    """A gradient reaches each parameter within five steps, with one seed of three at least."""
-    missing = set(own_parameters(case.first.model, case.name))
+    """A gradient reaches each parameter, with clusters or without, within five steps of one seed of three."""
     for seed in range(SEEDS):
-        missing -= (case.train(seed=seed) if seed else case.first).reached
+        case.reached.update((case.train(seed=seed) if seed else case.first).reached)
+        missing = own_parameters(case.first.model, case.name).keys() - case.reached
         if not missing:
             return
     raise Broken(f"none reached {', '.join(sorted(missing))}")
@@ -258,6 +260,16 @@ def saving(case: Case) -> None:
 
 
 @check
+def averaging(case: Case) -> None:
+    """Weights can be averaged (`swa_start`): the model can be copied, with all that its parts hold."""
+    trained = case.train(swa_start=0, swa_every=2)
+    assert trained.trainer.averaged is not None
+    scores_BL = _scores_BL(trained.trainer.averaged.module.eval(), _documents(case))
+    if not torch.isfinite(scores_BL).all():
+        raise Broken("the average predicts what is not finite")
+
+
+@check
 def devices(case: Case) -> None:
     """A part moves with its model: tensors are parameters or buffers, or made on the device of what comes
     in; and it never looks at a number, which would wait for the device (no item, unique or nonzero)."""
@@ -267,6 +279,7 @@ def devices(case: Case) -> None:
     model = trainer.model.train().to(meta)
     documents, labels = batch.documents.to(meta), batch.labels.to(meta)
     model.backward(model(documents, Training(labels, torch.Generator())))
+    model.eval().rank(documents, 5)
     if torch.cuda.is_available():
         expected_BL = _scores_BL(case.first.model, _documents(case))
         documents = _documents(case).to(torch.device("cuda"))
@@ -310,7 +323,7 @@ def own_parameters(model: Model, plugin: str) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for outermost in model.parts:
         for part in chain(outermost):
-            if part.plugin == plugin:
+            if part.owner == plugin:
                 others = set(part.inner.parameters()) if isinstance(part.inner, Part) else set()
                 for name, weight in part.named_parameters():
                     if weight.requires_grad and weight not in others:

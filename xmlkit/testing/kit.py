@@ -31,13 +31,15 @@ def check_plugin(name: str, options: Mapping[str, Any] | None = None) -> None:
     loaded or has no such options.
     """
     plugin = load(name)
-    activate([name], {name: options or {}})
+    if options:
+        activate([name], {name: options})
     with aside() as scratch:
         for number, plugins in enumerate(compositions(plugin)):
+            reached: set[str] = set()
             for clustered in (True, False):
                 folder = scratch / f"{number}-{clustered}"
                 folder.mkdir()
-                _check(Case(name, plugins, options or {}, clustered, folder))
+                _check(Case(name, plugins, options or {}, clustered, folder, reached))
 
 
 def _check(case: Case) -> None:

@@ -23,7 +23,7 @@ from transformers import AutoModel, BertConfig, PreTrainedModel, PreTrainedToken
 
 from xmlkit.config import merge, resolve
 from xmlkit.console import console
-from xmlkit.data.corpus import Corpus
+from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
@@ -211,6 +211,8 @@ def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:
         backbone().save_pretrained(encoder)
         tokenizer().save_pretrained(encoder)
     corpus = learnable_corpus(200, NUM_LABELS)
+    named = Labels(corpus.labels.ids, [f"{label} w40" for label in corpus.labels.ids])
+    corpus = Corpus(corpus.name, named, corpus.train, corpus.test)
     return prepare(corpus, merge(SETTINGS, {"encoder": str(encoder)}, settings), folder)
 
 
@@ -230,7 +232,7 @@ def aside() -> Iterator[Path]:
     before = os.environ.get("XMLKIT_CACHE")
     was_quiet, threads = console.quiet, torch.get_num_threads()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         os.environ["XMLKIT_CACHE"], console.quiet = str(Path(folder) / "cache"), True
         try:
             yield Path(folder)

@@ -95,8 +95,11 @@ def train(
     try:
         return _finish(_trainer(folder, opened, data), corpus)
     except BaseException:
-        if not any((folder / name).exists() for name in (WEIGHTS, CHECKPOINT)):
-            shutil.rmtree(folder)  # nothing came of it, and the name is free for the next try
+        log = folder / "log.jsonl"
+        if not any((folder / name).exists() for name in (WEIGHTS, CHECKPOINT)) and not (
+            log.exists() and log.stat().st_size
+        ):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: the name is free again
         raise
 
 

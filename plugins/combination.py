@@ -196,7 +196,7 @@ class CombinedLabels(Head):
     def __init__(self, inner: Head, build: BuildContext, options: Options):
         super().__init__(inner)
         width, rate = self.width, options.learning_rate
-        self.text = options.text and build.has_label_text
+        self.text = options.text and build.has_label_text and build.num_layers > 0
         terms = ["alpha", *(["beta"] if self.text else []), *(["gamma"] if options.cooccurrence else [])]
         self.weights = Weights(terms, width)
         if self.text:
@@ -251,7 +251,13 @@ def _weighed_rows(rows: Callable[[Tensor], Tensor], ids_BQ: Tensor, weights_BQ: 
 def representation(build: BuildContext) -> Generator[None, Representation, Representation]:
     """The tokens' term, for documents."""
     inner, options = (yield), build.options(Options)
-    return inner if options.where == "labels" else WithTokens(inner, build, options)
+    if options.where == "labels":
+        return inner
+    if not build.num_layers:
+        if build.train_labels is not None:
+            say("combination: no term for tokens, since without an encoder they have no states")
+        return inner
+    return WithTokens(inner, build, options)
 
 
 @hookimpl(wrapper=True)

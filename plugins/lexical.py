@@ -49,10 +49,10 @@ class Options(BaseModel, extra="forbid"):
         default="tf-idf", description="of a document's terms"
     )
     min_documents: int = Field(default=2, ge=1, description="training texts that a term must occur in")
-    scale: float = Field(default=8.0, gt=0, description="length of the bag's vector")
+    scale: float = Field(default=4.0, gt=0, description="length of the bag's vector")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="on the bag's vector")
     text_cap: int | None = Field(default=None, ge=1, description="tokens of a text that are read; none: all")
-    learning_rate: float = Field(default=1e-2, gt=0, description="of the rows")
+    learning_rate: float = Field(default=0.5, gt=0, description="of the rows, whose direction alone counts")
 
 
 class Bag(Representation):

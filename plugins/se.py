@@ -100,6 +100,10 @@ class LayerGate(Representation):
 def representation(build: BuildContext) -> Generator[None, Representation, Representation]:
     """Around whatever the representation is."""
     inner = yield
+    if not build.num_layers:
+        if build.train_labels is not None:
+            say("se: nothing to do, since without an encoder there are no layers")
+        return inner
     if build.pooling == "mean" and build.train_labels is not None:
         say("se: pooling=mean reads the last layer alone, so one gate is all that counts; try pooling=first")
     return LayerGate(inner, build, build.options(Options))

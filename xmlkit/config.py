@@ -18,7 +18,8 @@ class Config(BaseModel, extra="forbid", frozen=True):
     """Every setting of a run. In a file, a table `[NAME]` holds the options of the plugin NAME."""
 
     encoder: str = Field(
-        default="scratch", description="a folder or hub name; `scratch`: a small one from random weights"
+        default="scratch",
+        description="a folder or hub name; `scratch`: a small one from random weights; `none`",
     )
     recipe: Literal["default", "lightxml"] = Field(
         default="default", description="a set of defaults: default or lightxml"
@@ -187,6 +188,8 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     Raises UserError for an unknown setting or a value out of bounds, in one line.
     """
     settings = {key: value for key, value in given.items() if key in SETTINGS}
+    if settings.get("encoder", "") is None:  # `--set encoder=none`
+        settings["encoder"] = "none"
     plugins = settings.get("plugins", ())
     if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
         raise UserError(f"plugins={plugins!r}: expected a list of names")

@@ -470,7 +470,9 @@ class BuildContext:
     @cached_property
     def label_text_LH(self) -> Tensor | None:
         """The labels' names by the encoder before training, its token means; None as `train_labels` is."""
-        return self.encode_names() if self.encode_names and self.has_label_text else None
+        if self.encode_names is None or not (self.has_label_text and self.num_layers):
+            return None
+        return self.encode_names()
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """The resolved options of a plugin, by its own options class. Raises UserError for another class."""

@@ -68,7 +68,7 @@ def weights_by_hand(row, train=TRAIN, orders=(1, 2), min_documents=2, weighting=
     return {b: weight / norm for b, weight in found.items()}
 
 
-def vectors_by_hand(part, rows, scale=8.0, **how):
+def vectors_by_hand(part, rows, scale=4.0, **how):
     table = part.rows.weight.detach()
     found = []
     for row in rows:
@@ -114,7 +114,7 @@ def test_the_rows_gradient_is_that_of_a_dense_table():
     for row, found in enumerate(map(weights_by_hand, ASKED)):
         for b, weight in found.items():
             weights[row, b] = weight
-    x_BF = 8 * torch.nn.functional.normalize(weights @ dense, dim=1, eps=1e-6)
+    x_BF = 4 * torch.nn.functional.normalize(weights @ dense, dim=1, eps=1e-6)
     x_BF.square().mul(torch.arange(6)).sum().backward()
     torch.testing.assert_close(ours, dense.grad)
 
@@ -130,10 +130,10 @@ def test_texts_at_the_edges():
     with torch.no_grad():
         x_BF = model.vectors(documents).rank_BD[:, -256:]
     assert not x_BF[0].any() and not x_BF[3].any()
-    assert x_BF[1].norm() == pytest.approx(8, rel=1e-5) and x_BF[2].norm() == pytest.approx(8, rel=1e-5)
+    assert x_BF[1].norm() == pytest.approx(4, rel=1e-5) and x_BF[2].norm() == pytest.approx(4, rel=1e-5)
     place = model.representation.grams_G(tokens([[5]]))[1][0]
     row = model.representation.rows.weight[place]
-    torch.testing.assert_close(x_BF[1], 8 * row / row.norm())
+    torch.testing.assert_close(x_BF[1], 4 * row / row.norm())
 
 
 def test_it_widens_both_vectors_and_leaves_the_others_as_they_are():

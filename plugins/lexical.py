@@ -4,14 +4,14 @@ A text's tokens, whole however short the encoder's window is, give its n-grams, 
 `buckets` rows (the hashing trick: Weinberger et al., ICML 2009):
 
     w_Bt = (1 + log tf) idf, idf = log(N / df), by `weighting`; 0 for a term in fewer than `min_documents`
-    s_BW = sum over terms t of w_Bt / |w_B| E[t]
-    x_BW = scale s_BW / |s_BW|                              after fastText (Joulin et al., EACL 2017)
+    s_BF = sum over terms t of w_Bt / |w_B| E[t]
+    x_BF = scale s_BF / |s_BF|                              after fastText (Joulin et al., EACL 2017)
 
 x stands beside the document vector, in both of its forms, so that shortlist and ranker see it. Frequencies
 are those of the training texts. A text without any known term has x = 0.
 
 Shapes: B documents, W tokens of all texts, G n-grams, P terms of the documents, U rows read, D document
-width, F width of the bag.
+width, F width of the bag, L buckets.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Bag(Representation):
         vectors: Vectors = self.inner(states)
 
         def beside(x_BD: Tensor) -> Tensor:
-            return torch.cat([x_BD.float(), x_BF], 1)
+            return torch.cat([x_BD, x_BF], 1)
 
         return vectors.map(beside, beside)
 

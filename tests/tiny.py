@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -81,6 +85,23 @@ def killed_before_step(number: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Trainer, "step", step)
         yield
+
+
+def predicted_in_a_new_process(run, texts: list[str]) -> list[list[list[str]]]:
+    """Labels of each text with their scores, to the bit."""
+    code = (
+        "import json, sys, xmlkit; found = xmlkit.load(sys.argv[1]).predict(json.load(sys.stdin)); "
+        "print(json.dumps([[[p.label, p.score.hex()] for p in ps] for ps in found]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    return json.loads(done.stdout)
 
 
 def model(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from itertools import permutations
 
 import numpy as np
@@ -103,20 +100,9 @@ def test_saved_and_opened_in_a_new_process_predictions_are_identical(tmp_path, r
     trained = training.train(named_corpus(), settings, tmp_path / "run")
     assert trained.outcome == "finished"
     texts = tiny.texts(20, seed=1)
-    code = (
-        "import json, sys, xmlkit; found = xmlkit.load(sys.argv[1]).predict(json.load(sys.stdin)); "
-        "print(json.dumps([[[p.label, p.score.hex()] for p in ps] for ps in found]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "run")],
-        input=json.dumps(texts),
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ,
-    )
     here = xmlkit.load(tmp_path / "run").predict(texts)
-    assert json.loads(done.stdout) == [[[p.label, p.score.hex()] for p in found] for found in here]
+    expected = [[[p.label, p.score.hex()] for p in found] for found in here]
+    assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == expected
 
 
 @pytest.mark.parametrize("row", range(len(ROWS)))

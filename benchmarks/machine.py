@@ -30,6 +30,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu.get("cpu_name", platform.processor()),
         "threads": torch.get_num_threads(),
         "amx_bf16": cpu.get("amx_bf16", False),
+        "avx512_bf16": cpu.get("avx512_bf16", False),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

@@ -118,7 +118,7 @@ class Config(BaseModel, extra="forbid", frozen=True):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="float32, bfloat16 (autocast), or auto: bfloat16 on CUDA and on CPUs with AMX",
+        description="float32, bfloat16 (autocast), or auto: the second on CUDA and with AMX or AVX512-BF16",
     )
     compile: bool = Field(
         default=False, description="torch.compile the encoder, which takes a minute and needs a C++ compiler"

@@ -28,7 +28,7 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # PyTorch of 2025 does not know.
     capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get("amx_bf16"))
+    return any(capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def check_compiler() -> None:

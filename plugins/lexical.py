@@ -35,6 +35,8 @@ from xmlkit import (
     unique_ids,
 )
 
+tiny_options = {"buckets": 2**10, "width": 16}
+
 PRIME = 2**31 - 1
 DOCUMENTS_AT_ONCE = 4096  # whose terms are counted in one go
 

@@ -63,6 +63,11 @@ class Plugin:
         """Whether torch.compile can trace it; it is so unless the plugin says otherwise."""
         return getattr(self.module, "compiles", True)
 
+    @property
+    def tiny_options(self) -> dict[str, Any]:
+        """Its options in the models of `xmlkit.testing`, where its defaults are large."""
+        return getattr(self.module, "tiny_options", {})
+
     @cached_property
     def implementations(self) -> dict[str, Implementation]:
         """By hook name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import GUIDE, install
 
-from xmlkit.testing import ContractError, check_plugin, tiny_run
+from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
 from xmlkit.testing.checks import CHECKS
 
 
@@ -21,6 +21,7 @@ def test_the_plugins_that_come_with_xmlkit_hold(name):
         ("loss-fix", {"mode": "gradnorm"}),
         ("astec-negatives", {"unit": "clusters", "count": 2}),
         ("combination", {"where": "labels"}),
+        ("lexical", {"orders": [1, 3], "weighting": "idf"}),
     ],
 )
 def test_options_are_checked_too(name, options, monkeypatch):
@@ -244,3 +245,35 @@ def test_a_tiny_run_is_the_same_again_and_leaves_nothing_behind(tmp_path, monkey
     assert one == other and len(one.losses) == 5 and len(one.predictions) == 20
     assert one != tiny_run(clustered=False) and one != tiny_run(["se"])
     assert not list(tmp_path.iterdir()) and sorted(cache_folder.rglob("*")) == before
+
+
+TABLE = """
+'''A table whose size is an option.'''
+from pydantic import BaseModel, Field
+from xmlkit import Representation, hookimpl
+
+class Options(BaseModel, extra="forbid"):
+    rows: int = Field(default=10**15, description="more than any memory holds")
+
+tiny_options = {"rows": 5}
+
+class Own(Representation):
+    def __init__(self, inner, rows):
+        super().__init__(inner)
+        self.register_buffer("table", __import__("torch").zeros(rows))
+
+    def forward(self, states):
+        return self.inner(states)
+
+@hookimpl(wrapper=True)
+def representation(build):
+    return Own((yield), build.options(Options).rows)
+"""
+
+
+def test_tiny_models_take_the_options_that_are_for_them(plugin_folder):
+    """And a caller's own before those."""
+    install(plugin_folder, "table", TABLE)
+    assert len(tiny_model(["table"]).representation.table) == 5
+    assert len(tiny_model(["table"], {"table": {"rows": 7}}).representation.table) == 7
+    check_plugin("table")

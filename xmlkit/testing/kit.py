@@ -26,9 +26,9 @@ class ContractError(AssertionError):
 def check_plugin(name: str, options: Mapping[str, Any] | None = None) -> None:
     """Checks an installed plugin with its default options, or these, in tiny models, in under a minute.
 
-    It is trained alone, and together with each plugin that comes with xmlkit in both orders, with and without
-    clusters. Raises ContractError at the first contract that is broken; UserError where the plugin can't be
-    loaded or has no such options.
+    Where its module has `tiny_options`, they come before its defaults. It is trained alone, and together with
+    each plugin that comes with xmlkit in both orders, with and without clusters. Raises ContractError at the
+    first contract that is broken; UserError where the plugin can't be loaded or has no such options.
     """
     plugin = load(name)
     if options:

@@ -27,6 +27,7 @@ from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
+from xmlkit.discovery import load as load_plugin
 from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens, Training
 from xmlkit.inference.predict import load
 from xmlkit.model.encoder import Encoder, quiet_transformers
@@ -140,7 +141,8 @@ def tiny_model(
     Every label is scored, or there are clusters that begin at the rows `starts`. H is 32; settings are those
     of a run. Raises UserError as a run would.
     """
-    config = resolve({"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings})
+    given = {"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings}
+    config = resolve(merge(_sizes(plugins), given))
     whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
@@ -213,7 +215,14 @@ def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:
     corpus = learnable_corpus(200, NUM_LABELS)
     named = Labels(corpus.labels.ids, [f"{label} w40" for label in corpus.labels.ids])
     corpus = Corpus(corpus.name, named, corpus.train, corpus.test)
-    return prepare(corpus, merge(SETTINGS, {"encoder": str(encoder)}, settings), folder)
+    sizes = _sizes(settings.get("plugins", ()))
+    return prepare(corpus, merge(SETTINGS, {"encoder": str(encoder)}, sizes, settings), folder)
+
+
+def _sizes(plugins: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The options that plugins have in a tiny world."""
+    found = {name: load_plugin(name).tiny_options for name in plugins}
+    return {name: options for name, options in found.items() if options}
 
 
 def fit(trainer: Trainer) -> None:

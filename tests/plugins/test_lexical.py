@@ -143,11 +143,13 @@ def test_it_widens_both_vectors_and_leaves_the_others_as_they_are():
 SMALL = {"batch_size": 16, "validation": 0.2, "device": "cpu", "epochs": 20, "head_lr": 3e-2}
 
 
-@pytest.mark.parametrize("clustered", [False, True])
-def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_path, clustered):
+@pytest.mark.parametrize(
+    ("clustered", "label_width"), [(False, 16), (True, 16), pytest.param(True, 32, id="rows-alone")]
+)
+def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_path, clustered, label_width):
     own = {"buckets": 4096, "width": 32, "learning_rate": 0.1, "min_documents": 1}
     settings = {"encoder": "none", **SMALL, "clustered": clustered, "cluster_size": 3, "shortlist": 2}
-    settings |= {"plugins": ["lexical"], "lexical": own, "label_width": 16}
+    settings |= {"plugins": ["lexical"], "lexical": own, "label_width": label_width}
     corpus = tiny.learnable_corpus()
     trained = training.train(corpus, settings, tmp_path / "run")
     assert trained.metrics["P@1"] > 80

@@ -55,7 +55,8 @@ def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     norms = [found.squared_norms_U().sum().sqrt() for _, found in of_rows]
     norm = nn.utils.get_total_norm([*dense, *norms])
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
-    torch._foreach_mul_(dense, factor)
+    if dense:  # without an encoder and a projection there are rows alone
+        torch._foreach_mul_(dense, factor)
     for p, found in of_rows:
         set_row_gradient(p, replace(found, scale=factor))
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from benchmarks.labels import WARM_UP, steps_by_size, timed, trainer_of
 from benchmarks.machine import machine
-from xmlkit.comparison.sets import BASE, parse_sets
+from xmlkit.comparison.sets import parse_sets
 from xmlkit.config import merge, parse_assignments
+from xmlkit.discovery import NO_PLUGINS
 from xmlkit.model.ranking import rank_documents
 from xmlkit.training.trainer import Trainer
 
@@ -71,9 +72,9 @@ def main() -> None:
     settings = merge(settings, parse_assignments(given.settings))
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        plain = trainer_of(given.corpus, settings, f"{folder}/{BASE}")
+        plain = trainer_of(given.corpus, settings, f"{folder}/{NO_PLUGINS}")
         for number, row in enumerate(parse_sets(given.plugin_sets)):
-            if row.name != BASE:
+            if row.name != NO_PLUGINS:
                 other = trainer_of(given.corpus, merge(settings, row.settings), f"{folder}/{number}")
                 found[row.name] = ratios(plain, other)
     document = {"corpus": Path(given.corpus).name, "machine": machine(), "ratios": found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -68,3 +69,9 @@ def test_clusters_of_made_up_labels(tmp_path):
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     found = json.loads(out.read_text())["xmlkit"]
     assert found["clusters"] == 16 and 0 < found["similarity"] <= 1
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_each_finds_what_it_imports(module):
+    """They stand outside the package, so that nothing else notices what was renamed there."""
+    importlib.import_module(f"benchmarks.{module}")

@@ -1,7 +1,8 @@
 """A bag of n-grams beside the encoder: what a linear model knows of a text, learnt with the rest.
 
-A text's tokens, whole however short the encoder's window is, give its n-grams, each hashed into one of
-`buckets` rows (the hashing trick: Weinberger et al., ICML 2009):
+A text's terms are the n-grams of its tokens, all of them however short the encoder's window is, and those of
+characters within each token (Bojanowski et al., TACL 2017), a space before what begins a word. Each is hashed
+into one of `buckets` rows (the hashing trick: Weinberger et al., ICML 2009):
 
     w_Bt = (1 + log tf) idf, idf = log(N / df), by `weighting`; 0 for a term in fewer than `min_documents`
     s_BF = sum over terms t of w_Bt / |w_B| E[t]
@@ -10,18 +11,21 @@ A text's tokens, whole however short the encoder's window is, give its n-grams, 
 x stands beside the document vector, in both of its forms, so that shortlist and ranker see it. Frequencies
 are those of the training texts. A text without any known term has x = 0.
 
-Shapes: B documents, W tokens of all texts, G n-grams, P terms of the documents, U rows read, D document
-width, F width of the bag, L buckets.
+Shapes: B documents, W tokens of all texts, T unique ones, V tokens of the vocabulary, P pieces of a token,
+G n-grams of tokens, Q all terms, U unique ones, D document width, F width of the bag, L buckets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Literal
+from typing import Annotated, Any, Literal
+from zlib import crc32
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from xmlkit import (
@@ -38,13 +42,25 @@ from xmlkit import (
 tiny_options = {"buckets": 2**10, "width": 16}
 
 PRIME = 2**31 - 1
+MOST_PIECES = 32  # n-grams of characters of one token
 DOCUMENTS_AT_ONCE = 4096  # whose terms are counted in one go
+
+
+def _as_list(given: Any) -> Any:
+    """`orders=1` is a list of one, and `characters=none` an empty one."""
+    return [] if given is None else [given] if isinstance(given, int) else given
+
+
+Lengths = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], BeforeValidator(_as_list)]
 
 
 class Options(BaseModel, extra="forbid"):
     """Settings."""
 
-    orders: tuple[int, ...] = Field(default=(1, 2), description="lengths of the n-grams")
+    orders: Lengths = Field(default=(1, 2), description="lengths of the n-grams of tokens")
+    characters: Lengths = Field(
+        default=(3, 5), description="lengths of the n-grams of characters, within a token"
+    )
     buckets: int = Field(default=2**18, ge=2, le=2**26, description="rows that n-grams are hashed into")
     width: int = Field(default=256, ge=1, description="of the bag's part of the document vector")
     weighting: Literal["tf-idf", "idf", "tf", "none"] = Field(
@@ -56,17 +72,25 @@ class Options(BaseModel, extra="forbid"):
     text_cap: int | None = Field(default=None, ge=1, description="tokens of a text that are read; none: all")
     learning_rate: float = Field(default=0.5, gt=0, description="of the rows, whose direction alone counts")
 
+    @model_validator(mode="after")
+    def _some(self) -> Options:
+        if not self.orders and not self.characters:
+            raise ValueError("orders and characters are both empty: there is nothing to count")
+        return self
+
 
 class Bag(Representation):
     """The inner vectors, each with the bag's beside it."""
 
     idf_L: Tensor
+    pieces_VP: Tensor
 
     def __init__(self, inner: Representation, build: BuildContext, options: Options):
         width = options.width
         super().__init__(inner, inner.recall_width + width, inner.rank_width + width)
         self.options = options
-        self.register_buffer("idf_L", self._idf_L(build))
+        self.register_buffer("pieces_VP", _pieces_VP(build.vocabulary, options), persistent=False)
+        self.register_buffer("idf_L", self._idf_L(build.train_text))
         self.rows = RowTable(options.buckets, width)
         self.rows.learning_rate, self.rows.weight_decay = options.learning_rate, 0.0
         self.dropout = nn.Dropout(options.dropout)
@@ -83,28 +107,40 @@ class Bag(Representation):
 
     def bag_BF(self, text: RaggedTokens) -> Tensor:
         """The bag's vector of each text."""
-        documents_P, buckets_P, counts_P = self.terms_P(text)
-        weight_P = self.idf_L[buckets_P] * (counts_P > 0)
-        if "tf" in self.options.weighting:
-            weight_P = weight_P * (1 + counts_P.clamp(min=1).log())
-        batch = len(text.offsets) - 1
-        ids_U, slots_P = unique_ids(buckets_P, self.options.buckets)
-        weights_BU = weight_P.new_zeros(batch, len(ids_U))
-        weights_BU.index_put_((documents_P, slots_P), weight_P, accumulate=True)
-        sums_BF = self.rows.sums_BE(F.normalize(weights_BU, dim=1), ids_U)
+        ids_U, weights_UB = self.weights(text)
+        sums_BF = self.rows.sums_BE(F.normalize(weights_UB, dim=0).T, ids_U)
         return self.dropout(self.options.scale * F.normalize(sums_BF, dim=1, eps=1e-6))
 
-    def terms_P(self, text: RaggedTokens) -> tuple[Tensor, Tensor, Tensor]:
-        """Each document's terms once: document, bucket and how often; 0 times where it fills up.
+    def weights(self, text: RaggedTokens) -> tuple[Tensor, Tensor]:
+        """Buckets of the known terms, and how much each weighs in each document: (U,) and (U, B).
 
-        Terms that are too rare share one bucket, whose weight is 0.
+        All that are not known share bucket 0, which weighs nothing.
         """
-        documents_G, buckets_G = self.grams_G(text)
-        buckets_G = torch.where(self.idf_L[buckets_G] > 0, buckets_G, 0)
-        return _counted(documents_G, buckets_G, self.options.buckets)
+        documents_W, read_W, buckets_G = self.grams(text)
+        ids_T, slots_W = unique_ids(text.values_W, len(self.pieces_VP))
+        pieces_TP = self.pieces_VP[ids_T].long()
+        buckets_Q = torch.cat([buckets_G, pieces_TP.flatten()])
+        known_Q = torch.where(self.idf_L[buckets_Q] > 0, buckets_Q, 0)
+        ids_U, slots_Q = unique_ids(known_Q, self.options.buckets)
 
-    def grams_G(self, text: RaggedTokens) -> tuple[Tensor, Tensor]:
-        """Document and bucket of each n-gram; bucket 0 is that of none."""
+        batch = len(text.offsets) - 1
+        counts_TB = self.idf_L.new_zeros(len(ids_T), batch)
+        counts_TB.index_put_((slots_W, documents_W), read_W.to(counts_TB), accumulate=True)
+        counts_UB = self.idf_L.new_zeros(len(ids_U), batch)
+        documents_G = documents_W.repeat(len(self.options.orders))
+        one = counts_UB.new_ones(())
+        counts_UB.index_put_((slots_Q[: len(buckets_G)], documents_G), one, accumulate=True)
+        for slots_T in slots_Q[len(buckets_G) :].view(pieces_TP.shape).T:
+            counts_UB.index_add_(0, slots_T, counts_TB)
+
+        weights_UB = self.idf_L[ids_U][:, None] * (counts_UB > 0)
+        if "tf" in self.options.weighting:
+            weights_UB = weights_UB * (1 + counts_UB.clamp(min=1).log())
+        return ids_U, weights_UB
+
+    def grams(self, text: RaggedTokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Each token's document, whether it is read, and the buckets of the n-grams that begin at it, order
+        by order; 0 is that of none."""
         tokens_W, offsets = text.values_W, text.offsets
         rows = torch.arange(len(offsets) - 1, device=offsets.device)
         documents_W = rows.repeat_interleave(offsets.diff(), output_size=len(tokens_W))
@@ -112,29 +148,22 @@ class Bag(Representation):
         end_W = offsets[documents_W + 1]
         if self.options.text_cap:
             end_W = torch.minimum(end_W, offsets[documents_W] + self.options.text_cap)
-        found = []
+        found = [tokens_W[:0]]
         for order in self.options.orders:
             hash_W = torch.full_like(tokens_W, order)
             for n in range(order):
                 hash_W = (hash_W * 1_000_003 + tokens_W.roll(-n)) % PRIME
             bucket_W = 1 + (hash_W * 1_103_515_245 >> 7) % (self.options.buckets - 1)
             found.append(torch.where(places_W + order <= end_W, bucket_W, 0))
-        return documents_W.repeat(len(found)), torch.cat(found)
+        return documents_W, places_W < end_W, torch.cat(found)
 
-    def _idf_L(self, build: BuildContext) -> Tensor:
+    def _idf_L(self, text: RaggedTokens | None) -> Tensor:
         """log(N / df) of each bucket by the training texts, 0 for those of too few; for a saved model its
         shape alone."""
-        text = build.train_text
-        df_L = torch.zeros(self.options.buckets)
         if text is None:
-            return df_L
+            return torch.zeros(self.options.buckets)
         count = len(text.offsets) - 1
-        for start in range(0, count, DOCUMENTS_AT_ONCE):
-            offsets = text.offsets[start : start + DOCUMENTS_AT_ONCE + 1]
-            part = RaggedTokens(text.values_W[offsets[0] : offsets[-1]], offsets - offsets[0])
-            documents_G, buckets_G = self.grams_G(part)
-            _, buckets_P, _ = _counted(documents_G, buckets_G, self.options.buckets)
-            df_L += torch.bincount(buckets_P, minlength=len(df_L))
+        df_L = self._document_frequencies(text)
         rare_L = df_L < self.options.min_documents
         rare_L[0] = True
         if "idf" not in self.options.weighting:
@@ -142,13 +171,40 @@ class Bag(Representation):
         # A term of every text has the weight of a term of all but one, not 0.
         return (count / df_L.clamp(min=1, max=max(count - 1, 1))).log().masked_fill(rare_L, 0)
 
+    def _document_frequencies(self, text: RaggedTokens) -> Tensor:
+        """In how many texts each bucket occurs (L,); what is in bucket 0 does not count."""
+        vocabulary, most = self.pieces_VP.shape
+        tokens = np.repeat(np.arange(vocabulary), most)
+        pieces_VL = _counts(tokens, self.pieces_VP.flatten().numpy(), vocabulary, self.options.buckets)
+        df_L = np.zeros(self.options.buckets)
+        for start in range(0, len(text.offsets) - 1, DOCUMENTS_AT_ONCE):
+            offsets = text.offsets[start : start + DOCUMENTS_AT_ONCE + 1]
+            part = RaggedTokens(text.values_W[offsets[0] : offsets[-1]], offsets - offsets[0])
+            documents_W, read_W, buckets_G = (found.numpy() for found in self.grams(part))
+            read = documents_W[read_W], part.values_W.numpy()[read_W]
+            documents_G = np.tile(documents_W, len(self.options.orders))
+            batch = len(offsets) - 1
+            terms_BL = _counts(*read, batch, vocabulary) @ pieces_VL
+            terms_BL += _counts(documents_G, buckets_G, batch, self.options.buckets)
+            df_L += np.bincount(terms_BL.indices, minlength=len(df_L))
+        return torch.from_numpy(df_L).float()
 
-def _counted(documents_G: Tensor, buckets_G: Tensor, buckets: int) -> tuple[Tensor, Tensor, Tensor]:
-    keys_P, slots_G = unique_ids(documents_G * buckets + buckets_G)
-    counts_P = torch.zeros(len(keys_P), device=keys_P.device).index_add_(
-        0, slots_G, torch.ones(len(slots_G), device=keys_P.device)
+
+def _counts(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> csr_matrix:
+    """How often each pair occurs, as a matrix."""
+    return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (height, width))
+
+
+def _pieces_VP(vocabulary: tuple[str, ...], options: Options) -> Tensor:
+    """The buckets of each token's n-grams of characters, filled up with 0."""
+    found = []
+    for token in vocabulary:
+        grams = [token[i : i + n] for n in options.characters for i in range(len(token) - n + 1)]
+        found.append([1 + crc32(gram.encode()) % (options.buckets - 1) for gram in grams[:MOST_PIECES]])
+    most = max(map(len, found), default=0)
+    return torch.tensor([row + [0] * (most - len(row)) for row in found], dtype=torch.int32).view(
+        len(found), most
     )
-    return keys_P // buckets, keys_P % buckets, counts_P
 
 
 @hookimpl(wrapper=True)

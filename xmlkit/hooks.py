@@ -456,6 +456,7 @@ class BuildContext:
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin
     row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
+    vocabulary: tuple[str, ...] = ()  # the tokens' spellings by id, " " before what begins a word
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections import Counter
 
 import numpy as np
@@ -40,22 +41,27 @@ def bag(train=TRAIN, **options) -> Bag:
 
 def bucket(gram) -> int:
     """In Python's integers."""
+    if isinstance(gram, str):
+        return 1 + zlib.crc32(gram.encode()) % (BUCKETS - 1)
     value = len(gram)
     for token in gram:
         value = (value * 1_000_003 + token) % PRIME
     return 1 + (value * 1_103_515_245 >> 7) % (BUCKETS - 1)
 
 
-def grams(row, orders=(1, 2), cap=None):
+def grams(row, orders=(1, 2), cap=None, characters=()):
+    """Tuples of tokens, and strings within one: token 5 is spelled w1, and so on."""
     row = row[:cap]
-    return [tuple(row[i : i + n]) for n in orders for i in range(len(row) - n + 1)]
+    words = [f"w{token - 4}" for token in row]
+    of_tokens = [tuple(row[i : i + n]) for n in orders for i in range(len(row) - n + 1)]
+    return of_tokens + [w[i : i + n] for w in words for n in characters for i in range(len(w) - n + 1)]
 
 
-def weights_by_hand(row, train=TRAIN, orders=(1, 2), min_documents=2, weighting="tf-idf", cap=None):
+def weights_by_hand(row, train=TRAIN, min_documents=2, weighting="tf-idf", **terms):
     """Bucket to weight, of length 1."""
-    df = Counter(found for other in train for found in {bucket(g) for g in grams(other, orders, cap)})
+    df = Counter(found for other in train for found in {bucket(g) for g in grams(other, **terms)})
     found = {}
-    for b, times in Counter(bucket(g) for g in grams(row, orders, cap)).items():
+    for b, times in Counter(bucket(g) for g in grams(row, **terms)).items():
         if df[b] >= min_documents:
             found[b] = (1 + math.log(times)) if "tf" in weighting else 1.0
             found[b] *= math.log(len(train) / df[b]) if "idf" in weighting else 1.0
@@ -83,6 +89,9 @@ def vectors_by_hand(part, rows, scale=4.0, **how):
         ({"weighting": "idf", "scale": 3.0}, {"weighting": "idf", "scale": 3.0}),
         ({"weighting": "none"}, {"weighting": "none"}),
         ({"text_cap": 2}, {"cap": 2}),
+        ({"characters": (1, 2)}, {"characters": (1, 2)}),
+        ({"characters": (1, 2), "text_cap": 2}, {"characters": (1, 2), "cap": 2}),
+        ({"orders": (), "characters": (2,)}, {"orders": (), "characters": (2,)}),
     ],
 )
 def test_the_vector_is_that_of_counting_by_hand(options, how):
@@ -92,7 +101,7 @@ def test_the_vector_is_that_of_counting_by_hand(options, how):
 
 
 def test_without_waiting_for_the_device_it_is_the_same(monkeypatch):
-    part = bag()
+    part = bag(characters=(1, 2))
     with torch.no_grad():
         expected = part.bag_BF(tokens(ASKED))
         monkeypatch.setattr(lexical, "unique_ids", unique_ids_without_waiting)
@@ -100,13 +109,13 @@ def test_without_waiting_for_the_device_it_is_the_same(monkeypatch):
 
 
 def test_the_rows_gradient_is_that_of_a_dense_table():
-    part, text = bag(), tokens(ASKED)
+    part, text = bag(characters=(2,)), tokens(ASKED)
     part.bag_BF(text).square().mul(torch.arange(6)).sum().backward()
     (product,) = part.rows.weight.row_products
     ours = torch.zeros(BUCKETS, 6).index_add_(0, product.rows_U, product.left_UB @ product.right_BE)
     dense = part.rows.weight.detach().clone().requires_grad_()
     weights = torch.zeros(len(ASKED), BUCKETS)
-    for row, found in enumerate(map(weights_by_hand, ASKED)):
+    for row, found in enumerate(weights_by_hand(row, characters=(2,)) for row in ASKED):
         for b, weight in found.items():
             weights[row, b] = weight
     x_BF = 4 * torch.nn.functional.normalize(weights @ dense, dim=1, eps=1e-6)
@@ -126,7 +135,7 @@ def test_texts_at_the_edges():
         x_BF = model.vectors(documents).rank_BD[:, -24:]
     assert not x_BF[0].any() and not x_BF[3].any()
     assert x_BF[1].norm() == pytest.approx(4, rel=1e-5) and x_BF[2].norm() == pytest.approx(4, rel=1e-5)
-    place = model.representation.grams_G(tokens([[5]]))[1][0]
+    place = model.representation.grams(tokens([[5]]))[2][0]
     row = model.representation.rows.weight[place]
     torch.testing.assert_close(x_BF[1], 4 * row / row.norm())
 
@@ -168,12 +177,26 @@ def test_without_an_encoder_a_plugin_must_make_vectors(tmp_path):
 
 def test_document_frequencies_are_of_what_is_trained_on(tmp_path):
     """Held-out texts don't count; nor does the order in which they are counted."""
-    settings = {"encoder": "none", **SMALL, "plugins": ["lexical"], "lexical": {"min_documents": 1}}
+    settings = {"encoder": "none", **SMALL, "plugins": ["lexical"]}
+    settings["lexical"] = {"min_documents": 1, "characters": ()}
     trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "run")
     part, data = trainer.model.representation, trainer.data
-    (gram_G, bucket_G) = part.grams_G(ragged_tokens(data.reader.store.take(data.train_rows)))
-    pairs = np.unique(torch.stack([gram_G, bucket_G]).numpy(), axis=1)
+    document_W, _, bucket_G = part.grams(ragged_tokens(data.reader.store.take(data.train_rows)))
+    pairs = np.unique(torch.stack([document_W.repeat(2), bucket_G]).numpy(), axis=1)
     df = np.bincount(pairs[1], minlength=2**18)
     some = df[1:].argmax() + 1
     assert float(part.idf_L[some]) == pytest.approx(math.log(len(data.train_rows) / df[some]), rel=1e-5)
     assert part.idf_L[0] == 0 and set(np.flatnonzero(part.idf_L)) == set(np.flatnonzero(df)) - {0}
+
+
+def test_document_frequencies_are_the_same_in_parts(monkeypatch):
+    whole = bag(characters=(1, 2)).idf_L
+    monkeypatch.setattr(lexical, "DOCUMENTS_AT_ONCE", 2)
+    assert torch.equal(bag(characters=(1, 2)).idf_L, whole)
+
+
+def test_lengths_are_checked_and_one_is_a_list_of_one():
+    assert bag(orders=1, characters=None).options.orders == (1,)
+    for wrong in ({"orders": [0]}, {"characters": [17]}, {"orders": [], "characters": []}):
+        with pytest.raises(UserError, match="lexical"):
+            bag(**wrong)

@@ -1,11 +1,11 @@
-"""How a tokenizer frames a text: its special tokens, and where the classification token stands.
+"""What a model knows of its tokenizer: how it frames a text, and how its tokens are spelled.
 
 B documents, T tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ class Template:
     segment: int  # the classification token's segment where it differs from the text's (XLNet), else 0
     pad: int
     empty: tuple[int, ...]  # what stands for an empty text, so that there is always a token to read
+    vocabulary: tuple[str, ...] = field(repr=False)  # spellings by id, " " before what begins a word
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
@@ -45,7 +46,8 @@ class Template:
             segment = segments[ids.index(classification)] - segments[text[0]]
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
-        return cls(prefix, suffix, classification, segment, pad, () if prefix + suffix else (unknown,))
+        empty = () if prefix + suffix else (unknown,)
+        return cls(prefix, suffix, classification, segment, pad, empty, _vocabulary(tokenizer))
 
     @property
     def special(self) -> int:
@@ -75,3 +77,17 @@ class Template:
         else:
             first_B = np.zeros(len(texts), np.int64)
         return tokens_BT, columns < ends[:, None], first_B
+
+
+def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """WordPiece marks what continues a word, the others what begins one; special tokens spell nothing."""
+    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_ids)
+    inside = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
+
+    def spelled(piece: str) -> str:
+        if not inside:
+            return piece.replace("Ġ", " ").replace("▁", " ")
+        return piece.removeprefix(inside) if piece.startswith(inside) else f" {piece}"
+
+    return tuple("" if i in special else spelled(piece) for i, piece in enumerate(pieces))

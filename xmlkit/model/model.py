@@ -242,6 +242,6 @@ def new_model(
     read_text: Callable[[], RaggedTokens] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, has_label_text, train_labels, encode_names, read_text)
+    found = (clusters, encoder.template.vocabulary, has_label_text, train_labels, encode_names, read_text)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -43,7 +43,8 @@ def encoder_of(shape: str, layers: int = 5) -> Encoder:
     backbone = AutoModel.from_config(
         BertConfig(vocab_size=VOCABULARY, num_attention_heads=12, **SHAPES[shape])
     )
-    template = Template((101,), (102,), 101, 0, 0, ())
+    vocabulary = tuple(f" {token}" for token in range(VOCABULARY))
+    template = Template((101,), (102,), 101, 0, 0, (), vocabulary)
     return Encoder(backbone, template, layers)
 
 

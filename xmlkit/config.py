@@ -224,7 +224,10 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     where = ".".join(
         [*([prefix] if prefix else []), *(part for part in first["loc"] if isinstance(part, str))]
     )
-    return f"{where}={first['input']!r}: {first['msg']} (--set {where}=VALUE, or the config file)"
+    message = first["ctx"]["error"] if first["type"] == "value_error" else first["msg"]
+    if not first["loc"]:  # of several options together
+        return f"{where}: {message} (--set {where}.OPTION=VALUE, or the config file)"
+    return f"{where}={first['input']!r}: {message} (--set {where}=VALUE, or the config file)"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -197,6 +197,13 @@ def test_document_frequencies_are_the_same_in_parts(monkeypatch):
 
 def test_lengths_are_checked_and_one_is_a_list_of_one():
     assert bag(orders=1, characters=None).options.orders == (1,)
-    for wrong in ({"orders": [0]}, {"characters": [17]}, {"orders": [], "characters": []}):
-        with pytest.raises(UserError, match="lexical"):
+    for wrong, line in (
+        ({"orders": [0]}, "lexical.orders=0: .* greater than or equal to 1"),
+        ({"characters": [3, 17]}, "lexical.characters=17: .* less than or equal to 16"),
+        (
+            {"orders": [], "characters": []},
+            "^lexical: orders and characters are both empty: there is nothing",
+        ),
+    ):
+        with pytest.raises(UserError, match=line):
             bag(**wrong)

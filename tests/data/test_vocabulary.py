@@ -20,6 +20,7 @@ PIECES = {
 def test_a_space_is_before_what_begins_a_word_and_special_tokens_spell_nothing(notation):
     pieces, cut = PIECES[notation]
     vocabulary = {piece: i for i, piece in enumerate(["[UNK]", *pieces, "a"])}
+    vocabulary["a"] += 1  # ids may have gaps
     if notation == "WordPiece":
         model = models.WordPiece(vocabulary, unk_token="[UNK]")
     else:
@@ -28,7 +29,7 @@ def test_a_space_is_before_what_begins_a_word_and_special_tokens_spell_nothing(n
     raw.pre_tokenizer = cut
     found = Template.of(PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]")).vocabulary
     begins = " a" if notation == "WordPiece" else "a"
-    assert found == ("", " un", "able", " able", begins)
+    assert found == ("", " un", "able", " able", "", begins)
 
 
 def test_the_built_in_tokenizer():

@@ -81,7 +81,8 @@ class Template:
 
 def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
     """WordPiece marks what continues a word, the others what begins one; special tokens spell nothing."""
-    pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    ids = tokenizer.get_vocab()
+    pieces = tokenizer.convert_ids_to_tokens(list(range(max(ids.values()) + 1)))  # some may be of no token
     special = set(tokenizer.all_special_ids)
     inside = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
 
@@ -90,4 +91,4 @@ def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
             return piece.replace("Ġ", " ").replace("▁", " ")
         return piece.removeprefix(inside) if piece.startswith(inside) else f" {piece}"
 
-    return tuple("" if i in special else spelled(piece) for i, piece in enumerate(pieces))
+    return tuple("" if piece is None or i in special else spelled(piece) for i, piece in enumerate(pieces))

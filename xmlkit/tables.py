@@ -177,7 +177,8 @@ def on_host(tensor: Tensor) -> bool:
 def unique_ids_without_waiting(ids: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
     """The same, filled up by repeating the first: to count the unique ones is to wait for the device."""
     flat, order = ids.flatten().sort()
-    slot_of_sorted = F.pad(flat[1:] != flat[:-1], (1, 0)).long().cumsum(0)
+    starts = F.pad(flat[1:] != flat[:-1], (1, 0))[: len(flat)]  # the cut is for no ids at all
+    slot_of_sorted = starts.long().cumsum(0)
     ids_U = flat[:1].expand(min(len(flat), most or len(flat))).scatter(0, slot_of_sorted, flat)
     slots = torch.empty_like(slot_of_sorted).scatter(0, order, slot_of_sorted)
     return ids_U, slots.view(ids.shape)

@@ -33,7 +33,7 @@ from xmlkit import (
 )
 
 
-class Options(BaseModel, extra="forbid"):
+class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     unit: Literal["labels", "clusters"] = Field("labels", description="what is drawn")

@@ -54,7 +54,7 @@ from xmlkit import (
 )
 
 
-class Options(BaseModel, extra="forbid"):
+class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     where: Literal["document", "classifier", "labels"] = Field("document", description="what is combined")

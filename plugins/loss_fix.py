@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from xmlkit import BuildContext, LossCombiner, hookimpl, say
 
 
-class Options(BaseModel, extra="forbid"):
+class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     mode: Literal["split", "doubled", "upstream", "fixed", "uncertainty", "gradnorm"] = Field(

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from xmlkit import BuildContext, LayerStates, Representation, Vectors, hookimpl, say
 
 
-class Options(BaseModel, extra="forbid"):
+class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     squeeze: Literal["learned", "max", "mean"] = Field("learned", description="a layer's state to one number")

@@ -231,6 +231,10 @@ def test_help_pages(command):
         (["train", "corpus", "--init-from", "run", "--preset", "eurlex4k"], "give --config run/config.json"),
         (["train", "corpus", "--preset", "eurlex4k", "--set", "recipe=default"], "leave out --recipe"),
         (["train", "--resume", "run"], "run has no checkpoint"),
+        (
+            ["train", "corpus", "--encoder=none", "--plugin=lexical", "--set", f"lexical.width={2**29}"],
+            "out of memory",
+        ),
         (["evaluate", "corpus"], "corpus is not a run"),
         (["evaluate", "run", "nowhere"], "nowhere"),
         (

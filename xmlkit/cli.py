@@ -479,3 +479,9 @@ def main() -> None:
     except OSError as error:  # a disk that is full, a folder that is not ours
         say(f"error: {error.filename or 'input or output'}: {error.strerror or error}", style="red")
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:  # numpy's, and torch's, which has no one kind for it
+        if "allocate" not in str(error):
+            raise
+        what = str(error).partition("\n")[0]
+        say(f"error: out of memory: {what} (smaller batches or narrower tables need less)", style="red")
+        sys.exit(1)

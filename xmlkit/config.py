@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 from xmlkit.errors import UserError
 
 
-class Config(BaseModel, extra="forbid", frozen=True):
+class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Every setting of a run. In a file, a table `[NAME]` holds the options of the plugin NAME."""
 
     encoder: str = Field(

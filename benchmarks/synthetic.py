@@ -44,7 +44,7 @@ def encoder_of(shape: str, layers: int = 5) -> Encoder:
         BertConfig(vocab_size=VOCABULARY, num_attention_heads=12, **SHAPES[shape])
     )
     vocabulary = tuple(f" {token}" for token in range(VOCABULARY))
-    template = Template((101,), (102,), 101, 0, 0, (), vocabulary)
+    template = Template((101,), (102,), 101, 0, 0, (), lambda: vocabulary)
     return Encoder(backbone, template, layers)
 
 

@@ -34,6 +34,7 @@ from xmlkit import (
     RaggedTokens,
     Representation,
     RowTable,
+    UserError,
     Vectors,
     hookimpl,
     unique_ids,
@@ -42,19 +43,21 @@ from xmlkit import (
 tiny_options = {"buckets": 2**10, "width": 16}
 
 PRIME = 2**31 - 1
-MOST_PIECES = 32  # n-grams of characters of one token
+MOST_PIECES = 32  # n-grams of characters of one token; the longest tokens have more
 DOCUMENTS_AT_ONCE = 4096  # whose terms are counted in one go
 
 
 def _as_list(given: Any) -> Any:
     """`orders=1` is a list of one, and `characters=none` an empty one."""
+    if isinstance(given, str):
+        raise ValueError("expected whole numbers with commas between them, or none")
     return [] if given is None else [given] if isinstance(given, int) else given
 
 
 Lengths = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], BeforeValidator(_as_list)]
 
 
-class Options(BaseModel, extra="forbid"):
+class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     orders: Lengths = Field(default=(1, 2), description="lengths of the n-grams of tokens")
@@ -63,7 +66,7 @@ class Options(BaseModel, extra="forbid"):
     )
     buckets: int = Field(default=2**18, ge=2, le=2**26, description="rows that n-grams are hashed into")
     width: int = Field(default=256, ge=1, description="of the bag's part of the document vector")
-    weighting: Literal["tf-idf", "idf", "tf", "none"] = Field(
+    weighting: Literal["tf-idf", "idf", "tf", "binary"] = Field(
         default="tf-idf", description="of a document's terms"
     )
     min_documents: int = Field(default=2, ge=1, description="training texts that a term must occur in")
@@ -82,6 +85,7 @@ class Options(BaseModel, extra="forbid"):
 class Bag(Representation):
     """The inner vectors, each with the bag's beside it."""
 
+    counted = ("idf_L",)
     idf_L: Tensor
     pieces_VP: Tensor
 
@@ -133,10 +137,9 @@ class Bag(Representation):
         for slots_T in slots_Q[len(buckets_G) :].view(pieces_TP.shape).T:
             counts_UB.index_add_(0, slots_T, counts_TB)
 
-        weights_UB = self.idf_L[ids_U][:, None] * (counts_UB > 0)
-        if "tf" in self.options.weighting:
-            weights_UB = weights_UB * (1 + counts_UB.clamp(min=1).log())
-        return ids_U, weights_UB
+        # In place, as there are many; the logarithm of 0 ends as 0.
+        counts_UB = counts_UB.log_().add_(1) if "tf" in self.options.weighting else counts_UB.clamp_(max=1)
+        return ids_U, counts_UB.clamp_(min=0).mul_(self.idf_L[ids_U][:, None])
 
     def grams(self, text: RaggedTokens) -> tuple[Tensor, Tensor, Tensor]:
         """Each token's document, whether it is read, and the buckets of the n-grams that begin at it, order
@@ -162,14 +165,19 @@ class Bag(Representation):
         shape alone."""
         if text is None:
             return torch.zeros(self.options.buckets)
-        count = len(text.offsets) - 1
+        count, least = len(text.offsets) - 1, self.options.min_documents
         df_L = self._document_frequencies(text)
-        rare_L = df_L < self.options.min_documents
+        rare_L = df_L < least
         rare_L[0] = True
+        if rare_L.all():
+            raise UserError(
+                f"lexical.min_documents={least}: no term is in so many of the {count:,} training texts; "
+                "lower it"
+            )
         if "idf" not in self.options.weighting:
             return (~rare_L).float()
-        # A term of every text has the weight of a term of all but one, not 0.
-        return (count / df_L.clamp(min=1, max=max(count - 1, 1))).log().masked_fill(rare_L, 0)
+        # A term of every text has the weight of a term of all but one, not 0; of a single text, as if of two.
+        return (max(count, 2) / df_L.clamp(min=1, max=max(count - 1, 1))).log().masked_fill(rare_L, 0)
 
     def _document_frequencies(self, text: RaggedTokens) -> Tensor:
         """In how many texts each bucket occurs (L,); what is in bucket 0 does not count."""
@@ -196,10 +204,10 @@ def _counts(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> c
 
 
 def _pieces_VP(vocabulary: tuple[str, ...], options: Options) -> Tensor:
-    """The buckets of each token's n-grams of characters, filled up with 0."""
-    found = []
+    """The buckets of each token's n-grams of characters, the first ones in it; filled up with 0."""
+    found, lengths = [], options.characters
     for token in vocabulary:
-        grams = [token[i : i + n] for n in options.characters for i in range(len(token) - n + 1)]
+        grams = [token[i : i + n] for i in range(len(token)) for n in lengths if i + n <= len(token)]
         found.append([1 + crc32(gram.encode()) % (options.buckets - 1) for gram in grams[:MOST_PIECES]])
     most = max(map(len, found), default=0)
     return torch.tensor([row + [0] * (most - len(row)) for row in found], dtype=torch.int32).view(

@@ -258,6 +258,7 @@ class Part(nn.Module):
     weight_decay: float | None = None  # None: the run's
     plugin: str = ""  # set by the core on what a hook returned: a part of the weights' names
     owner: str = ""  # the plugin that it is of, be it within what the hook returned
+    counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from leaves them
     door: ClassVar[str] = ""
     of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 
@@ -456,12 +457,17 @@ class BuildContext:
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin
     row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
-    vocabulary: tuple[str, ...] = ()  # the tokens' spellings by id, " " before what begins a word
+    spell: Callable[[], tuple[str, ...]] = tuple  # reads `vocabulary`
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
     encode_names: Callable[[], Tensor] | None = None  # likewise
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The tokens' spellings by id, " " before what begins a word; "" is a special token's."""
+        return self.spell()
 
     @property
     def train_text(self) -> RaggedTokens | None:

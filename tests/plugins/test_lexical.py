@@ -33,7 +33,7 @@ def tokens(rows) -> RaggedTokens:
 def bag(train=TRAIN, **options) -> Bag:
     model = tiny.model(
         plugins=["lexical"],
-        options={"lexical": {"buckets": BUCKETS, "width": 6, "dropout": 0, **options}},
+        options={"lexical": {"buckets": BUCKETS, "width": 6, "dropout": 0, "characters": (), **options}},
         train_text=tokens(train),
     )
     return model.representation.eval()
@@ -50,9 +50,9 @@ def bucket(gram) -> int:
 
 
 def grams(row, orders=(1, 2), cap=None, characters=()):
-    """Tuples of tokens, and strings within one: token 5 is spelled w1, and so on."""
+    """Tuples of tokens, and strings within one: token 5 is the word w1, and so on."""
     row = row[:cap]
-    words = [f"w{token - 4}" for token in row]
+    words = [f" w{token - 4}" for token in row]
     of_tokens = [tuple(row[i : i + n]) for n in orders for i in range(len(row) - n + 1)]
     return of_tokens + [w[i : i + n] for w in words for n in characters for i in range(len(w) - n + 1)]
 
@@ -87,7 +87,7 @@ def vectors_by_hand(part, rows, scale=4.0, **how):
         ({"orders": (1, 2, 3), "min_documents": 1}, {"orders": (1, 2, 3), "min_documents": 1}),
         ({"weighting": "tf"}, {"weighting": "tf"}),
         ({"weighting": "idf", "scale": 3.0}, {"weighting": "idf", "scale": 3.0}),
-        ({"weighting": "none"}, {"weighting": "none"}),
+        ({"weighting": "binary"}, {"weighting": "binary"}),
         ({"text_cap": 2}, {"cap": 2}),
         ({"characters": (1, 2)}, {"characters": (1, 2)}),
         ({"characters": (1, 2), "text_cap": 2}, {"characters": (1, 2), "cap": 2}),
@@ -128,7 +128,7 @@ def test_texts_at_the_edges():
     """Empty: nothing. One token: its row. Longer than the encoder's window: read to its end."""
     model = tiny.model(
         plugins=["lexical"],
-        options={"lexical": {"width": 24, "min_documents": 1, "dropout": 0}},
+        options={"lexical": {"width": 24, "min_documents": 1, "dropout": 0, "characters": ()}},
         train_text=tokens([[5], [6, 7]]),
     ).eval()
     documents, _ = tiny.batch(["", "w1", "w50 " * 30 + "w2 w3", "w50 " * 30], max_len=8)
@@ -201,6 +201,9 @@ def test_lengths_are_checked_and_one_is_a_list_of_one():
     for wrong, line in (
         ({"orders": [0]}, "lexical.orders=0: .* greater than or equal to 1"),
         ({"characters": [3, 17]}, "lexical.characters=17: .* less than or equal to 16"),
+        ({"characters": "three"}, "lexical.characters='three': expected whole numbers with commas"),
+        ({"scale": math.inf}, "lexical.scale=inf: .* finite number"),
+        ({"min_documents": 7}, "lexical.min_documents=7: no term is in so many of the 6 training texts"),
         (
             {"orders": [], "characters": []},
             "^lexical: orders and characters are both empty: there is nothing",
@@ -208,3 +211,29 @@ def test_lengths_are_checked_and_one_is_a_list_of_one():
     ):
         with pytest.raises(UserError, match=line):
             bag(**wrong)
+
+
+def test_a_single_training_text_has_terms_that_weigh():
+    part = bag([[5, 6]], min_documents=1)
+    with torch.no_grad():
+        assert part.bag_BF(tokens([[6]])).norm() == pytest.approx(4, rel=1e-5)
+
+
+def test_of_a_long_token_the_first_n_grams_of_characters_count_whatever_their_length(monkeypatch):
+    monkeypatch.setattr(lexical, "MOST_PIECES", 4)
+    words = lexical._pieces_VP(("abcde",), lexical.Options(buckets=BUCKETS, characters=(2, 1)))
+    assert words.tolist() == [[bucket(gram) for gram in ("ab", "a", "bc", "b")]]
+
+
+@pytest.mark.parametrize("changed", [{}, {"orders": [1], "characters": [4], "weighting": "tf"}])
+def test_a_run_that_starts_from_another_takes_its_rows_and_counts_its_own_texts(tmp_path, changed):
+    own = {"buckets": 4096, "width": 32, "min_documents": 1}
+    settings = {"encoder": "none", **SMALL, "epochs": 2, "plugins": ["lexical"], "label_width": 16}
+    corpus = tiny.learnable_corpus()
+    training.train(corpus, {**settings, "lexical": own}, tmp_path / "start")
+    settings["lexical"] = {**own, **changed}
+    fresh = training.prepare(corpus, settings, tmp_path / "fresh").model.representation
+    ours = training.prepare(corpus, settings, tmp_path / "next", tmp_path / "start").model.representation
+    start = xmlkit.load(tmp_path / "start")._opened.model.representation
+    assert torch.equal(ours.rows.weight, start.rows.weight) and torch.equal(ours.idf_L, fresh.idf_L)
+    assert torch.equal(ours.idf_L, start.idf_L) == (not changed)

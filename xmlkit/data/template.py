@@ -5,7 +5,9 @@ B documents, T tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +29,7 @@ class Template:
     segment: int  # the classification token's segment where it differs from the text's (XLNet), else 0
     pad: int
     empty: tuple[int, ...]  # what stands for an empty text, so that there is always a token to read
-    vocabulary: tuple[str, ...] = field(repr=False)  # spellings by id, " " before what begins a word
+    spell: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)  # the spellings by id
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
@@ -47,7 +49,7 @@ class Template:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
         empty = () if prefix + suffix else (unknown,)
-        return cls(prefix, suffix, classification, segment, pad, empty, _vocabulary(tokenizer))
+        return cls(prefix, suffix, classification, segment, pad, empty, partial(_spellings, tokenizer))
 
     @property
     def special(self) -> int:
@@ -79,16 +81,17 @@ class Template:
         return tokens_BT, columns < ends[:, None], first_B
 
 
-def _vocabulary(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """WordPiece marks what continues a word, the others what begins one; special tokens spell nothing."""
+def _spellings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """As the tokenizer's own decoder has them after another token: a space is before what begins a word.
+
+    Special tokens, and ids of no token, spell nothing.
+    """
     ids = tokenizer.get_vocab()
-    pieces = tokenizer.convert_ids_to_tokens(list(range(max(ids.values()) + 1)))  # some may be of no token
+    pieces = tokenizer.convert_ids_to_tokens(list(range(max(ids.values()) + 1)))
     special = set(tokenizer.all_special_ids)
-    inside = getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None)
-
-    def spelled(piece: str) -> str:
-        if not inside:
-            return piece.replace("Ġ", " ").replace("▁", " ")
-        return piece.removeprefix(inside) if piece.startswith(inside) else f" {piece}"
-
-    return tuple("" if piece is None or i in special else spelled(piece) for i, piece in enumerate(pieces))
+    decoder = tokenizer.backend_tokenizer.decoder
+    decode = " ".join if decoder is None else decoder.decode  # a tokenizer of whole words has none
+    return tuple(
+        "" if piece is None or i in special else decode(["a", piece]).removeprefix("a")
+        for i, piece in enumerate(pieces)
+    )

@@ -173,7 +173,7 @@ class Model(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name."""
-        return {saved: tensor for saved, tensor in self._saved_names()}
+        return {saved: tensor for saved, tensor, _ in self._tensors()}
 
     def load_weights(self, saved: Mapping[str, Tensor]) -> None:
         """The reverse. Raises UserError where the names or shapes are not this model's."""
@@ -194,16 +194,18 @@ class Model(nn.Module):
         """Takes another run's weights for a start.
 
         A plugin's parts may be new, and the base's may have given way to a plugin's; all else must fit, or
-        it raises UserError.
+        it raises UserError. What this run has counted stays.
         """
         own = self.weights()
         new = {name: own[name] for name in own.keys() - saved.keys() if not _is_of_base(name)}
         kept = {name: saved[name] for name in saved if name in own or not _is_of_base(name)}
-        self.load_weights(new | kept)
+        counted = {name: tensor for name, tensor, is_counted in self._tensors() if is_counted}
+        self.load_weights(new | kept | counted)
 
-    def _saved_names(self) -> Iterator[tuple[str, Tensor]]:
+    def _tensors(self) -> Iterator[tuple[str, Tensor, bool]]:
+        """Each one's name in a file, and whether its part says that it is counted in a run's corpus."""
         for name, tensor in self.encoder.backbone.state_dict().items():
-            yield f"encoder/{name}", tensor
+            yield f"encoder/{name}", tensor, False
         for door, outermost in zip(DOORS, self.parts, strict=True):
             for name, tensor in outermost.state_dict().items():
                 tag, nested, part = outermost.plugin, "", outermost
@@ -211,7 +213,7 @@ class Model(nn.Module):
                 while name.startswith("inner.") and isinstance(part.inner, Part):
                     part, name = part.inner, name.removeprefix("inner.")
                     tag, nested = (part.plugin, "") if part.plugin else (tag, nested + "inner.")
-                yield f"{door}/{tag}/{nested}{name}", tensor
+                yield f"{door}/{tag}/{nested}{name}", tensor, name in part.counted
 
 
 def _is_of_base(saved_name: str) -> bool:
@@ -242,6 +244,6 @@ def new_model(
     read_text: Callable[[], RaggedTokens] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, encoder.template.vocabulary, has_label_text, train_labels, encode_names, read_text)
+    found = (clusters, encoder.template.spell, has_label_text, train_labels, encode_names, read_text)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -43,9 +43,12 @@ def encoder_of(shape: str, layers: int = 5) -> Encoder:
     backbone = AutoModel.from_config(
         BertConfig(vocab_size=VOCABULARY, num_attention_heads=12, **SHAPES[shape])
     )
-    vocabulary = tuple(f" {token}" for token in range(VOCABULARY))
-    template = Template((101,), (102,), 101, 0, 0, (), lambda: vocabulary)
-    return Encoder(backbone, template, layers)
+    return Encoder(backbone, Template((101,), (102,), 101, 0, 0, ()), layers)
+
+
+def spell() -> tuple[str, ...]:
+    """The made-up tokens are words."""
+    return tuple(f" {token}" for token in range(VOCABULARY))
 
 
 def balanced_clusters(num_labels: int, largest: int) -> ClusterTable:
@@ -108,7 +111,7 @@ def trainer_of(
     labels = zipf_labels(documents, num_labels)
     clusters = balanced_clusters(num_labels, config.cluster_size)
     everything = ragged_labels(labels, num_labels)
-    model = new_model(encoder, num_labels, active, config, clusters, train_labels=everything)
+    model = new_model(encoder, num_labels, active, config, clusters, spell, train_labels=everything)
     if scattered:
         scatter_shortlists(model)
     texts = random_documents(np.full(documents, TOKENS - encoder.template.special))

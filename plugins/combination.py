@@ -138,6 +138,7 @@ class WithTokens(Representation):
 class WithCooccurrence(Shortlister):
     """gamma: the neighbours of the clusters that the model itself finds likely; no truth is looked at."""
 
+    counted = ("ids_KP", "shares_KP")
     ids_KP: Tensor
     shares_KP: Tensor
 
@@ -189,6 +190,7 @@ class WithCooccurrence(Shortlister):
 class CombinedLabels(Head):
     """The label side: alpha v + beta (its name) + gamma (the mean of its neighbours' v)."""
 
+    counted = ("ids_LP", "shares_LP")
     ids_LP: Tensor
     shares_LP: Tensor
     names_LH: Tensor

@@ -50,7 +50,7 @@ DOCUMENTS_AT_ONCE = 4096  # whose terms are counted in one go
 def _as_list(given: Any) -> Any:
     """`orders=1` is a list of one, and `characters=none` an empty one."""
     if isinstance(given, str):
-        raise ValueError("expected whole numbers with commas between them, or none")
+        raise ValueError("expected whole numbers, as in [1,2], or none")
     return [] if given is None else [given] if isinstance(given, int) else given
 
 
@@ -172,7 +172,7 @@ class Bag(Representation):
         if rare_L.all():
             raise UserError(
                 f"lexical.min_documents={least}: no term is in so many of the {count:,} training texts; "
-                "lower it"
+                "lower it, or choose other orders and characters"
             )
         if "idf" not in self.options.weighting:
             return (~rare_L).float()

@@ -11,10 +11,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import tiny
+import torch
 from conftest import EXAMPLES, GUIDE, install
+
+from xmlkit import cli
 
 XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 QUICK = ["--set", "max_len=16", "--set", "batch_size=16", "--set", "validation=0.2", "--set", "log_every=1"]
@@ -235,6 +239,7 @@ def test_help_pages(command):
             ["train", "corpus", "--encoder=none", "--plugin=lexical", "--set", f"lexical.width={2**29}"],
             "out of memory",
         ),
+        (["compare", "corpus", "--encoder", "none"], "in brackets, as in 'lexical[encoder=none]'"),
         (["evaluate", "corpus"], "corpus is not a run"),
         (["evaluate", "run", "nowhere"], "nowhere"),
         (
@@ -373,3 +378,20 @@ def test_without_data_it_trains_on_the_embedded_corpus(tmp_path):
     out, err = xmlkit("train", "--set", "max_steps=2", "--set", "batch_size=8", cwd=tmp_path)
     assert "data: demo" in err and "--encoder FOLDER_OR_HUB_NAME" in err
     assert "demo, test split" in out and (tmp_path / "runs" / "demo" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("CUDA error: out of memory\nmore"), torch.OutOfMemoryError("out of memory")],
+)
+def test_running_out_of_memory_is_one_line(monkeypatch, capsys, error):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=error))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_other_errors_of_ours_keep_their_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "app", Mock(side_effect=RuntimeError("deallocated before use")))
+    with pytest.raises(RuntimeError, match="deallocated"):
+        cli.main()

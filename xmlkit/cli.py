@@ -33,6 +33,12 @@ out = Console()
 
 EXAMPLES = 5
 DEMO = "demo"
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "ALLOC_FAILED",
+    "Storage size calculation overflowed",
+)
 DOUBT = (
     "Differences from base, with 95% intervals of a paired bootstrap over documents and seeds. `could show` "
     "is the smallest difference of P@5 that would have been told from 0. Each row is a test of its own: of "
@@ -480,8 +486,8 @@ def main() -> None:
         say(f"error: {error.filename or 'input or output'}: {error.strerror or error}", style="red")
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:  # numpy's, and torch's, which has no one kind for it
-        if "allocate" not in str(error):
-            raise
         what = str(error).partition("\n")[0]
+        if isinstance(error, RuntimeError) and not any(words in what for words in OUT_OF_MEMORY):
+            raise
         say(f"error: out of memory: {what} (smaller batches or narrower tables need less)", style="red")
         sys.exit(1)

@@ -258,7 +258,7 @@ class Part(nn.Module):
     weight_decay: float | None = None  # None: the run's
     plugin: str = ""  # set by the core on what a hook returned: a part of the weights' names
     owner: str = ""  # the plugin that it is of, be it within what the hook returned
-    counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from leaves them
+    counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from brings none
     door: ClassVar[str] = ""
     of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 
@@ -457,7 +457,7 @@ class BuildContext:
     dropout: float  # on the document vector
     start: Literal["prior", "random"]  # how the default label rows and biases begin
     row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
-    spell: Callable[[], tuple[str, ...]] = tuple  # reads `vocabulary`
+    spell: Callable[[], tuple[str, ...]] = tuple  # what `vocabulary` is read by
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
@@ -466,7 +466,7 @@ class BuildContext:
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
-        """The tokens' spellings by id, " " before what begins a word; "" is a special token's."""
+        """The tokens' spellings by id, " " before what is marked to begin a word; "" is a special token's."""
         return self.spell()
 
     @property

@@ -12,6 +12,7 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import RaggedLabels, Training
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.tables import RowTable
+from xmlkit.training import train as training
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 STARTS = range(0, 90, 3)
@@ -185,6 +186,20 @@ def test_the_saved_shape_follows_from_sizes_alone():
         documents, _ = tiny.batch(TEXTS)
         for a, b in zip(ours.rank(documents, 5), other.rank(documents, 5), strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("where", ["document", "labels"])
+def test_a_run_that_starts_from_another_counts_in_its_own_documents(tmp_path, where):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "clustered": True, "cluster_size": 3, "shortlist": 2}
+    settings |= {"plugins": ["combination"], "combination": {"where": where}, "device": "cpu", "max_steps": 1}
+    corpus = tiny.learnable_corpus()
+    training.train(corpus, settings, tmp_path / "start")
+    settings["combination"] = {"where": where, "neighbours": 2}
+    fresh = training.prepare(corpus, settings, tmp_path / "fresh").model.weights()
+    ours = training.prepare(corpus, settings, tmp_path / "next", tmp_path / "start").model.weights()
+    counted = [name for name in ours if "/ids_" in name or "/shares_" in name]
+    assert len(counted) == 2 and all(torch.equal(ours[name], fresh[name]) for name in counted)
 
 
 def test_rows_in_bfloat16_have_label_vectors_in_float32():

@@ -201,7 +201,7 @@ def test_lengths_are_checked_and_one_is_a_list_of_one():
     for wrong, line in (
         ({"orders": [0]}, "lexical.orders=0: .* greater than or equal to 1"),
         ({"characters": [3, 17]}, "lexical.characters=17: .* less than or equal to 16"),
-        ({"characters": "three"}, "lexical.characters='three': expected whole numbers with commas"),
+        ({"characters": "three"}, "lexical.characters='three': expected whole numbers"),
         ({"scale": math.inf}, "lexical.scale=inf: .* finite number"),
         ({"min_documents": 7}, "lexical.min_documents=7: no term is in so many of the 6 training texts"),
         (

@@ -17,6 +17,7 @@ from xmlkit.comparison.sets import NO_PLUGINS, parse_sets
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.metrics import Terms
+from xmlkit.model.encoder import NONE
 from xmlkit.model.folder import write_json
 
 SHOWN = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
@@ -87,6 +88,10 @@ def compare(
             raise UserError(f"{key} belongs into --plugin-sets, as in 'base;se[reduction=4]'")
     if "seed" in shared:
         raise UserError("seed: --seeds N trains each set with the seeds 0 to N-1; leave it out")
+    if shared.get("encoder") == NONE:
+        raise UserError(
+            "--encoder none: base would have no vectors; set it in brackets, as in 'lexical[encoder=none]'"
+        )
     if part == "test" and corpus.test is None:
         raise UserError(f"--final test: {corpus.name} has no test split")
     sets = parse_sets(plugin_sets)

@@ -1,13 +1,11 @@
-"""What a model knows of its tokenizer: how it frames a text, and how its tokens are spelled.
+"""What a model knows of its tokenizer: how it frames a text.
 
 B documents, T tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +27,6 @@ class Template:
     segment: int  # the classification token's segment where it differs from the text's (XLNet), else 0
     pad: int
     empty: tuple[int, ...]  # what stands for an empty text, so that there is always a token to read
-    spell: Callable[[], tuple[str, ...]] = field(repr=False, compare=False)  # the spellings by id
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
@@ -49,7 +46,7 @@ class Template:
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else pad
         empty = () if prefix + suffix else (unknown,)
-        return cls(prefix, suffix, classification, segment, pad, empty, partial(_spellings, tokenizer))
+        return cls(prefix, suffix, classification, segment, pad, empty)
 
     @property
     def special(self) -> int:
@@ -79,19 +76,3 @@ class Template:
         else:
             first_B = np.zeros(len(texts), np.int64)
         return tokens_BT, columns < ends[:, None], first_B
-
-
-def _spellings(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    """As the tokenizer's own decoder has them after another token: a space is before what begins a word.
-
-    Special tokens, and ids of no token, spell nothing.
-    """
-    ids = tokenizer.get_vocab()
-    pieces = tokenizer.convert_ids_to_tokens(list(range(max(ids.values()) + 1)))
-    special = set(tokenizer.all_special_ids)
-    decoder = tokenizer.backend_tokenizer.decoder
-    decode = " ".join if decoder is None else decoder.decode  # a tokenizer of whole words has none
-    return tuple(
-        "" if piece is None or i in special else decode(["a", piece]).removeprefix("a")
-        for i, piece in enumerate(pieces)
-    )

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from xmlkit.config import Config, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
+from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
@@ -112,7 +114,8 @@ def open_description(folder: Path) -> Opened:
     active = activate(config.plugins, config.options)
     labels, counts_L, clusters = read_labels(folder)
     tokenizer, encoder = open_encoder(folder, config.layers)
-    model = new_model(encoder, len(labels), active, config, clusters, labels.names is not None)
+    known = (clusters, partial(spellings, tokenizer), labels.names is not None)
+    model = new_model(encoder, len(labels), active, config, *known)
     num_documents, corpus_digest = description["training_documents"], description["corpus"]
     return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
 

@@ -238,12 +238,13 @@ def new_model(
     active: Active,
     config: Config,
     clusters: ClusterTable | None = None,
+    spell: Callable[[], tuple[str, ...]] = tuple,
     has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
     read_text: Callable[[], RaggedTokens] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, encoder.template.spell, has_label_text, train_labels, encode_names, read_text)
+    found = (clusters, spell, has_label_text, train_labels, encode_names, read_text)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

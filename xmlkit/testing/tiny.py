@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from xmlkit.config import merge, resolve
 from xmlkit.console import console
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import load as load_plugin
@@ -154,6 +156,7 @@ def tiny_model(
         activate(config.plugins, config.options),
         config,
         None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
+        partial(spellings, tokenizer()),
         has_label_text=label_text_LH is not None,
         train_labels=train_labels,
         encode_names=None if label_text_LH is None else lambda: label_text_LH,

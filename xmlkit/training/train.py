@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
+from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
@@ -166,8 +168,8 @@ def _new_run(
     def read_text() -> RaggedTokens:
         return ragged_tokens(data.reader.store.take(data.train_rows))
 
-    in_training = (train_labels, encode_names, read_text)
-    model = new_model(encoder, num_labels, active, config, clusters, names is not None, *in_training)
+    known = (clusters, partial(spellings, tokenizer), names is not None)
+    model = new_model(encoder, num_labels, active, config, *known, train_labels, encode_names, read_text)
     if start:
         take_weights(start, model)
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)

@@ -137,9 +137,10 @@ class Bag(Representation):
         for slots_T in slots_Q[len(buckets_G) :].view(pieces_TP.shape).T:
             counts_UB.index_add_(0, slots_T, counts_TB)
 
-        # In place, as there are many; the logarithm of 0 ends as 0.
-        counts_UB = counts_UB.log_().add_(1) if "tf" in self.options.weighting else counts_UB.clamp_(max=1)
-        return ids_U, counts_UB.clamp_(min=0).mul_(self.idf_L[ids_U][:, None])
+        weights_UB = self.idf_L[ids_U][:, None] * (counts_UB > 0)
+        if "tf" in self.options.weighting:  # in place, as there are many; the logarithm of 0 is slow
+            weights_UB.mul_(counts_UB.clamp_(min=1).log_().add_(1))
+        return ids_U, weights_UB
 
     def grams(self, text: RaggedTokens) -> tuple[Tensor, Tensor, Tensor]:
         """Each token's document, whether it is read, and the buckets of the n-grams that begin at it, order

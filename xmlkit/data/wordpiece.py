@@ -15,26 +15,24 @@ if TYPE_CHECKING:
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 MOST_CHARACTERS = 1000
-FORMAT = "2"  # of what is kept; another one is trained anew
 
 
 def corpus_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerBase:
     """A lower-casing WordPiece tokenizer of at most `vocabulary` pieces, the same for the same texts."""
     from transformers import PreTrainedTokenizerFast
 
-    key = digest(texts, str(vocabulary), FORMAT)
+    key = digest(texts, str(vocabulary))
     folder = cached("wordpiece", key, lambda folder: _train(folder, texts, vocabulary))
     return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **SPECIAL)
 
 
 def _train(folder: Path, texts: Sequence[str], vocabulary: int) -> None:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     special = list(SPECIAL.values())
     tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(cleanup=False)
     # Left alone, the trainer numbers the `##c` pieces in the order of a hash map, another one in each
     # process, and breaks ties by number. As special tokens they have numbers of ours.
     counts = Counter(character for text in texts for character in tokenizer.normalizer.normalize_str(text))

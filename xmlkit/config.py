@@ -38,7 +38,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
     layers: int = Field(default=5, ge=1, description="last layers whose first-token states are read")
     pooling: Literal["first", "mean"] = Field(
-        default="first", description="first-token states of the last layers, or the last layer's token mean"
+        default="mean", description="the last layer's token mean, or first-token states of the last layers"
     )
     dropout: float | None = Field(
         default=None, ge=0, lt=1, description="on the document vector; none: 0.5 for first, 0.1 for mean"
@@ -67,14 +67,23 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         default="compact",
         description="of the rows' optimiser: one number a row, or full: AdamW's two an element",
     )
-    start: Literal["prior", "random"] = Field(
-        default="prior", description="prior: label rows at zero with log-odds biases; random: rows at random"
+    start: Literal["warm", "prior", "random"] = Field(
+        default="warm",
+        description="warm: label rows as the encoder sees names and training documents; prior: at zero with "
+        "log-odds biases; random: at random",
+    )
+    start_documents: int = Field(
+        default=64,
+        ge=1,
+        description="with start=warm: training documents read for each label, at least",
     )
     reduction: Literal["sum", "mean"] = Field(
         default="sum", description="a document's loss over its labels: sum or mean"
     )
 
-    epochs: int = Field(default=3, ge=1, description="passes over the training documents")
+    epochs: int = Field(
+        default=3, ge=0, description="passes over the training documents; 0: the start itself is the model"
+    )
     max_steps: int | None = Field(default=None, ge=1, description="stop after this many optimiser steps")
     batch_size: int = Field(default=64, ge=1, description="documents of an optimiser step")
     micro_batch_size: int | None = Field(
@@ -86,7 +95,9 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         description="most tokens at once, padding included; none: 2,048 on the CPU, 32,768 on CUDA",
     )
     lr: float = Field(default=1e-4, gt=0, description="learning rate of the encoder and of projections")
-    head_lr: float = Field(default=8e-3, gt=0, description="learning rate of everything else")
+    head_lr: float | None = Field(
+        default=None, gt=0, description="learning rate of everything else; none: 8e-3, 1e-3 with start=warm"
+    )
     schedule: Literal["linear", "constant"] = Field(
         default="linear", description="after the warm-up: linear decay, or constant"
     )
@@ -132,6 +143,12 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     propensity_b: float = Field(default=1.5, gt=0, description="B of PSP and PSnDCG")
 
     @property
+    def rows_lr(self) -> float:
+        """`head_lr` of settings that are resolved."""
+        assert self.head_lr is not None
+        return self.head_lr
+
+    @property
     def tokens_at_once(self) -> int:
         """`micro_batch_tokens` of a run, which has decided where it was left open."""
         assert self.micro_batch_tokens is not None
@@ -166,11 +183,11 @@ RECIPES: dict[str, dict[str, Any]] = {
         "swa_start": 1.0,
     },
 }
-# Random weights learn at a rate that would spoil pretrained ones, and their first token has yet to learn
-# to gather anything (benchmarks/README.md).
+# Random weights know nothing to start from, and learn at a rate that would spoil pretrained ones
+# (benchmarks/README.md).
 DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
-    "scratch": {"lr": 3e-4, "pooling": "mean"},
-    "none": {"max_len": 3},  # nothing is read, so that batches need not be split by length
+    "scratch": {"lr": 3e-4, "start": "prior"},
+    "none": {"max_len": 3, "start": "prior"},  # nothing is read, so that batches need not be split by length
 }
 DEMO: dict[str, Any] = {"epochs": 7, "max_len": 64, "clustered": True}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
@@ -211,11 +228,14 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
         config = Config(**merged)
     except ValidationError as error:
         raise UserError(explain(error)) from None
-    if config.dropout is None:
-        config = config.model_copy(update={"dropout": 0.5 if config.pooling == "first" else 0.1})
-    if config.micro_batch_size is None:
-        config = config.model_copy(update={"micro_batch_size": config.batch_size})
-    return config
+    left_open = {
+        "dropout": 0.5 if config.pooling == "first" else 0.1,
+        "head_lr": 1e-3 if config.start == "warm" else 8e-3,
+        "micro_batch_size": config.batch_size,
+    }
+    return config.model_copy(
+        update={name: value for name, value in left_open.items() if getattr(config, name) is None}
+    )
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:

@@ -39,7 +39,8 @@ back on output.
 
 Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
 K clusters, M labels of the largest cluster, S shortlisted clusters, C candidates, X added candidates,
-Y most true labels of a document, V true labels in the batch, L labels, E label width, U unique labels.
+Y most true labels of a document, V true labels in the batch, L labels, E label width, U unique labels,
+R labels or clusters.
 """
 
 from __future__ import annotations
@@ -245,6 +246,18 @@ class Shortlist:
         )
 
 
+@dataclass(frozen=True)
+class Start:
+    """What the encoder knows before the first step, of R labels or of R clusters, with `start=warm`.
+
+    It scores z = <vectors, (x - centre) / |x - centre|> + bias, x being the document vector.
+    """
+
+    centre_D: Tensor  # the mean document vector
+    vectors_RD: Tensor
+    bias_R: Tensor
+
+
 # ------------------------------------------------------------------------------------- what stands at a door
 
 
@@ -332,6 +345,11 @@ class Shortlister(Part):
         """The candidates of each document; in training with their truth."""
         return self.inner(vectors, documents, training)
 
+    def take_start(self, start: Start) -> None:
+        """Begins to score clusters as this does, before the first step; one that wraps nothing need not."""
+        if self.inner is not None:
+            self.inner.take_start(start)
+
 
 class Head(Part):
     """Scores labels: z = <query(document), vector(label)> + bias(label).
@@ -375,6 +393,11 @@ class Head(Part):
     def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
         """Each query times each label vector; overridden together with `label_vectors_UE` or not at all."""
         return query_BE @ self.label_vectors_UE(rows_U).T
+
+    def take_start(self, start: Start) -> None:
+        """Begins to score labels as this does, before the first step; one that wraps nothing need not."""
+        if self.inner is not None:
+            self.inner.take_start(start)
 
     @final
     def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
@@ -455,7 +478,7 @@ class BuildContext:
     reduction: Literal["sum", "mean"]  # of a document's loss
     pooling: Literal["first", "mean"]  # what the default representation reads
     dropout: float  # on the document vector
-    start: Literal["prior", "random"]  # how the default label rows and biases begin
+    start: Literal["warm", "prior", "random"]  # how the default label rows and biases begin
     row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
     spell: Callable[[], tuple[str, ...]] = tuple  # what `vocabulary` is read by
     has_label_text: bool = False  # labels have names besides their ids

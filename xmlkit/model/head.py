@@ -1,4 +1,4 @@
-"""The default heads: one where every label is scored, one where a shortlist is.
+"""The default head, and the same for prediction.
 
 B documents, D document width, E label width, L labels, U unique labels.
 """
@@ -10,81 +10,64 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xmlkit.hooks import BuildContext, Head
+from xmlkit.hooks import BuildContext, Head, Start
 from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
+from xmlkit.model.start import centring, take_rows
 from xmlkit.tables import RowTable
 
 LABELS_AT_ONCE = 65_536  # whose vectors, or scores, are computed in one go
 
 
-class FlatHead(Head):
-    """One linear layer from the document vector to L logits, E = D (LightXML, 2021, 3.1).
-
-    With `start=prior` its weights begin at zero and each bias at the log odds of the average density,
-    so that the first loss is that of knowing how many labels a document has, and nothing else.
-    """
-
-    stores_vectors = True
-
-    def __init__(self, build: BuildContext, rank_width: int):
-        super().__init__()
-        self.linear = nn.Linear(rank_width, build.num_labels)
-        if build.start == "prior":
-            nn.init.zeros_(self.linear.weight)
-            labels = build.train_labels
-            pairs = (len(labels.values_V), len(labels) * build.num_labels) if labels else (0, 0)
-            nn.init.constant_(self.linear.bias, prior_log_odds(*pairs))
-
-    @property
-    def width(self) -> int:
-        """D."""
-        return self.linear.in_features
-
-    def query_BE(self, rank_BD: Tensor) -> Tensor:
-        """The document vector itself."""
-        return rank_BD
-
-    def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
-        """Rows of the weight matrix."""
-        return self.linear.weight[rows_U]
-
-    def label_bias_U(self, rows_U: Tensor | slice) -> Tensor:
-        """Elements of the bias."""
-        return self.linear.bias[rows_U]
-
-
 class RowHead(Head):
-    """One row a label, to multiply the document vector with, projected to E (LightXML, 2021, 3.4).
+    """One row a label, to multiply the document vector with (LightXML, 2021, 3.1 and 3.4).
 
-    With `start=prior` rows begin at zero and biases, one row each, at the log odds of a candidate's being
-    true; the projection does not, since of a product's two sides one must not be zero. With `start=random`
-    rows are Xavier-uniform and there are no biases, as in LightXML.
+    Where every label is scored E = D; where there are clusters the document vector is projected to E. Biases
+    are rows of one element. With `start=prior` label rows begin at zero and biases at the log odds of a
+    scored label's being true; a projection does not, since of a product's two sides one must not be zero.
+    `start=warm` begins likewise, reads document vectors centred and of length one, and waits for
+    `take_start`. With `start=random` rows begin as LightXML's do: as those of a linear layer, or, behind a
+    projection, Xavier-uniform and without biases.
     """
 
     stores_vectors = True
 
     def __init__(self, build: BuildContext, rank_width: int):
         super().__init__()
-        self.project = projection(build, rank_width, build.label_width)
-        self.rows = RowTable(build.num_labels, build.label_width, build.row_dtype)
-        self.biases = RowTable(build.num_labels, 1) if build.start == "prior" else None
-        if self.biases is None:
-            nn.init.xavier_uniform_(self.rows.weight)
-        else:
-            nn.init.zeros_(self.rows.weight)
-            nn.init.constant_(self.biases.weight, prior_log_odds(*_density(build)))
-            self.biases.weight_decay = 0.0
+        width = build.label_width if build.clusters else rank_width
+        self.centre = centring(build, rank_width)
+        self.project = projection(build, rank_width, width) if build.clusters else nn.Identity()
+        random = build.start == "random"
+        linear = nn.Linear(rank_width, build.num_labels) if random and not build.clusters else None
+        self.rows = RowTable(build.num_labels, width, build.row_dtype)
+        self.biases = None if random and build.clusters else RowTable(build.num_labels, 1)
+        with torch.no_grad():
+            if linear:
+                self.rows.weight.copy_(linear.weight)
+            elif random:
+                nn.init.xavier_uniform_(self.rows.weight)
+            else:
+                self.rows.weight.zero_()
+            if self.biases is not None:
+                self.biases.weight_decay = 0.0
+                prior = prior_log_odds(*_density(build))
+                self.biases.weight.copy_(linear.bias[:, None] if linear else torch.tensor(prior))
 
     @property
     def width(self) -> int:
         """E."""
         return self.rows.embedding_dim
 
+    @torch.no_grad()
+    def take_start(self, start: Start) -> None:
+        """Rows and biases that score as the start does, as far as E dimensions hold its vectors."""
+        assert self.biases is not None
+        take_rows(start, self.centre, self.project, self.rows, self.biases)
+
     def query_BE(self, rank_BD: Tensor) -> Tensor:
         """Projected."""
-        return self.project(rank_BD)
+        return self.project(self.centre(rank_BD))
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Rows of the table, in full precision whatever they are kept in."""
@@ -129,9 +112,10 @@ def for_prediction(head: Head, num_labels: int) -> Head:
 
 
 def _density(build: BuildContext) -> tuple[int, int]:
-    """True pairs of a training document and a candidate, and all such pairs."""
+    """True pairs of a training document and a label that is scored for it, and all such pairs."""
     labels, clusters = build.train_labels, build.clusters
-    if labels is None or clusters is None:
+    if labels is None:
         return 0, 0
-    top = min(build.shortlist, clusters.num_clusters)
-    return len(labels.values_V), round(len(labels) * top * build.num_labels / clusters.num_clusters)
+    top = min(build.shortlist, clusters.num_clusters) if clusters else 1
+    scored = round(len(labels) * top * build.num_labels / (clusters.num_clusters if clusters else 1))
+    return len(labels.values_V), scored

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xmlkit.hooks import BuildContext, Head, LossCombiner, Representation, Shortlister, hookimpl
-from xmlkit.model.head import FlatHead, RowHead
+from xmlkit.model.head import RowHead
 from xmlkit.model.loss import PlainSum
 from xmlkit.model.representation import FirstTokens, NoStates, TokenMean
 from xmlkit.model.shortlist import EveryLabel, TopClusters
@@ -25,8 +25,8 @@ def shortlist(build: BuildContext, recall_width: int) -> Shortlister:
 
 @hookimpl
 def head(build: BuildContext, rank_width: int) -> Head:
-    """One row a label behind a projection; without clusters one linear layer."""
-    return RowHead(build, rank_width) if build.clusters else FlatHead(build, rank_width)
+    """One row a label; with clusters behind a projection."""
+    return RowHead(build, rank_width)
 
 
 @hookimpl

@@ -91,23 +91,30 @@ class Model(nn.Module):
             return {RANKER: self._loss_of_every_label(vectors, training)}
         short = self.shortlister(vectors, documents, training)
         z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC, self.num_labels)
+        losses = () if short.loss is None else (short.loss,)
+        ranker = self.cost_B(z_BC, short).mean()
+        return dict(zip(loss_names(self.shortlister), (*losses, ranker), strict=True))
+
+    def cost_B(self, z_BC: Tensor, short: Shortlist) -> Tensor:
+        """What each document's candidates cost: their sum or mean, as `reduction` says."""
+        assert short.truth_BC is not None
         true, false = self.combiner.when_true, self.combiner.when_false
         cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
         cost_B = (cost_BC * short.mask_BC).sum(1)
-        if self.reduction == "mean":
-            cost_B = cost_B / short.mask_BC.sum(1)
-        losses = () if short.loss is None else (short.loss,)
-        return dict(zip(loss_names(self.shortlister), (*losses, cost_B.mean()), strict=True))
+        return cost_B / short.mask_BC.sum(1) if self.reduction == "mean" else cost_B
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
-        """All labels as if they were false, then the true ones put right: no (B, L) truth."""
-        every, labels = slice(0, self.num_labels), training.labels
-        z_BL = self.head.scores_BU(vectors.rank_BD, every)
+        z_BL = self.head.scores_BU(vectors.rank_BD, slice(0, self.num_labels))
+        cost = self.cost_of_every_label(z_BL, training.labels)
+        return cost / (len(z_BL) if self.reduction == "sum" else z_BL.numel())
+
+    def cost_of_every_label(self, z_BL: Tensor, labels: RaggedLabels) -> Tensor:
+        """Of all documents: labels as if all were false, then the true ones put right: no (B, L) truth."""
         z_V = z_BL[labels.documents_V, labels.values_V]
         true_V = self.combiner.when_true(z_V, labels.values_V)
         false_V = self.combiner.when_false(z_V, labels.values_V)
-        cost = self.combiner.when_false(z_BL, every).sum() + (true_V - false_V).sum()
-        return cost / (len(z_BL) if self.reduction == "sum" else z_BL.numel())
+        every = slice(0, self.num_labels)
+        return self.combiner.when_false(z_BL, every).sum() + (true_V - false_V).sum()
 
     def backward(self, output: Output, share: float = 1.0) -> Tensor:
         """Each loss down to the boundary, then once through the encoder; returns the losses' weighed sum.

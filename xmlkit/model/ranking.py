@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from xmlkit.config import Config
+from xmlkit.console import track
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents, Head, Shortlist
+from xmlkit.hooks import Documents, Head, Shortlist, Vectors
 from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
@@ -48,6 +49,15 @@ def shortlist_documents(
 
 
 @torch.no_grad()
+def document_vectors(
+    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
+) -> Iterator[tuple[np.ndarray, Vectors]]:
+    """Places among these rows, and the vectors of the documents there; `what` is shown with a bar."""
+    for batch, documents in _batches(model, reader, rows, max_tokens, what):
+        yield batch, model.vectors(documents)
+
+
+@torch.no_grad()
 def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: bool) -> Tensor:
     """The mean of the last layer's states over the real tokens of each text (N, H), on the host."""
     found_NH = torch.zeros(len(reader.store), encoder.hidden)
@@ -61,13 +71,14 @@ def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: boo
 
 
 def _batches(
-    model: nn.Module, reader: Reader, rows: np.ndarray, max_tokens: int
+    model: nn.Module, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    for batch in micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens):
+    batches = list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))
+    for batch in track(batches, what) if what else batches:
         yield batch, reader.documents(rows[batch]).to(device)
     model.train(was_training)
 

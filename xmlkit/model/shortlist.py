@@ -15,11 +15,13 @@ from xmlkit.hooks import (
     Documents,
     Shortlist,
     Shortlister,
+    Start,
     Training,
     Vectors,
 )
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
+from xmlkit.model.start import centring, take_rows
 from xmlkit.tables import ClusterTable, RowTable
 
 
@@ -45,7 +47,9 @@ class TopClusters(Shortlister):
     A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1
     counts a cluster twice, since the label's probability is already learnt among the candidates alone.
 
-    With `start=prior` the weights begin at zero and each bias at the log odds of the average density.
+    With `start=prior` the weights begin at zero and each bias at the log odds of the average density;
+    `start=warm` begins likewise, reads document vectors centred and of length one, and waits for
+    `take_start`.
     """
 
     every_label = False
@@ -58,6 +62,7 @@ class TopClusters(Shortlister):
         self.top = min(build.shortlist, build.clusters.num_clusters)
         self.reduction, self.power = build.reduction, build.cluster_power
         narrow = build.cluster_width
+        self.centre = centring(build, recall_width)
         self.narrow = projection(build, recall_width, narrow) if narrow else nn.Identity()
         width, num_clusters = narrow or recall_width, build.clusters.num_clusters
         random = nn.Linear(width, num_clusters) if build.start == "random" else None
@@ -79,7 +84,13 @@ class TopClusters(Shortlister):
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
         """Linear in the document vector."""
         every = slice(None)
-        return self.rows.products_BU(self.narrow(recall_BD), every) + self.biases(every).squeeze(1)
+        query_BE = self.narrow(self.centre(recall_BD))
+        return self.rows.products_BU(query_BE, every) + self.biases(every).squeeze(1)
+
+    @torch.no_grad()
+    def take_start(self, start: Start) -> None:
+        """Cluster rows and biases that score as the start does, as far as a narrower space holds it."""
+        take_rows(start, self.centre, self.narrow, self.rows, self.biases)
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""

@@ -62,6 +62,7 @@ SETTINGS: dict[str, Any] = {
     "dropout": 0.1,
     "lr": 1e-3,
     "head_lr": 2e-2,
+    "start": "prior",
     "log_every": 1,
     "max_steps": 5,
     "cluster_size": 3,
@@ -143,7 +144,7 @@ def tiny_model(
     Every label is scored, or there are clusters that begin at the rows `starts`. H is 32; settings are those
     of a run. Raises UserError as a run would.
     """
-    given = {"encoder": "tiny", "plugins": list(plugins), **(options or {}), **settings}
+    given = {"encoder": "tiny", "start": "prior", "plugins": list(plugins), **(options or {}), **settings}
     config = resolve(merge(_sizes(plugins), given))
     whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
     if train_labels is None:

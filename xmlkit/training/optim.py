@@ -32,7 +32,7 @@ def optimizers(
     for module in modules:
         rows = set(row_parameters(module))
         for parameter, rate, decay in _walk(
-            module, config.head_lr, config.weight_decay, config, factors or {}
+            module, config.rows_lr, config.weight_decay, config, factors or {}
         ):
             if parameter.requires_grad and parameter not in seen:
                 seen.add(parameter)
@@ -87,10 +87,10 @@ def _walk(
     factors: Mapping[nn.Module, float],
     factor: float = 1.0,
 ) -> Iterator[tuple[Parameter, float, float]]:
-    if isinstance(module, Encoder) or (isinstance(module, Projection) and rate == config.head_lr):
+    if isinstance(module, Encoder) or (isinstance(module, Projection) and rate == config.rows_lr):
         rate = config.lr
     elif isinstance(module, Part):  # a wrapper's own rate is not that of what it wraps
-        rate, decay = config.head_lr, config.weight_decay
+        rate, decay = config.rows_lr, config.weight_decay
     own_rate, own_decay = (getattr(module, name, None) for name in ("learning_rate", "weight_decay"))
     rate = rate if own_rate is None else own_rate
     decay = decay if own_decay is None else own_decay

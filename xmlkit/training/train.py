@@ -64,6 +64,7 @@ from xmlkit.training.init_from import (
     take_weights,
 )
 from xmlkit.training.trainer import Outcome, Trainer, count_steps
+from xmlkit.training.warm import Names, warm_start
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for
@@ -159,11 +160,12 @@ def _new_run(
     train_labels = ragged_labels(data.labels.take(data.train_rows), num_labels)
     names = corpus.labels.names
 
+    def reader_of(texts: list[str]) -> Reader:
+        return Reader(tokenise(texts, tokenizer, config.text_cap), encoder.template, config.max_len)
+
     def encode_names() -> Tensor:
-        reader = Reader(tokenise(names or [], tokenizer, config.text_cap), encoder.template, config.max_len)
-        return mean_states(
-            encoder.to(device), reader, config.tokens_at_once, use_bfloat16(config.precision, device)
-        )
+        bfloat16 = use_bfloat16(config.precision, device)
+        return mean_states(encoder.to(device), reader_of(names or []), config.tokens_at_once, bfloat16)
 
     def read_text() -> RaggedTokens:
         return ragged_tokens(data.reader.store.take(data.train_rows))
@@ -172,6 +174,11 @@ def _new_run(
     model = new_model(encoder, num_labels, active, config, *known, train_labels, encode_names, read_text)
     if start:
         take_weights(start, model)
+    elif config.start == "warm":
+        make_ready(model, config, device)
+        ids = corpus.labels.ids  # without names they may be words; in place of a name they are none
+        real_L = np.array([names is None or name != label for name, label in zip(names or ids, ids)])
+        warm_start(model, data, Names(reader_of(names or ids), real_L), config)
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *found)
     describe_run(folder, opened, corpus.source, start)

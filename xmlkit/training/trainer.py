@@ -123,6 +123,8 @@ class Trainer:
             steps = (
                 self.data.train_rows[rows] for rows in islice(order, self.step_number, self.run.num_steps)
             )
+            if not self.run.num_steps:  # the start is the model
+                self._evaluate(report)
             begun = time.perf_counter()
             for batches in fed(self.data, steps, config, self.device):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))

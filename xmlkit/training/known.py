@@ -1,0 +1,117 @@
+"""What is known of labels, or of clusters, before the first step, and how much each source of it counts.
+
+Document vectors are centred and made as long as one, u = (x - centre) / |x - centre|; names likewise, about
+their own mean. A row, be it a label's or a cluster's, begins as
+
+    v = unit(share name + (1 - share) centroid)          centroid = unit(sum of the u of its documents)
+    z = scale <u, v> + bias
+
+after NGAME (Dahiya et al., WSDM 2023: rows from the embeddings of names) and PEFA (Chang et al., WSDM 2024:
+mixed with those of documents). The three numbers minimise the loss of documents that are not in the sums.
+
+B documents, D document width, R rows (labels or clusters), C candidates, V true pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from xmlkit.hooks import Start
+
+ROUNDS = 40  # of the fit, at most
+
+
+@dataclass
+class Known:
+    """What has been seen of R rows: their names, and the sums of their documents' vectors."""
+
+    centre_D: Tensor
+    names_RD: Tensor  # of length one, or zero where there is no name
+    sums_RD: Tensor
+
+    def unit_BD(self, x_BD: Tensor) -> Tensor:
+        """Centred, of length one."""
+        return F.normalize(x_BD - self.centre_D, dim=1, eps=1e-6)
+
+    @property
+    def centroids_RD(self) -> Tensor:
+        """Of length one, or zero where there is no document."""
+        return F.normalize(self.sums_RD, dim=1, eps=1e-6)
+
+    def add(self, x_BD: Tensor, rows_V: Tensor, documents_V: Tensor) -> None:
+        """Adds documents to the rows that they belong to, pair by pair."""
+        self.sums_RD.index_add_(0, rows_V, self.unit_BD(x_BD)[documents_V])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Some documents: their cosines to names and to centroids, and what their scores cost."""
+
+    name_BC: Tensor
+    centroid_BC: Tensor
+    rows: Tensor | slice  # what is scored: (B, C), or a run of rows along C
+    cost: Callable[[Tensor], Tensor]  # of logits (B, C), over all documents
+
+
+class Mix(nn.Module):
+    """The three numbers, from about where titles and a small encoder have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logit_share, self.log_scale = Parameter(torch.tensor(-0.8)), Parameter(torch.tensor(2.5))
+        self.bias = Parameter(torch.tensor(-9.0))
+
+    @property
+    def share(self) -> Tensor:
+        """Of the name, 0 to 1."""
+        return self.logit_share.sigmoid()
+
+    @property
+    def scale(self) -> Tensor:
+        """Of cosines."""
+        return self.log_scale.exp()
+
+    def mixed(self, name: Tensor, centroid: Tensor) -> Tensor:
+        """Vectors, or their products, before they are made as long as one."""
+        return self.share * name + (1 - self.share) * centroid
+
+    @torch.no_grad()
+    def start(self, known: Known) -> Start:
+        """Rows as these numbers make them."""
+        vectors_RD = F.normalize(self.mixed(known.names_RD, known.centroids_RD), dim=1, eps=1e-6)
+        return Start(known.centre_D, self.scale * vectors_RD, self.bias.expand(len(vectors_RD)))
+
+
+def fit(known: Known, documents: Sequence[Scored]) -> Mix:
+    """The numbers at which these documents cost least, by L-BFGS."""
+    mix = Mix().to(known.sums_RD.device)
+    parameters = list(mix.parameters())
+    optimizer = torch.optim.LBFGS(parameters, max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    count, centroids_RD = sum(len(some.name_BC) for some in documents), known.centroids_RD
+    # Squared lengths are 1, or 0 where there is no name or no document.
+    name_R, centroid_R = known.names_RD.square().sum(1), centroids_RD.square().sum(1)
+    both_R = (known.names_RD * centroids_RD).sum(1)
+
+    def closure() -> Tensor:
+        whole = known.sums_RD.new_zeros(())
+        optimizer.zero_grad()
+        for some in documents:
+            squares_R = mix.mixed(mix.mixed(name_R, both_R), mix.mixed(both_R, centroid_R))
+            lengths_R = squares_R.clamp(min=1e-6).sqrt()
+            cosine_BC = mix.mixed(some.name_BC, some.centroid_BC) / lengths_R[some.rows]
+            cost = some.cost(mix.scale * cosine_BC + mix.bias) / count
+            # What else the cost may depend on is not to be moved by it.
+            for parameter, gradient in zip(parameters, torch.autograd.grad(cost, parameters), strict=True):
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            whole += cost.detach()
+        return whole
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    return mix

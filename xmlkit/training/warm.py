@@ -1,0 +1,172 @@
+"""`start=warm`: one pass over label names and training documents, before the first step.
+
+Both go through encoder and representation, without dropout, whatever plugins these are made of; what comes
+out is summed up row by row (known.py), in memory of the order of the label table.
+
+B documents, D document width, R rows (labels or clusters), L labels, K clusters, V true pairs, C candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmlkit.config import Config
+from xmlkit.console import say
+from xmlkit.hooks import RaggedLabels, Training, Vectors
+from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.model.model import Model
+from xmlkit.model.ranking import document_vectors
+from xmlkit.tables import ClusterTable, unique_ids
+from xmlkit.training.feed import TrainingData
+from xmlkit.training.known import Known, Scored, fit
+
+SAMPLE = 2000  # documents that the numbers are fitted to, at most
+PAIRS = 2**25  # of these and labels, at most
+
+
+@dataclass(frozen=True)
+class Names:
+    """A text for each label, and which of them are names rather than bare ids."""
+
+    reader: Reader
+    real_L: np.ndarray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents that have been read."""
+
+    rows: np.ndarray
+    vectors: Vectors
+    labels: RaggedLabels
+
+
+@torch.no_grad()
+def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -> None:
+    """Has the model's shortlist and head take a start from names and training documents."""
+    rows = documents_to_read(data, config)
+    size = min(SAMPLE, PAIRS // model.num_labels + 1, len(rows) // 4)
+    sample = list(_read(model, data, rows[:size], config))
+    named = _gathered(model, names.reader, config)
+    labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
+    clusters = None
+    if (table := model.shortlister.clusters) is not None:
+        found = _known(names, named.recall_BD, [batch.vectors.recall_BD for batch in sample])
+        clusters = _of_clusters(found, table)
+
+    def add(batch: Batch) -> None:
+        labels.add(batch.vectors.rank_BD, batch.labels.values_V, batch.labels.documents_V)
+        if clusters is not None:
+            clusters.add(batch.vectors.recall_BD, *_cluster_pairs(batch.labels, table))
+
+    for batch in _read(model, data, rows[size:], config, "reading training documents"):
+        add(batch)
+    if clusters is not None:
+        of_clusters = fit(clusters, [_clusters_scored(batch, clusters, table) for batch in sample])
+        # From its candidates labels learn in training: they are fitted to these.
+        model.shortlister.take_start(of_clusters.start(clusters))
+    of_labels = fit(labels, [_labels_scored(model, data, batch, labels) for batch in sample])
+    for batch in sample:
+        add(batch)
+    if clusters is not None:
+        model.shortlister.take_start(of_clusters.start(clusters))
+    model.head.take_start(of_labels.start(labels))
+    say(
+        f"start: {len(rows):,} documents and {int(names.real_L.sum()):,} names read; a label is "
+        f"{100 * of_labels.share:.0f}% its name, scores are {of_labels.scale:.1f} times the cosine"
+    )
+
+
+def documents_to_read(data: TrainingData, config: Config) -> np.ndarray:
+    """Training documents in random order, each among the first `start_documents` of one of its labels."""
+    rows = np.random.default_rng(config.seed).permutation(data.train_rows)
+    labels = data.labels.take(rows)
+    order = np.argsort(labels.values, kind="stable")  # by label, and within it as the documents come
+    ordered = labels.values[order]
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    documents = np.repeat(np.arange(len(rows)), labels.lengths)
+    wanted = np.zeros(len(rows), bool)
+    wanted[documents[places < config.start_documents]] = True
+    return rows[wanted]
+
+
+def _read(
+    model: Model, data: TrainingData, rows: np.ndarray, config: Config, what: str | None = None
+) -> Iterator[Batch]:
+    """The vectors of these training documents, with their labels; `what` is said while it takes its time."""
+    device = next(model.parameters()).device
+    for batch, vectors in document_vectors(model, data.reader, rows, config.tokens_at_once, what):
+        labels = ragged_labels(data.labels.take(rows[batch]), model.num_labels).to(device)
+        yield Batch(rows[batch], vectors, labels)
+
+
+def _gathered(model: Model, reader: Reader, config: Config) -> Vectors:
+    """The vectors of all of a reader's texts, in their order."""
+    places, parts = zip(*document_vectors(model, reader, np.arange(len(reader.store)), config.tokens_at_once))
+    order = torch.from_numpy(np.argsort(np.concatenate(places))).to(parts[0].rank_BD.device)
+    if all(vectors.recall_BD is vectors.rank_BD for vectors in parts):
+        rank_BD = torch.cat([vectors.rank_BD for vectors in parts])[order]
+        return Vectors(rank_BD, rank_BD)
+    return Vectors(
+        torch.cat([vectors.recall_BD for vectors in parts])[order],
+        torch.cat([vectors.rank_BD for vectors in parts])[order],
+    )
+
+
+def _known(names: Names, named_LD: Tensor, sample: list[Tensor]) -> Known:
+    """Of labels: their names, and no documents yet; the sample's vectors say where the centre is."""
+    real_L = torch.from_numpy(names.real_L).to(named_LD.device)
+    names_LD = F.normalize(named_LD - named_LD[real_L].mean(0), dim=1, eps=1e-6) if real_L.any() else named_LD
+    return Known(torch.cat(sample).mean(0), names_LD * real_L[:, None], torch.zeros_like(named_LD))
+
+
+def _of_clusters(labels: Known, table: ClusterTable) -> Known:
+    """Likewise of clusters, whose names are those of their labels together."""
+    clusters_L = table.of(torch.arange(len(labels.names_RD), device=labels.names_RD.device))
+    names_KD = labels.names_RD.new_zeros(table.num_clusters, labels.names_RD.shape[1])
+    names_KD.index_add_(0, clusters_L, labels.names_RD)
+    return Known(labels.centre_D, F.normalize(names_KD, dim=1), torch.zeros_like(names_KD))
+
+
+def _cluster_pairs(labels: RaggedLabels, table: ClusterTable | None) -> tuple[Tensor, Tensor]:
+    """Cluster and document of each true pair of these, once."""
+    assert table is not None
+    keys = torch.unique(labels.documents_V * table.num_clusters + table.of(labels.values_V))
+    return keys % table.num_clusters, keys // table.num_clusters
+
+
+def _clusters_scored(batch: Batch, known: Known, table: ClusterTable | None) -> Scored:
+    """All clusters, at the loss of TopClusters."""
+    assert table is not None
+    u_BD = known.unit_BD(batch.vectors.recall_BD)
+    truth_BK = u_BD.new_zeros(len(u_BD), table.num_clusters)
+    clusters_V, documents_V = _cluster_pairs(batch.labels, table)
+    truth_BK[documents_V, clusters_V] = 1.0
+
+    def cost(z_BK: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction="sum")
+
+    return Scored(u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T, slice(0, table.num_clusters), cost)
+
+
+def _labels_scored(model: Model, data: TrainingData, batch: Batch, known: Known) -> Scored:
+    """All labels, or the candidates of these documents, at the loss that they will have in training."""
+    u_BD = known.unit_BD(batch.vectors.rank_BD)
+    if model.shortlister.every_label:
+        every = slice(0, model.num_labels)
+        name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T
+        return Scored(name_BL, centroid_BL, every, lambda z_BL: model.cost_of_every_label(z_BL, batch.labels))
+    documents = data.reader.documents(batch.rows).to(u_BD.device)
+    training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0))
+    short = model.shortlister(batch.vectors, documents, training)
+    ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
+    name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)
+    centroid_BC = (u_BD @ known.centroids_RD[ids_U].T).gather(1, slots_BC)
+    return Scored(name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short).sum())

@@ -88,7 +88,7 @@ def test_what_is_unknown_is_refused_with_the_nearest_name():
         ({"plugins": 3}, "plugins=3: expected a list"),
         ({"plugins": "se"}, "expected a list of names"),
         ({"options": {"se": {"a": 1}}}, "'options', which is not in use"),
-        ({"epochs": 0}, "epochs=0"),
+        ({"epochs": -1}, "epochs=-1"),
         ({"pooling": "max"}, "pooling='max'"),
         ({"recipe": "x"}, "recipe='x'"),
     ],

@@ -16,6 +16,7 @@ from xmlkit.model import model as model_module
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import cut
 from xmlkit.model.parts import seeded
+from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 
@@ -45,7 +46,7 @@ def test_the_loss_is_binary_cross_entropy_over_all_labels(pooling, reduction):
         x = torch.cat([layer[:, 0] for layer in states.layers], 1)
     else:
         x = torch.stack([s[m].mean(0) for s, m in zip(states.layers[-1], documents.mask_BT, strict=True)])
-    z = x @ model.head.linear.weight.T + model.head.linear.bias
+    z = x @ model.head.rows.weight.T + model.head.biases.weight[:, 0]
     expected = F.binary_cross_entropy_with_logits(z, dense_truth(training, 23), reduction=reduction)
     if reduction == "sum":
         expected = expected / len(TEXTS)
@@ -70,10 +71,13 @@ def test_backward_at_the_boundary_is_plain_backward():
     model = randomised(tiny.model()).double()
     documents, training = tiny.batch(TEXTS)
     model.backward(model(documents, training))
+    unite_rows(row_parameters(model))
     ours = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    for name in ("rows", "biases"):
+        weight = getattr(model.head, name).weight
+        ours[f"head.{name}.weight"] = row_gradient(weight).add_to(torch.zeros_like(weight), 1.0)
     model.zero_grad()
-    vectors = model.vectors(documents)
-    z = model.head.scores_BU(vectors.rank_BD, slice(0, 23))
+    z = model.vectors(documents).rank_BD @ model.head.rows.weight.T + model.head.biases.weight[:, 0]
     truth = dense_truth(training, 23).double()
     (F.binary_cross_entropy_with_logits(z, truth, reduction="sum") / 4).backward()
     theirs = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -85,14 +89,14 @@ def test_backward_at_the_boundary_is_plain_backward():
 def test_biases_start_at_the_log_odds_and_rows_at_zero():
     labels = ragged_labels(Ragged.of([[0, 3], [3], []]), 5)  # 3 of 15 pairs are true
     head = tiny.model(5, train_labels=labels).head
-    assert torch.all(head.linear.weight == 0)
-    assert head.linear.bias.tolist() == pytest.approx([math.log(0.2 / 0.8)] * 5)
-    assert tiny.model(5, train_labels=labels, start="random").head.linear.weight.abs().min() > 0
+    assert torch.all(head.rows.weight == 0)
+    assert head.biases.weight[:, 0].tolist() == pytest.approx([math.log(0.2 / 0.8)] * 5)
+    assert tiny.model(5, train_labels=labels, start="random").head.rows.weight.abs().min() > 0
 
 
 def test_a_corpus_without_labels_and_one_with_all_have_finite_biases():
     for rows in ([[], []], [[0, 1, 2], [0, 1, 2]]):
-        bias = tiny.model(3, train_labels=ragged_labels(Ragged.of(rows), 3)).head.linear.bias
+        bias = tiny.model(3, train_labels=ragged_labels(Ragged.of(rows), 3)).head.biases.weight
         assert torch.isfinite(bias).all()
 
 
@@ -135,7 +139,7 @@ def test_a_training_step_never_asks_the_device():
     meta = torch.device("meta")
     output = model(documents.to(meta), type(training)(training.labels.to(meta), training.rng))
     model.backward(output, 0.5)
-    assert all(p.grad is not None for p in model.head.parameters())
+    assert model.head.rows.weight.row_products and model.head.biases.weight.grad is not None
 
 
 def test_cut_parts_only_what_differs():
@@ -162,7 +166,7 @@ def test_seeded_leaves_the_generator_alone():
 def test_names_in_the_file_are_door_plugin_parameter(example_plugins):
     plain = tiny.model().weights()
     names = {name for name in plain if not name.startswith("encoder/")}
-    assert names == {"head/lightxml/linear.weight", "head/lightxml/linear.bias"}
+    assert names == {"head/lightxml/rows.weight", "head/lightxml/biases.weight"}
     one_order = tiny.model(plugins=["layer-gain", "text-length"]).weights()
     other_order = tiny.model(plugins=["text-length", "layer-gain"]).weights()
     assert one_order.keys() == other_order.keys() == plain.keys() | {"representation/layer-gain/gain_N"}
@@ -173,8 +177,8 @@ def test_weights_go_back_in_and_misfits_are_refused():
     other.load_weights({name: tensor.clone() for name, tensor in model.weights().items()})
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
     saved = dict(model.weights())
-    bias = saved.pop("head/lightxml/linear.bias")
-    with pytest.raises(UserError, match=r"lacks 'head/lightxml/linear\.bias'"):
+    bias = saved.pop("head/lightxml/biases.weight")
+    with pytest.raises(UserError, match=r"lacks 'head/lightxml/biases\.weight'"):
         other.load_weights(saved)
-    with pytest.raises(UserError, match=r"is \(22,\), expected \(23,\)"):
-        other.load_weights({**saved, "head/lightxml/linear.bias": bias[1:]})
+    with pytest.raises(UserError, match=r"is \(22, 1\), expected \(23, 1\)"):
+        other.load_weights({**saved, "head/lightxml/biases.weight": bias[1:]})

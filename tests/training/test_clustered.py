@@ -181,7 +181,9 @@ def test_plugins_around_the_clustered_path(tmp_path, encoder, example_plugins, p
 
 def test_recall_and_churn_by_hand(tmp_path, encoder, monkeypatch):
     trainer = training.prepare(
-        tiny.learnable_corpus(), {"encoder": encoder, **CLUSTERED, "shortlist": 1}, tmp_path / "a"
+        tiny.learnable_corpus(),
+        {"encoder": encoder, **CLUSTERED, "shortlist": 1, "start": "prior"},
+        tmp_path / "a",
     )
     watch, model = trainer.watch, trainer.model
     assert isinstance(watch, ShortlistWatch) and len(watch.rows) == len(trainer.data.validation_rows)

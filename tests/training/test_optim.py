@@ -14,17 +14,17 @@ from xmlkit.training.row_optimizers import RowRMSprop
 def test_rates_and_decay_by_parameter(example_plugins):
     model = tiny.model(plugins=["layer-gain"])
     config = resolve({"lr": 1e-5, "head_lr": 1e-3, "weight_decay": 0.02})
-    (optimizer,) = optimizers([model], config)
+    dense, of_rows = optimizers([model], config)
     found = {}
-    for group in optimizer.param_groups:
+    for group in dense.param_groups + of_rows.param_groups:
         for parameter in group["params"]:
             found[parameter] = (group["lr"], group["weight_decay"])
     expected = {
         "encoder.backbone.encoder.layer.0.output.dense.weight": (1e-5, 0.02),
         "encoder.backbone.encoder.layer.0.output.dense.bias": (1e-5, 0.0),
         "encoder.backbone.encoder.layer.0.output.LayerNorm.weight": (1e-5, 0.0),
-        "head.linear.weight": (1e-3, 0.02),
-        "head.linear.bias": (1e-3, 0.0),
+        "head.rows.weight": (1e-3, 0.02),
+        "head.biases.weight": (1e-3, 0.0),
         "representation.gain_N": (0.05, 0.0),  # the part's own rate
     }
     named = dict(model.named_parameters())

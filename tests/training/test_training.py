@@ -87,9 +87,10 @@ def test_without_tricks_two_steps_are_adamw_by_hand(tmp_path, encoder):
         encoder,
         **{"dropout": 0.0, "max_steps": 2, "schedule": "constant", "warmup": 0, "clip": None},
         **{"weight_decay": 0, "lr": 1e-3, "head_lr": 1e-3, "start": "random", "precision": "float32"},
+        **{"row_state": "full", "pooling": "first"},
     )
     saved = load_file(tmp_path / "run" / "model.safetensors")
-    settings = {"encoder": encoder, **QUICK, "dropout": 0.0, "start": "random"}
+    settings = {"encoder": encoder, **QUICK, "dropout": 0.0, "start": "random", "pooling": "first"}
     trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "other")
     model, data = trainer.model, trainer.data
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0)
@@ -97,7 +98,8 @@ def test_without_tricks_two_steps_are_adamw_by_hand(tmp_path, encoder):
     for rows in trainer_module.training_steps(lengths, 16, 0, 0)[:2]:
         rows = data.train_rows[rows]
         states = model.encoder(data.reader.documents(rows))
-        z = model.head.linear(torch.cat([layer[:, 0] for layer in states.layers], 1))
+        x = torch.cat([layer[:, 0] for layer in states.layers], 1)
+        z = x @ model.head.rows.weight.T + model.head.biases.weight[:, 0]
         truth = torch.zeros_like(z)
         for i, row in enumerate(rows):
             truth[i, data.labels[row]] = 1.0
@@ -115,7 +117,7 @@ def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, mo
 
     def remember(self, rows):
         losses = real(self, rows)
-        seen.append(self.model.head.linear.weight.detach().clone())
+        seen.append(self.model.head.rows.weight.detach().clone())
         return losses
 
     monkeypatch.setattr(Trainer, "step", remember)
@@ -123,7 +125,7 @@ def test_averaging_is_the_mean_of_the_weights_that_entered(tmp_path, encoder, mo
     steps_an_epoch = len(seen) / 2
     entered = [seen[i - 1] for i in range(3, len(seen) + 1, 3) if i / steps_an_epoch > 0.5]
     assert len(entered) >= 3
-    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/linear.weight"]
+    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/rows.weight"]
     torch.testing.assert_close(saved, torch.stack(entered).mean(0))
     assert not torch.allclose(saved, seen[-1])
 
@@ -134,7 +136,7 @@ def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeyp
     seen = []
 
     def score(*arguments):
-        seen.append(trainer.model.head.linear.weight.detach().clone())
+        seen.append(trainer.model.head.rows.weight.detach().clone())
         return next(scores)
 
     trainer = training.prepare(
@@ -143,7 +145,7 @@ def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeyp
     monkeypatch.setattr(trainer_module, "score_documents", score)
     assert trainer.fit() == "stopped early"
     assert log(tmp_path / "a", "validation/P@5") == [3.0, 7.0, 5.0, 4.0]
-    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/linear.weight"]
+    saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/rows.weight"]
     assert torch.equal(saved, seen[1]) and not torch.equal(saved, seen[3])
 
 

@@ -144,8 +144,8 @@ def tiny_model(
     Every label is scored, or there are clusters that begin at the rows `starts`. H is 32; settings are those
     of a run. Raises UserError as a run would.
     """
-    given = {"encoder": "tiny", "start": "prior", "plugins": list(plugins), **(options or {}), **settings}
-    config = resolve(merge(_sizes(plugins), given))
+    base = {"encoder": "tiny", "start": "prior", "pooling": "first", "plugins": list(plugins)}
+    config = resolve(merge(base, _sizes(plugins), options or {}, settings))
     whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)

@@ -25,6 +25,7 @@ from torch.nn import Parameter
 from xmlkit.hooks import Start
 
 ROUNDS = 40  # of the fit, at most
+PULL = 1e-3
 
 
 @dataclass
@@ -91,7 +92,8 @@ class Mix(nn.Module):
 def fit(known: Known, documents: Sequence[Scored]) -> Mix:
     """The numbers at which these documents cost least, by L-BFGS."""
     mix = Mix().to(known.sums_RD.device)
-    parameters = list(mix.parameters())
+    parameters: list[Tensor] = list(mix.parameters())
+    began = torch.stack(parameters).detach()
     optimizer = torch.optim.LBFGS(parameters, max_iter=ROUNDS, line_search_fn="strong_wolfe")
     count, centroids_RD = sum(len(some.name_BC) for some in documents), known.centroids_RD
     # Squared lengths are 1, or 0 where there is no name or no document.
@@ -99,17 +101,19 @@ def fit(known: Known, documents: Sequence[Scored]) -> Mix:
     both_R = (known.names_RD * centroids_RD).sum(1)
 
     def closure() -> Tensor:
-        whole = known.sums_RD.new_zeros(())
-        optimizer.zero_grad()
+        # A trace of a pull to where they began: what a handful of documents says of a scale may be infinity.
+        pull = PULL * torch.stack(parameters).sub(began).square().sum()
+        whole, gradients = pull.detach(), torch.autograd.grad(pull, parameters)
         for some in documents:
             squares_R = mix.mixed(mix.mixed(name_R, both_R), mix.mixed(both_R, centroid_R))
             lengths_R = squares_R.clamp(min=1e-6).sqrt()
             cosine_BC = mix.mixed(some.name_BC, some.centroid_BC) / lengths_R[some.rows]
             cost = some.cost(mix.scale * cosine_BC + mix.bias) / count
-            # What else the cost may depend on is not to be moved by it.
-            for parameter, gradient in zip(parameters, torch.autograd.grad(cost, parameters), strict=True):
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-            whole += cost.detach()
+            # Asked for these alone: what else a cost depends on is not to be moved by it.
+            found = torch.autograd.grad(cost, parameters)
+            whole, gradients = whole + cost.detach(), tuple(map(torch.add, gradients, found))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         return whole
 
     with torch.enable_grad():

@@ -49,9 +49,11 @@ class Batch:
 
 @torch.no_grad()
 def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -> None:
-    """Has the model's shortlist and head take a start from names and training documents."""
+    """Has the model's shortlist and head take a start from names and training documents, if there are any."""
     rows = documents_to_read(data, config)
-    size = min(SAMPLE, PAIRS // model.num_labels + 1, len(rows) // 4)
+    if not len(rows):
+        return
+    size = min(SAMPLE, PAIRS // model.num_labels + 1, len(rows) // 4 + 1)
     sample = list(_read(model, data, rows[:size], config))
     named = _gathered(model, names.reader, config)
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])

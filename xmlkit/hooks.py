@@ -44,7 +44,7 @@ Y most true labels of a document, V true labels in the batch, L labels, E label 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -533,6 +533,41 @@ class Run:
         return sum(group["lr"] for group in groups if any(p is parameter for p in group["params"]))
 
 
+class DocumentSet(Protocol):
+    """Documents of a run, in their order: N of them, by their places 0 to N - 1."""
+
+    labels: RaggedLabels  # of all N, on the host
+
+    def batches(self, places: Tensor | None = None) -> Iterator[tuple[Tensor, Documents, Vectors]]:
+        """Places (B,), on the host, with the documents there and their vectors, on the device.
+
+        All documents, or those at these places, in batches of like length: not in order. The model is in eval
+        mode, and there is no gradient.
+        """
+
+
+class Reading(Protocol):
+    """What a plugin may read when a run is trained: each document is encoded when it is asked for."""
+
+    training: DocumentSet
+    held_out: DocumentSet  # the validation documents; there may be none
+
+    def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
+        """The head's logits of each document's own candidates, without votes."""
+
+    def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
+        """Scores and label ids as the model predicts them now, best first, both (B, k) or narrower.
+
+        The id is -1 where there are fewer.
+        """
+
+    def metrics(self, ids_NK: Tensor) -> dict[str, float]:
+        """How good a ranking of the held-out documents is, in percent, by name: `P@5`, `nDCG@5` and so on.
+
+        Raises UserError where none are held out.
+        """
+
+
 class Hooks(Protocol):
     """The four doors, called in this order when a model is built, and the events of a run."""
 
@@ -563,6 +598,13 @@ class Hooks(Protocol):
     @hookspec
     def evaluated(self, run: Run, metrics: dict[str, float]) -> None:
         """The validation documents have been scored, in percent."""
+
+    @hookspec
+    def trained(self, run: Run, read: Reading) -> None:
+        """Training has ended, not by Ctrl-C, and `run.model` has the best weights.
+
+        After this they are saved once more, and the validation documents scored.
+        """
 
     @hookspec
     def run_ended(self, run: Run, outcome: Literal["finished", "stopped early", "interrupted"]) -> None:

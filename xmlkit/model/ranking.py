@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents, Head, Shortlist
+from xmlkit.hooks import Documents, Head, Shortlist, Vectors
 from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
@@ -45,6 +45,15 @@ def shortlist_documents(
     """Places among these rows, and the shortlist of the documents there, as at prediction."""
     for batch, documents in _batches(model, reader, rows, max_tokens):
         yield batch, model.shortlist(documents)
+
+
+@torch.no_grad()
+def encode_documents(
+    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int
+) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
+    """Places among these rows, with the documents there and their vectors, on the model's device."""
+    for batch, documents in _batches(model, reader, rows, max_tokens):
+        yield batch, documents, model.vectors(documents)
 
 
 @torch.no_grad()

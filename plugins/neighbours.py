@@ -43,9 +43,10 @@ from xmlkit import (
 NUMBERS_AT_ONCE = 2**21  # of the kept vectors, in float32
 LABELS_A_NEIGHBOUR = 32  # that count on average: of all labels of the nearest, those of the nearest first
 RANKS = 5  # that the weights are fitted for
-TEMPERATURES = (0.03, 0.05, 0.1, 0.2)
-FLOORS = (0.001, 0.01, 0.1)
-WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+DEFAULTS = (0.5, 0.1, 0.01)  # weight, temperature and eps where nothing is held out
+TEMPERATURES = (0.05, 0.1, 0.2)
+FLOORS = (0.003, 0.01, 0.03)
+WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # with more, scores would all be near 1
 
 
 class Options(BaseModel, extra="forbid"):
@@ -66,9 +67,6 @@ class Numbers:
     def logits(self, votes: Tensor) -> Tensor:
         """At least 0, and 0 where there is no vote."""
         return self.weight * (votes / self.eps).log1p()
-
-
-DEFAULTS = (0.5, 0.05, 0.01)
 
 
 class Neighbours(Shortlister):
@@ -184,7 +182,7 @@ class Neighbours(Shortlister):
         best: tuple[float, float] | None = None
         without = 0.0
         chosen = self.fitted
-        for temperature, eps, weight in [(0.1, 0.1, 0.0), *product(TEMPERATURES, FLOORS, WEIGHTS)]:
+        for temperature, eps, weight in [(*DEFAULTS[1:], 0.0), *product(TEMPERATURES, FLOORS, WEIGHTS)]:
             tried = self.fitted.new_tensor([weight, temperature, eps])
             ids_NK = torch.full((len(read.held_out.labels), RANKS), -1)
             for batch in found:

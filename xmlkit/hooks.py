@@ -547,7 +547,10 @@ class DocumentSet(Protocol):
 
 
 class Reading(Protocol):
-    """What a plugin may read when a run is trained: each document is encoded when it is asked for."""
+    """What a plugin may read when a run is trained: each document is encoded when it is asked for.
+
+    Here N are the documents of a set, and K the ranks of a ranking.
+    """
 
     training: DocumentSet
     held_out: DocumentSet  # the validation documents; there may be none
@@ -562,7 +565,7 @@ class Reading(Protocol):
         """
 
     def metrics(self, ids_NK: Tensor) -> dict[str, float]:
-        """How good a ranking of the held-out documents is, in percent, by name: `P@5`, `nDCG@5` and so on.
+        """How good a ranking of the held-out documents is, in percent: `P@5`, `nDCG@5` and so on; ids (N, K).
 
         Raises UserError where none are held out.
         """

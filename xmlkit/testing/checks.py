@@ -148,14 +148,14 @@ def shapes(case: Case) -> None:
     trainer = case.prepare()
     model, batch = trainer.model.train(), _batch(trainer)
     training = Training(batch.labels, torch.Generator().manual_seed(0))
-    at_prediction = (model, case.first.model)
     with torch.no_grad():
-        if not model.shortlister.every_label:
-            _check_candidates(model, batch.documents, training)
-        for some in at_prediction:
-            _check_candidates(some, batch.documents, None)
+        for given in (None,) if model.shortlister.every_label else (training, None):
+            _check_candidates(model, batch.documents, given)
     model.backward(model(batch.documents, training))
     model.eval().rank(batch.documents, 5)
+    trained = case.first.model
+    with torch.no_grad():
+        _check_candidates(trained, batch.documents, None)
 
 
 def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:

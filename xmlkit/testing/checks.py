@@ -153,9 +153,6 @@ def shapes(case: Case) -> None:
             _check_candidates(model, batch.documents, given)
     model.backward(model(batch.documents, training))
     model.eval().rank(batch.documents, 5)
-    trained = case.first.model
-    with torch.no_grad():
-        _check_candidates(trained, batch.documents, None)
 
 
 def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:
@@ -214,6 +211,14 @@ def seed(case: Case) -> None:
     for name, weight in case.first.model.weights().items():
         if not torch.equal(weight, weights[name]):
             raise Broken(f"{name} differs between the two runs")
+
+
+@check
+def candidates(case: Case) -> None:
+    """Of a trained model, too, candidates are there once, and votes for them are finite and not negative."""
+    documents = _documents(case)
+    with torch.no_grad():
+        _check_candidates(case.first.model, documents, None)
 
 
 @check

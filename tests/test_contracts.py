@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from xmlkit import Head, LossCombiner, Representation, Shortlister, UserError, Vectors
+from xmlkit import Head, LossCombiner, Representation, Shortlist, Shortlister, UserError, Vectors
 
 STARTS = range(0, 24, 3)
 
@@ -90,10 +90,34 @@ def test_a_shortlist():
         lambda s, training: s if training else replace(s, truth_BC=s.mask_BC)
     )
 
+    assert "votes_BC is (2, 5), expected (2, 6)" in shortlist(
+        lambda s, training: s if training else replace(s, votes_BC=s.prior_BC[:, 1:])
+    )
+
     class Quiet(Shortlister):
         loss_name = None
 
     assert "no loss was announced" in broken(Quiet, "shortlister")
+
+
+def test_where_every_label_is_scored_a_shortlist_is_there_for_its_votes():
+    ours, (documents, training) = tiny.model(24), tiny.batch(["w1 w2", "w3"], 24)
+
+    class Own(Shortlister):
+        votes_B1 = None
+
+        def forward(self, vectors, documents, training):
+            assert training is None and self.inner(vectors, documents, training) is None
+            ids_B1 = torch.zeros(2, 1, dtype=torch.long)
+            one_B1 = torch.ones(2, 1)
+            return Shortlist(vectors.rank_BD, ids_B1, one_B1.bool(), one_B1, votes_BC=self.votes_B1)
+
+    ours.shortlister = Own(ours.shortlister)
+    ours.backward(ours(documents, training))
+    with pytest.raises(UserError, match="votes_BC is None, expected votes: every label is scored"):
+        ours.rank(documents, 3)
+    ours.shortlister.votes_B1 = torch.full((2, 1), 100.0)
+    assert ours.rank(documents, 3)[1][:, 0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,43 @@ def test_added_candidates_need_a_prior_at_prediction():
     assert short.extended(*more, None, torch.full((1, 1), 0.5)).prior_BC.tolist() == [[1.0, 0.5]]
 
 
+@given(label_lists, st.integers(0, 2**31), st.booleans())
+def test_votes_are_added_to_whom_they_are_for(rows, seed, had_votes):
+    """Known, new and repeated candidates alike; what is padding on either side votes for nothing."""
+    rng = torch.Generator().manual_seed(seed)
+    batch = len(rows)
+    ids_BC = torch.stack([torch.randperm(L, generator=rng)[:4] for _ in rows])
+    ids_BC[:, 0] = ids_BC[:, 3]  # padding may stand before the candidate that it repeats
+    mask_BC = torch.tensor([[False, True, True, True]] * batch)
+    votes_BC = torch.rand(batch, 4, generator=rng) * mask_BC if had_votes else None
+    short = Shortlist(torch.zeros(batch, 1), ids_BC, mask_BC, torch.ones(batch, 4), votes_BC=votes_BC)
+    ids_BX = torch.randint(L, (batch, 6), generator=rng)
+    mask_BX = torch.rand(batch, 6, generator=rng) < 0.7
+    votes_BX = torch.rand(batch, 6, generator=rng)
+    longer = short.extended(ids_BX, mask_BX, None, torch.ones(batch, 6), votes_BX)
+    for row in range(batch):
+        expected = dict.fromkeys(ids_BC[row][mask_BC[row]].tolist(), 0.0)
+        offered = [(ids_BX, mask_BX, votes_BX)] + ([(ids_BC, mask_BC, votes_BC)] if had_votes else [])
+        for ids, mask, votes in offered:
+            for label, is_real, vote in zip(ids[row].tolist(), mask[row], votes[row].tolist(), strict=True):
+                if is_real:
+                    expected[label] = expected.get(label, 0.0) + vote
+        found = zip(
+            longer.ids_BC[row].tolist(), longer.mask_BC[row], longer.votes_BC[row].tolist(), strict=True
+        )
+        assert {label: vote for label, is_real, vote in found if is_real} == pytest.approx(expected)
+        assert longer.votes_BC[row][~longer.mask_BC[row]].eq(0).all()
+
+
+def test_votes_stay_where_candidates_are_added_without():
+    short = Shortlist(torch.zeros(1, 1), torch.tensor([[1]]), torch.tensor([[True]]), torch.ones(1, 1))
+    more = torch.tensor([[2]]), torch.tensor([[True]]), None, torch.ones(1, 1)
+    assert short.extended(*more).votes_BC is None
+    voted = short.extended(*more, torch.full((1, 1), 3.0))
+    again = voted.extended(torch.tensor([[5]]), *more[1:])
+    assert voted.votes_BC.tolist() == [[0.0, 3.0]] and again.votes_BC.tolist() == [[0.0, 3.0, 0.0]]
+
+
 @given(st.lists(st.lists(st.integers(0, 9), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_unique_ids_for_devices_equal_the_exact_ones(ids):
     ids_BC = torch.tensor(ids)

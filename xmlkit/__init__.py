@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from xmlkit.errors import UserError as UserError
     from xmlkit.hooks import BuildContext as BuildContext
     from xmlkit.hooks import Documents as Documents
+    from xmlkit.hooks import DocumentSet as DocumentSet
     from xmlkit.hooks import Head as Head
     from xmlkit.hooks import LayerStates as LayerStates
     from xmlkit.hooks import LossCombiner as LossCombiner
     from xmlkit.hooks import RaggedLabels as RaggedLabels
     from xmlkit.hooks import RaggedTokens as RaggedTokens
+    from xmlkit.hooks import Reading as Reading
     from xmlkit.hooks import Representation as Representation
     from xmlkit.hooks import Run as Run
     from xmlkit.hooks import Shortlist as Shortlist
@@ -47,9 +49,9 @@ _HOME = {
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
     "xmlkit.hooks": [
-        *["BuildContext", "Documents", "Head", "LayerStates", "LossCombiner", "RaggedLabels"],
-        *["RaggedTokens", "Representation", "Run", "Shortlist", "Shortlister", "Training"],
-        *["Vectors", "hookimpl"],
+        *["BuildContext", "DocumentSet", "Documents", "Head", "LayerStates", "LossCombiner"],
+        *["RaggedLabels", "RaggedTokens", "Reading", "Representation", "Run", "Shortlist"],
+        *["Shortlister", "Training", "Vectors", "hookimpl"],
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],

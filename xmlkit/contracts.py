@@ -122,12 +122,18 @@ def cluster_logits(part: Shortlister, found: Any, recall_BD: Tensor) -> str:
 def shortlist(
     part: Shortlister, found: Any, vectors: Vectors, documents: Documents, training: Training | None
 ) -> str:
-    """Candidates of one shape; in training with their truth, and with the loss that was announced."""
+    """Candidates of one shape; in training with their truth, and with the loss that was announced.
+
+    Where every label is scored, candidates with votes or None.
+    """
+    if found is None and part.every_label:
+        return ""
     if wrong := _unless_it_has(
-        found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss"
+        found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss", "votes_BC"
     ):
         return wrong
     batch, width = vectors.rank_BD.shape
+    has_votes = found.votes_BC is not None
     candidates = found.ids_BC.shape[-1] if isinstance(found.ids_BC, Tensor) and found.ids_BC.ndim else 1
     if wrong := _tensor("ids_BC", found.ids_BC, (batch, candidates), "int64"):
         return wrong
@@ -136,6 +142,8 @@ def shortlist(
         return "truth_BC is there, expected None: at prediction there is no truth"
     if training is not None and part.loss_name and found.loss is None:
         return f"loss is None, expected the loss {part.loss_name!r} that loss_name promises"
+    if part.every_label and found.votes_BC is None:
+        return "votes_BC is None, expected votes: every label is scored, so that candidates add nothing else"
     if found.loss is not None and not part.loss_name:
         return "loss is there, expected None: loss_name is None, so that no loss was announced"
     return (
@@ -144,6 +152,7 @@ def shortlist(
         or _tensor("prior_BC", found.prior_BC, shape, like=(vectors.rank_BD,))
         or (_tensor("truth_BC", found.truth_BC, shape, "bool") if training is not None else "")
         or (_tensor("loss", found.loss, ()) if found.loss is not None else "")
+        or (_tensor("votes_BC", found.votes_BC, shape, like=(vectors.rank_BD,)) if has_votes else "")
     )
 
 

@@ -45,7 +45,7 @@ R labels or clusters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -214,16 +214,24 @@ class Shortlist:
     truth_BC: Tensor | None = None  # bool, in training
     loss: Tensor | None = None  # the shortlist's own loss Lg, in training: a mean over documents
     clusters_BS: Tensor | None = None  # the clusters that it was made of, where there are any
+    votes_BC: Tensor | None = None  # >= 0, added to the candidate's logit at prediction; None: all are 0
 
     def extended(
-        self, ids_BX: Tensor, mask_BX: Tensor, training: Training | None, prior_BX: Tensor | None = None
+        self,
+        ids_BX: Tensor,
+        mask_BX: Tensor,
+        training: Training | None,
+        prior_BX: Tensor | None = None,
+        votes_BX: Tensor | None = None,
     ) -> Shortlist:
         """Adds candidates: drops known and repeated ones and marks the true ones.
 
-        `prior_BX` is required at prediction; in training it is not read.
+        `prior_BX` is required at prediction; in training it is not read. `votes_BX` are added to the votes of
+        the candidates that they are for, be they known or repeated.
         """
         assert training is not None or prior_BX is not None, "prior_BX is required at prediction"
-        known, ids_BX = self.ids_BC.sort(1).values, ids_BX.contiguous()
+        offered_BX, offer_BX = ids_BX.contiguous(), mask_BX
+        known, ids_BX = self.ids_BC.sort(1).values, offered_BX
         at_BX = torch.searchsorted(known, ids_BX).clamp(max=known.shape[1] - 1)
         fresh_BX = mask_BX & (known.gather(1, at_BX) != ids_BX)
         # Of equal ids the first fresh one survives: a stable sort with the others behind all ids.
@@ -237,12 +245,23 @@ class Shortlist:
         if training is not None:
             assert self.truth_BC is not None
             truth = torch.cat([self.truth_BC, training.labels.contains(ids_BX) & fresh_BX], 1)
-        return replace(
+        longer = replace(
             self,
             ids_BC=torch.cat([self.ids_BC, ids_BX], 1),
             mask_BC=torch.cat([self.mask_BC, fresh_BX], 1),
             prior_BC=torch.cat([self.prior_BC, prior_BX], 1),
             truth_BC=truth,
+            votes_BC=None if self.votes_BC is None else F.pad(self.votes_BC, (0, ids_BX.shape[1])),
+        )
+        return longer if votes_BX is None else longer._voted(offered_BX, offer_BX, votes_BX)
+
+    def _voted(self, ids_BX: Tensor, mask_BX: Tensor, votes_BX: Tensor) -> Shortlist:
+        """With more votes, each for a real candidate that is there."""
+        order = (2 * self.ids_BC + ~self.mask_BC).sort(1)  # of equal ids the real one stands first
+        at_BX = torch.searchsorted(order.values, 2 * ids_BX).clamp(max=order.values.shape[1] - 1)
+        votes_BC = torch.zeros_like(self.prior_BC) if self.votes_BC is None else self.votes_BC
+        return replace(
+            self, votes_BC=votes_BC.scatter_add(1, order.indices.gather(1, at_BX), votes_BX * mask_BX)
         )
 
 
@@ -272,6 +291,7 @@ class Part(nn.Module):
     plugin: str = ""  # set by the core on what a hook returned: a part of the weights' names
     owner: str = ""  # the plugin that it is of, be it within what the hook returned
     counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from brings none
+    sized: ClassVar[tuple[str, ...]] = ()  # such buffers whose shape, too, is what the weights file says
     door: ClassVar[str] = ""
     of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 
@@ -327,7 +347,7 @@ class Shortlister(Part):
 
     @property
     def every_label(self) -> bool:
-        """True where there is no shortlist: every label is scored and `forward` is never called."""
+        """True where every label is scored: `forward` is called at prediction alone, for votes."""
         return self.inner.every_label
 
     @property
@@ -341,8 +361,12 @@ class Shortlister(Part):
         return self.inner.cluster_logits_BK(recall_BD)
 
     @promises(contracts.shortlist)
-    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
-        """The candidates of each document; in training with their truth."""
+    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
+        """The candidates of each document; in training with their truth, at prediction with votes or without.
+
+        With `every_label` it is never called in training, and at prediction gives the labels that have votes:
+        all others are scored as well. None: there are no votes.
+        """
         return self.inner(vectors, documents, training)
 
     def take_start(self, start: Start) -> None:
@@ -532,6 +556,44 @@ class Run:
         return sum(group["lr"] for group in groups if any(p is parameter for p in group["params"]))
 
 
+class DocumentSet(Protocol):
+    """Documents of a run, in their order: N of them, by their places 0 to N - 1."""
+
+    labels: RaggedLabels  # of all N, on the host
+
+    def batches(self, places: Tensor | None = None) -> Iterator[tuple[Tensor, Documents, Vectors]]:
+        """Places (B,), on the host, with the documents there and their vectors, on the device.
+
+        All documents, or those at these places, in batches of like length: not in order. The model is in eval
+        mode, and there is no gradient.
+        """
+
+
+class Reading(Protocol):
+    """What a plugin may read when a run is trained: each document is encoded when it is asked for.
+
+    Here N are the documents of a set, and K the ranks of a ranking.
+    """
+
+    training: DocumentSet
+    held_out: DocumentSet  # the validation documents; there may be none
+
+    def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
+        """The head's logits of each document's own candidates, without votes."""
+
+    def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
+        """Scores and label ids as the model predicts them now, best first, both (B, k) or narrower.
+
+        The id is -1 where there are fewer.
+        """
+
+    def metrics(self, ids_NK: Tensor) -> dict[str, float]:
+        """How good a ranking of the held-out documents is, in percent: `P@5`, `nDCG@5` and so on; ids (N, K).
+
+        Raises UserError where none are held out.
+        """
+
+
 class Hooks(Protocol):
     """The four doors, called in this order when a model is built, and the events of a run."""
 
@@ -562,6 +624,13 @@ class Hooks(Protocol):
     @hookspec
     def evaluated(self, run: Run, metrics: dict[str, float]) -> None:
         """The validation documents have been scored, in percent."""
+
+    @hookspec
+    def trained(self, run: Run, read: Reading) -> None:
+        """Training has ended, not by Ctrl-C, and `run.model` has the best weights.
+
+        After this they are saved once more, and the validation documents scored.
+        """
 
     @hookspec
     def run_ended(self, run: Run, outcome: Literal["finished", "stopped early", "interrupted"]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
+from xmlkit.hooks import Shortlist, Shortlister
 from xmlkit.model import head as head_module
 from xmlkit.model import model as model_module
 from xmlkit.model.inputs import ragged_labels
@@ -182,3 +185,118 @@ def test_weights_go_back_in_and_misfits_are_refused():
         other.load_weights(saved)
     with pytest.raises(UserError, match=r"is \(22, 1\), expected \(23, 1\)"):
         other.load_weights({**saved, "head/lightxml/biases.weight": bias[1:]})
+
+
+class Voting(Shortlister):
+    """Candidates (B, 3) of the test's, with its votes."""
+
+    def forward(self, vectors, documents, training):
+        short = self.inner(vectors, documents, training)
+        ids_BC, mask_BC, votes_BC = self.given
+        if short is None:
+            return Shortlist(vectors.rank_BD, ids_BC, mask_BC, torch.ones_like(votes_BC), votes_BC=votes_BC)
+        return short.extended(ids_BC, mask_BC, training, torch.full_like(votes_BC, 0.5), votes_BC)
+
+
+def voting(starts, seed):
+    model = randomised(tiny.model(30, starts=starts, shortlist=3, label_width=8)).eval()
+    model.shortlister = Voting(model.shortlister)
+    rng = torch.Generator().manual_seed(seed)
+    ids_BC = torch.stack([torch.randperm(30, generator=rng)[:6] for _ in TEXTS])
+    ids_BC[:, 4] = ids_BC[:, 0]
+    mask_BC = torch.tensor([[True, True, True, True, False, True]] * len(TEXTS))
+    model.shortlister.given = ids_BC, mask_BC, 3 * torch.rand(len(TEXTS), 6, generator=rng)
+    return model
+
+
+@pytest.mark.parametrize("k", [1, 5, 30, 40])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_votes_for_every_label_the_best_k_are_those_of_all_sums(seed, k, monkeypatch):
+    """A dense sum in float64, however few labels are looked at in one go."""
+    model = voting(None, seed)
+    documents, _ = tiny.batch(TEXTS, 30)
+    ids_BC, mask_BC, votes_BC = model.shortlister.given
+    with torch.no_grad():
+        z_BL = model.head.scores_BU(model.vectors(documents).rank_BD, slice(0, 30)).double()
+    expected_BL = z_BL.scatter_add(1, ids_BC, (votes_BC * mask_BC).double()).sigmoid()
+    best = expected_BL.topk(min(k, 30), 1)
+    for at_once in (7, 65_536):
+        monkeypatch.setattr(head_module, "LABELS_AT_ONCE", at_once)
+        scores_Bk, ids_Bk = model.rank(documents, k)
+        torch.testing.assert_close(scores_Bk.double(), best.values, rtol=1e-5, atol=1e-6)
+        assert torch.equal(ids_Bk, best.indices)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_votes_a_candidates_score_is_of_the_sum_times_its_prior(seed):
+    model = voting(range(0, 30, 3), seed)
+    documents, _ = tiny.batch(TEXTS, 30)
+    ids_BC, mask_BC, votes_BC = (found.tolist() for found in model.shortlister.given)
+    with torch.no_grad():
+        vectors = model.vectors(documents)
+        plain = model.shortlister.inner(vectors, documents, None)
+        z_BL = model.head.scores_BU(vectors.rank_BD, slice(0, 30)).double()
+    scores_Bk, found_Bk = model.rank(documents, 30)
+    for row in range(len(TEXTS)):
+        prior = dict(zip(plain.ids_BC[row].tolist(), plain.prior_BC[row].tolist(), strict=True))
+        votes = {
+            label: vote
+            for label, is_real, vote in zip(ids_BC[row], mask_BC[row], votes_BC[row], strict=True)
+            if is_real
+        }
+        expected = {
+            label: float((z_BL[row, label] + votes.get(label, 0)).sigmoid()) * prior.get(label, 0.5)
+            for label in prior.keys() | votes.keys()
+        }
+        ours = dict(zip(found_Bk[row].tolist(), scores_Bk[row].tolist(), strict=True))
+        ours.pop(-1, None)
+        assert ours == pytest.approx(expected, rel=1e-5)
+
+
+class Banked(Shortlister):
+    """A buffer whose size a run decides, and one that it counts."""
+
+    sized = ("bank_N",)
+
+    def __init__(self, inner, numbers=()):
+        super().__init__(inner)
+        self.plugin = "banked"
+        self.register_buffer("bank_N", torch.tensor(numbers, dtype=torch.float16))
+
+
+def banked(*numbers):
+    model = tiny.model()
+    model.shortlister = Banked(model.shortlister, numbers)
+    return model
+
+
+def test_a_sized_buffer_is_the_saved_tensor_itself_and_stays_in_its_file(tmp_path):
+    """No copy is made of what a file maps, be it megabytes."""
+    path = tmp_path / "weights.safetensors"
+    saved = {**banked().weights(), "shortlist/banked/bank_N": torch.arange(4_000_000).half()}
+    save_file(saved, path)
+    model, found = banked(), load_file(path)
+    model.load_weights(found)
+    bank_N = model.shortlister.bank_N
+    assert bank_N.data_ptr() == found["shortlist/banked/bank_N"].data_ptr()
+    assert torch.equal(bank_N, saved["shortlist/banked/bank_N"])
+    place = next(
+        line
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if int(line.split("-")[0], 16) <= bank_N.data_ptr() < int(line.split("-")[1].split()[0], 16)
+    )
+    assert place.endswith("weights.safetensors")
+
+
+def test_a_sized_buffer_keeps_its_number_type():
+    saved = {**banked().weights(), "shortlist/banked/bank_N": torch.zeros(3)}
+    with pytest.raises(
+        UserError, match=r"'shortlist/banked/bank_N' is of torch.float32, expected torch.float16"
+    ):
+        banked().load_weights(saved)
+
+
+def test_another_runs_sized_buffer_is_not_adopted():
+    ours, theirs = banked(1.0), banked(2.0, 3.0)
+    ours.adopt_weights(theirs.weights())
+    assert ours.shortlister.bank_N.tolist() == [1.0]

@@ -9,7 +9,9 @@ from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
 from xmlkit.testing.checks import CHECKS
 
 
-@pytest.mark.parametrize("name", ["se", "loss-fix", "astec-negatives", "combination", "lexical"])
+@pytest.mark.parametrize(
+    "name", ["se", "loss-fix", "astec-negatives", "combination", "lexical", "neighbours"]
+)
 def test_the_plugins_that_come_with_xmlkit_hold(name):
     check_plugin(name)
 
@@ -22,6 +24,7 @@ def test_the_plugins_that_come_with_xmlkit_hold(name):
         ("astec-negatives", {"unit": "clusters", "count": 2}),
         ("combination", {"where": "labels"}),
         ("lexical", {"orders": [1, 3], "weighting": "idf"}),
+        ("neighbours", {"nearest": 3, "most": 20}),
     ],
 )
 def test_options_are_checked_too(name, options, monkeypatch):
@@ -83,7 +86,7 @@ class Own(Shortlister):
             return torch.cat([x, torch.full_like(x[:, :1], value)], 1)
         truth = None if short.truth_BC is None else add(short.truth_BC, {truth})
         return replace(short, ids_BC=torch.cat([short.ids_BC, ids], 1), mask_BC=add(short.mask_BC, {mask}),
-                       prior_BC=add(short.prior_BC, 1.0), truth_BC=truth)
+                       prior_BC=add(short.prior_BC, 1.0), truth_BC=truth, votes_BC={votes})
 
 @hookimpl(wrapper=True)
 def shortlist(build):
@@ -96,8 +99,8 @@ def representation(init="pass", change="return x"):
     return REPRESENTATION.format(init=init, change=change)
 
 
-def shortlist(ids="short.ids_BC[:, :1]", truth="False", mask="False"):
-    return SHORTLIST.format(ids=ids, truth=truth, mask=mask)
+def shortlist(ids="short.ids_BC[:, :1]", truth="False", mask="False", votes="None"):
+    return SHORTLIST.format(ids=ids, truth=truth, mask=mask, votes=votes)
 
 
 WITH_OPTION = representation() + "class Options(BaseModel):\n    size: {option}\n"
@@ -112,6 +115,8 @@ BROKEN = [
     ("shapes", representation(init="self.recall_width = 7"), r"expected \(12, 7\)"),
     ("shapes", shortlist(ids="short.ids_BC[:, :1] + 1000"), "no label"),
     ("shapes", shortlist(mask="True"), "candidates twice"),
+    ("shapes", shortlist(votes="-add(short.prior_BC, 1.0)"), "votes_BC, .* are negative"),
+    ("shapes", shortlist(votes="short.prior_BC"), r"votes_BC is \(12, 10\), expected \(12, 11\)"),
     ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12"), "padding holds"),
     ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12", mask="True"), "twice|truth_BC"),
     ("finite", representation(WEIGHT.format(start="zeros"), "return x * (1 + self.w.sqrt())"), "nan"),

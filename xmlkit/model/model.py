@@ -138,7 +138,7 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def shortlist(self, documents: Documents) -> Shortlist:
-        """The candidates of documents whose labels are not known."""
+        """The candidates of documents whose labels are not known, where not every label is scored."""
         return self.shortlister(self.vectors(documents), documents, None)
 
     def head_for_prediction(self) -> Head:
@@ -152,20 +152,56 @@ class Model(nn.Module):
         Where a shortlist holds fewer than k candidates the id is -1 and the score 0. `head` is what
         `head_for_prediction` gave, where many documents are ranked.
         """
+        return self.rank_vectors(self.vectors(documents), documents, k, head)
+
+    @torch.no_grad()
+    def rank_vectors(
+        self, vectors: Vectors, documents: Documents, k: int, head: Head | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same for documents whose vectors are known."""
+        head, short = head or self.head, self.shortlister(vectors, documents, None)
         if self.shortlister.every_label:
-            return self._rank_every_label(self.vectors(documents).rank_BD, k, head or self.head)
-        head, short = head or self.head, self.shortlist(documents)
-        few = max(CANDIDATES_AT_ONCE // short.ids_BC.shape[1], 1)
-        parts = zip(short.rank_BD.split(few), short.ids_BC.split(few), strict=True)
-        scores = (head.scores_BC(rank_BD, ids_BC, self.num_labels) for rank_BD, ids_BC in parts)
-        z_BC = torch.cat(list(scores))
+            z_Bk, ids_Bk = self._best_of_every_label(vectors.rank_BD, k, head)
+            if short is not None:
+                z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, short, head)
+            return z_Bk.sigmoid(), ids_Bk
+        z_BC = self.logits_BC(short.rank_BD, short.ids_BC, head)
+        if short.votes_BC is not None:
+            z_BC = z_BC + short.votes_BC
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
         ids_Bk = short.ids_BC.gather(1, at_Bk)
         return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
 
-    def _rank_every_label(self, rank_BD: Tensor, k: int, head: Head) -> tuple[Tensor, Tensor]:
-        """The best k so far, label by label in runs: never all scores at once."""
+    @torch.no_grad()
+    def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor, head: Head | None = None) -> Tensor:
+        """Logits of candidates at prediction, without votes, few documents at a time."""
+        head, few = head or self.head, max(CANDIDATES_AT_ONCE // ids_BC.shape[1], 1)
+        parts = zip(rank_BD.split(few), ids_BC.split(few), strict=True)
+        return torch.cat([head.scores_BC(rank, ids, self.num_labels) for rank, ids in parts])
+
+    def _with_votes(
+        self, z_Bk: Tensor, ids_Bk: Tensor, short: Shortlist, head: Head
+    ) -> tuple[Tensor, Tensor]:
+        """The best k of all labels once votes are added.
+
+        Votes are not negative: what has none and is not among the best k without votes is not among them now.
+        """
+        assert short.votes_BC is not None
+        z_BC = self.logits_BC(short.rank_BD, short.ids_BC, head)
+        z_BC = (z_BC + short.votes_BC).masked_fill(~short.mask_BC, -torch.inf)
+        sorted_BC = short.ids_BC.masked_fill(~short.mask_BC, self.num_labels).sort(1).values
+        at_Bk = torch.searchsorted(sorted_BC, ids_Bk).clamp(max=sorted_BC.shape[1] - 1)
+        is_there_Bk = sorted_BC.gather(1, at_Bk) == ids_Bk
+        z, ids = (
+            torch.cat([z_Bk.masked_fill(is_there_Bk, -torch.inf), z_BC], 1),
+            torch.cat([ids_Bk, short.ids_BC], 1),
+        )
+        z_Bk, at_Bk = z.topk(ids_Bk.shape[1], 1)
+        return z_Bk, ids.gather(1, at_Bk)
+
+    def _best_of_every_label(self, rank_BD: Tensor, k: int, head: Head) -> tuple[Tensor, Tensor]:
+        """Logits and ids of the best k so far, label by label in runs: never all scores at once."""
         best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
         ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
         for run in runs_of_labels(self.num_labels):
@@ -174,16 +210,19 @@ class Model(nn.Module):
             both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + run.start], 1)
             best_Bk, at = both.topk(min(k, both.shape[1]), 1)
             ids_Bk = ids.gather(1, at)
-        return best_Bk.sigmoid(), ids_Bk
+        return best_Bk, ids_Bk
 
     # ------------------------------------------------------------------------------------ names in files
 
     def weights(self) -> dict[str, Tensor]:
         """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name."""
-        return {saved: tensor for saved, tensor, _ in self._tensors()}
+        return {stored.name: stored.tensor for stored in self._stored()}
 
     def load_weights(self, saved: Mapping[str, Tensor]) -> None:
-        """The reverse. Raises UserError where the names or shapes are not this model's."""
+        """The reverse; `sized` buffers become the saved tensors themselves, which may lie in a mapped file.
+
+        Raises UserError where the names or shapes are not this model's.
+        """
         own = self.weights()
         missing, surplus = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
         if missing or surplus:
@@ -191,11 +230,8 @@ class Model(nn.Module):
             parts += [f"has {surplus[0]!r}, which this model lacks"] if surplus else []
             raise UserError(f"the weights do not fit: the file {' and '.join(parts)}")
         with torch.no_grad():
-            for name, tensor in own.items():
-                if tensor.shape != saved[name].shape:
-                    shapes = f"{tuple(saved[name].shape)}, expected {tuple(tensor.shape)}"
-                    raise UserError(f"the weights do not fit: {name!r} is {shapes}")
-                tensor.copy_(saved[name])
+            for stored in list(self._stored()):
+                stored.take(saved[stored.name])
 
     def adopt_weights(self, saved: Mapping[str, Tensor]) -> None:
         """Takes another run's weights for a start.
@@ -206,13 +242,12 @@ class Model(nn.Module):
         own = self.weights()
         new = {name: own[name] for name in own.keys() - saved.keys() if not _is_of_base(name)}
         kept = {name: saved[name] for name in saved if name in own or not _is_of_base(name)}
-        counted = {name: tensor for name, tensor, is_counted in self._tensors() if is_counted}
+        counted = {stored.name: stored.tensor for stored in self._stored() if stored.is_counted}
         self.load_weights(new | kept | counted)
 
-    def _tensors(self) -> Iterator[tuple[str, Tensor, bool]]:
-        """Each one's name in a file, and whether its part says that it is counted in a run's corpus."""
+    def _stored(self) -> Iterator[_Stored]:
         for name, tensor in self.encoder.backbone.state_dict().items():
-            yield f"encoder/{name}", tensor, False
+            yield _Stored(f"encoder/{name}", tensor, None, name)
         for door, outermost in zip(DOORS, self.parts, strict=True):
             for name, tensor in outermost.state_dict().items():
                 tag, nested, part = outermost.plugin, "", outermost
@@ -220,7 +255,35 @@ class Model(nn.Module):
                 while name.startswith("inner.") and isinstance(part.inner, Part):
                     part, name = part.inner, name.removeprefix("inner.")
                     tag, nested = (part.plugin, "") if part.plugin else (tag, nested + "inner.")
-                yield f"{door}/{tag}/{nested}{name}", tensor, name in part.counted
+                yield _Stored(f"{door}/{tag}/{nested}{name}", tensor, part, name)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A parameter or buffer as a file holds it."""
+
+    name: str  # in the file
+    tensor: Tensor
+    part: Part | None  # the one that has it; None: the encoder
+    own_name: str  # what it is called there
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its contents come from a run's own corpus."""
+        return self.part is not None and self.own_name in (*self.part.counted, *self.part.sized)
+
+    def take(self, saved: Tensor) -> None:
+        """Becomes what was saved. Raises UserError where that does not fit."""
+        if self.part is not None and self.own_name in self.part.sized:
+            if saved.dtype != self.tensor.dtype:
+                kinds = f"{saved.dtype}, expected {self.tensor.dtype}"
+                raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
+            setattr(self.part, self.own_name, saved.to(self.tensor.device))  # no copy on the host
+            return
+        if saved.shape != self.tensor.shape:
+            shapes = f"{tuple(saved.shape)}, expected {tuple(self.tensor.shape)}"
+            raise UserError(f"the weights do not fit: {self.name!r} is {shapes}")
+        self.tensor.copy_(saved)
 
 
 def _is_of_base(saved_name: str) -> bool:

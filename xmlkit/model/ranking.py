@@ -49,12 +49,15 @@ def shortlist_documents(
 
 
 @torch.no_grad()
-def document_vectors(
+def encode_documents(
     model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
-) -> Iterator[tuple[np.ndarray, Vectors]]:
-    """Places among these rows, and the vectors of the documents there; `what` is shown with a bar."""
+) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
+    """Places among these rows, with the documents there and their vectors, on the model's device.
+
+    `what` is shown with a bar.
+    """
     for batch, documents in _batches(model, reader, rows, max_tokens, what):
-        yield batch, model.vectors(documents)
+        yield batch, documents, model.vectors(documents)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ Shapes: B documents, T tokens, C candidates, L labels.
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -147,20 +148,23 @@ def shapes(case: Case) -> None:
     trainer = case.prepare()
     model, batch = trainer.model.train(), _batch(trainer)
     training = Training(batch.labels, torch.Generator().manual_seed(0))
-    if not model.shortlister.every_label:
-        with torch.no_grad():
-            for given in (training, None):
-                _check_candidates(model, batch.documents, given)
+    with torch.no_grad():
+        for given in (None,) if model.shortlister.every_label else (training, None):
+            _check_candidates(model, batch.documents, given)
     model.backward(model(batch.documents, training))
     model.eval().rank(batch.documents, 5)
 
 
 def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:
     short = model.shortlister(model.vectors(documents), documents, training)
+    if short is None:  # every label is scored, and none has a vote
+        return
     if not 0 <= int(short.ids_BC.min()) <= int(short.ids_BC.max()) < model.num_labels:
         raise Broken(f"ids_BC holds what is no label: they are 0 to {model.num_labels - 1}")
     if not torch.isfinite(short.prior_BC).all() or (short.prior_BC < 0).any():
         raise Broken("prior_BC, which scores are multiplied by, is negative or not finite")
+    if short.votes_BC is not None and not ((short.votes_BC >= 0) & short.votes_BC.isfinite()).all():
+        raise Broken("votes_BC, which are added to logits, are negative or not finite")
     for ids_C, mask_C in zip(short.ids_BC, short.mask_BC, strict=True):
         real = ids_C[mask_C].tolist()
         if len(real) != len(set(real)):
@@ -210,6 +214,14 @@ def seed(case: Case) -> None:
 
 
 @check
+def candidates(case: Case) -> None:
+    """Of a trained model, too, candidates are there once, and votes for them are finite and not negative."""
+    documents = _documents(case)
+    with torch.no_grad():
+        _check_candidates(case.first.model, documents, None)
+
+
+@check
 def randomness(case: Case) -> None:
     """Prediction has no randomness: dropout asks `self.training`, all else the argument `training`."""
     documents = _documents(case)
@@ -247,7 +259,7 @@ def company(case: Case) -> None:
 @check
 def saving(case: Case) -> None:
     """A saved model predicts what it did before: its weights are parameters and buffers, of shapes that
-    follow from sizes and options alone, and its options are in the run's folder."""
+    follow from sizes and options alone unless they are `sized`, and its options are in the run's folder."""
     before = _scores_BL(case.first.model, _documents(case))
     opened = load_run(case.first.trainer.run.folder)
     found = opened.predict(_texts(), top_k=len(opened.labels))
@@ -279,10 +291,11 @@ def devices(case: Case) -> None:
     trainer = case.prepare()
     batch = _batch(trainer)
     meta = torch.device("meta")
-    model = trainer.model.train().to(meta)
     documents, labels = batch.documents.to(meta), batch.labels.to(meta)
-    model.backward(model(documents, Training(labels, torch.Generator())))
-    model.eval().rank(documents, 5)
+    for model in (trainer.model, copy.deepcopy(case.first.model)):
+        model.train().to(meta)
+        model.backward(model(documents, Training(labels, torch.Generator())))
+        model.eval().rank(documents, 5)
     if torch.cuda.is_available():
         expected_BL = _scores_BL(case.first.model, _documents(case))
         documents = _documents(case).to(torch.device("cuda"))

@@ -62,15 +62,18 @@ class Report:
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
 
-    def scores(self, step: int, metrics: dict[str, float], shortlists: dict[str, float]) -> None:
-        """An evaluation."""
+    def scores(
+        self, step: int, metrics: dict[str, float], shortlists: dict[str, float], when: str = ""
+    ) -> None:
+        """An evaluation; `when` comes before the names of its figures, where it is none of the training."""
         figures = {f"validation/{name}": value for name, value in metrics.items()} | shortlists
+        figures = {f"{when}/{name}" if when else name: value for name, value in figures.items()}
         self._write(step=step, **{name: round(value, 4) for name, value in figures.items()})
         precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
         values = "/".join(f"{value:.1f}" for value in precision.values())
         self._scores = f"  P@{'/'.join(precision)} {values}"
         recall = "".join(f"  {name} {value:.1f}" for name, value in shortlists.items())
-        say(f"step {step:,}: validation{self._scores}{recall}")
+        say(f"step {step:,}{f', {when}' if when else ''}: validation{self._scores}{recall}")
 
     def _write(self, **figures: Any) -> None:
         # What is undefined is null: NaN is no JSON.

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from xmlkit.console import say
 from xmlkit.data.batches import training_steps
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
-from xmlkit.model.folder import save_weights
+from xmlkit.model.folder import read_weights, save_weights
 from xmlkit.model.model import Model
 from xmlkit.model.parts import loss_names
 from xmlkit.model.ranking import score_documents
@@ -39,6 +40,7 @@ from xmlkit.training.checkpoint import (
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
+from xmlkit.training.reading import RunReading
 from xmlkit.training.report import Report
 from xmlkit.training.rows import forget_rows, row_parameters, unite_rows
 from xmlkit.training.shortlists import ShortlistWatch
@@ -99,10 +101,12 @@ class Trainer:
         log = self.run.folder / "log.jsonl"
         with Report(log, self.run.num_steps, self.step_number, self.seconds) as report:
             outcome = self._train(report)
-        if self.best is None:
-            save_weights(self.run.folder, self._evaluated_model())
-        else:
-            say(f"best weights: those of step {self.best_step:,}")
+            if self.best is None:
+                save_weights(self.run.folder, self._evaluated_model())
+            else:
+                say(f"best weights: those of step {self.best_step:,}")
+            if outcome != "interrupted" and self.hook.trained.get_hookimpls():
+                self._call_trained(report)
         if outcome == "interrupted":
             self.save()
         else:
@@ -268,12 +272,23 @@ class Trainer:
         rate = float(self.schedules[0].get_last_lr()[0])
         report.figures(self.step_number, epochs_done, seconds, rate, figures)
 
-    def _evaluate(self, report: Report) -> None:
-        rows = self.data.validation_rows
-        if not len(rows):
-            return
-        model, data = self._evaluated_model(), self.data
-        metrics = score_documents(
+    def _call_trained(self, report: Report) -> None:
+        """The plugins' event, with the best weights, which then are saved and scored once more."""
+        model = self._evaluated_model()
+        if self.best is not None and self.best_step != self.step_number:
+            model.load_weights(read_weights(self.run.folder))
+        self.hook.trained(run=replace(self.run, model=model), read=RunReading(model, self.data, self.config))
+        save_weights(self.run.folder, model)
+        if len(self.data.validation_rows):
+            metrics = self._scores(model)
+            watch = ShortlistWatch(self.data.reader, self.data.labels, self.data.validation_rows)
+            shortlists = watch.look("shortlist", model, self.config.tokens_at_once)
+            report.scores(self.step_number, metrics, shortlists, when="trained")
+            self.hook.evaluated(run=self.run, metrics=metrics)
+
+    def _scores(self, model: Model) -> dict[str, float]:
+        data, rows = self.data, self.data.validation_rows
+        return score_documents(
             model,
             data.reader,
             rows,
@@ -283,6 +298,12 @@ class Trainer:
             self.config,
             tuple(sorted({5, *self.config.ks})),
         )
+
+    def _evaluate(self, report: Report) -> None:
+        if not len(self.data.validation_rows):
+            return
+        model = self._evaluated_model()
+        metrics = self._scores(model)
         report.scores(self.step_number, metrics, self._look_at_shortlists())
         self.hook.evaluated(run=self.run, metrics=metrics)
         found = [metrics[name] for name in CHOSEN_BY]

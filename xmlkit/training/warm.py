@@ -18,10 +18,10 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.console import say
-from xmlkit.hooks import RaggedLabels, Training, Vectors
+from xmlkit.hooks import Documents, RaggedLabels, Training, Vectors
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
-from xmlkit.model.ranking import document_vectors
+from xmlkit.model.ranking import encode_documents
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.known import Known, Scored, fit
@@ -42,7 +42,7 @@ class Names:
 class Batch:
     """Documents that have been read."""
 
-    rows: np.ndarray
+    documents: Documents
     vectors: Vectors
     labels: RaggedLabels
 
@@ -73,7 +73,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         of_clusters = fit(clusters, [_clusters_scored(batch, clusters, table) for batch in sample])
         # From its candidates labels learn in training: they are fitted to these.
         model.shortlister.take_start(of_clusters.start(clusters))
-    of_labels = fit(labels, [_labels_scored(model, data, batch, labels) for batch in sample])
+    of_labels = fit(labels, [_labels_scored(model, batch, labels) for batch in sample])
     for batch in sample:
         add(batch)
     if clusters is not None:
@@ -104,14 +104,16 @@ def _read(
 ) -> Iterator[Batch]:
     """The vectors of these training documents, with their labels; `what` is said while it takes its time."""
     device = next(model.parameters()).device
-    for batch, vectors in document_vectors(model, data.reader, rows, config.tokens_at_once, what):
+    most = config.tokens_at_once
+    for batch, documents, vectors in encode_documents(model, data.reader, rows, most, what):
         labels = ragged_labels(data.labels.take(rows[batch]), model.num_labels).to(device)
-        yield Batch(rows[batch], vectors, labels)
+        yield Batch(documents, vectors, labels)
 
 
 def _gathered(model: Model, reader: Reader, config: Config) -> Vectors:
     """The vectors of all of a reader's texts, in their order."""
-    places, parts = zip(*document_vectors(model, reader, np.arange(len(reader.store)), config.tokens_at_once))
+    every, most = np.arange(len(reader.store)), config.tokens_at_once
+    places, _, parts = zip(*encode_documents(model, reader, every, most))
     order = torch.from_numpy(np.argsort(np.concatenate(places))).to(parts[0].rank_BD.device)
     if all(vectors.recall_BD is vectors.rank_BD for vectors in parts):
         rank_BD = torch.cat([vectors.rank_BD for vectors in parts])[order]
@@ -158,16 +160,15 @@ def _clusters_scored(batch: Batch, known: Known, table: ClusterTable | None) -> 
     return Scored(u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T, slice(0, table.num_clusters), cost)
 
 
-def _labels_scored(model: Model, data: TrainingData, batch: Batch, known: Known) -> Scored:
+def _labels_scored(model: Model, batch: Batch, known: Known) -> Scored:
     """All labels, or the candidates of these documents, at the loss that they will have in training."""
     u_BD = known.unit_BD(batch.vectors.rank_BD)
     if model.shortlister.every_label:
         every = slice(0, model.num_labels)
         name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T
         return Scored(name_BL, centroid_BL, every, lambda z_BL: model.cost_of_every_label(z_BL, batch.labels))
-    documents = data.reader.documents(batch.rows).to(u_BD.device)
     training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0))
-    short = model.shortlister(batch.vectors, documents, training)
+    short = model.shortlister(batch.vectors, batch.documents, training)
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)
     centroid_BC = (u_BD @ known.centroids_RD[ids_U].T).gather(1, slots_BC)

@@ -1,0 +1,70 @@
+"""What a plugin may read once its run is trained: `Reading` of hooks.py, over a run's own documents.
+
+N documents, B of a batch, C candidates, D document width, K ranks, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmlkit.config import Config
+from xmlkit.hooks import Documents, Head, RaggedLabels, Vectors
+from xmlkit.metrics import score_ranking
+from xmlkit.model.inputs import ragged_labels
+from xmlkit.model.model import Model
+from xmlkit.model.ranking import encode_documents
+from xmlkit.training.feed import TrainingData
+
+
+class EncodedDocuments:
+    """Some rows of the training file, encoded by the model as it is when they are asked for."""
+
+    def __init__(self, model: Model, data: TrainingData, rows: np.ndarray, max_tokens: int):
+        self._model, self._reader, self._rows, self._max_tokens = model, data.reader, rows, max_tokens
+        self.labels: RaggedLabels = ragged_labels(data.labels.take(rows), model.num_labels)
+
+    def batches(self, places: Tensor | None = None) -> Iterator[tuple[Tensor, Documents, Vectors]]:
+        """All of them, or those at these places, in batches of like length."""
+        chosen = np.arange(len(self._rows)) if places is None else places.numpy()
+        found = encode_documents(self._model, self._reader, self._rows[chosen], self._max_tokens)
+        for batch, documents, vectors in found:
+            yield torch.from_numpy(chosen[batch]), documents, vectors
+
+
+class RunReading:
+    """The documents of a run, and what its model says of them."""
+
+    def __init__(self, model: Model, data: TrainingData, config: Config):
+        self._model, self._data, self._config = model, data, config
+        most = config.tokens_at_once
+        self.training = EncodedDocuments(model, data, data.train_rows, most)
+        self.held_out = EncodedDocuments(model, data, data.validation_rows, most)
+
+    @cached_property
+    def _head(self) -> Head:
+        return self._model.head_for_prediction()
+
+    def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
+        """The head's."""
+        return self._model.logits_BC(rank_BD, ids_BC, self._head)
+
+    def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
+        """As the model is now."""
+        return self._model.rank_vectors(vectors, documents, k, self._head)
+
+    def metrics(self, ids_NK: Tensor) -> dict[str, float]:
+        """At the k of the settings and 5; ranks that are missing are no hits."""
+        data, config = self._data, self._config
+        ks = sorted({5, *config.ks})
+        padded_NK = F.pad(ids_NK, (0, max(max(ks) - ids_NK.shape[1], 0)), value=-1)
+        truth = data.labels.take(data.validation_rows)
+        propensity = (config.propensity_a, config.propensity_b)
+        return score_ranking(
+            padded_NK.cpu().numpy(), truth, data.counts_L, data.num_documents, ks, *propensity
+        )

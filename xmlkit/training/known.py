@@ -86,7 +86,7 @@ class Mix(nn.Module):
     def start(self, known: Known) -> Start:
         """Rows as these numbers make them."""
         vectors_RD = F.normalize(self.mixed(known.names_RD, known.centroids_RD), dim=1, eps=1e-6)
-        return Start(known.centre_D, self.scale * vectors_RD, self.bias.expand(len(vectors_RD)))
+        return Start(known.centre_D, self.scale * vectors_RD, self.bias.detach().expand(len(vectors_RD)))
 
 
 def fit(known: Known, documents: Sequence[Scored]) -> Mix:

@@ -21,9 +21,10 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Start
 from xmlkit.model.start import principal_ED
 from xmlkit.training import train as training
+from xmlkit.training import vectors as vectors_module
 from xmlkit.training import warm as warm_module
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.known import Known, Mix, Scored, fit
+from xmlkit.training.known import Known, Scored, fit
 from xmlkit.training.warm import documents_to_read
 
 QUICK = {"max_len": 16, "batch_size": 16, "epochs": 2, "validation": 0.2, "log_every": 1, "device": "cpu"}
@@ -85,10 +86,10 @@ def test_rows_are_names_and_centroids_as_an_independent_sum_has_them(tmp_path, e
     for row, u_D in zip(rows, u_ND, strict=True):
         for label in data.labels[row]:
             sums_LD[label] += u_D
-    torch.testing.assert_close(head.centre.centre_D.double(), centre_D, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(head.centre.centre_D.double(), centre_D, rtol=1e-3, atol=1e-4)
     rows_LD, biases_L = head.rows.weight.detach().double(), head.biases.weight[:, 0]
     scale = rows_LD.norm(dim=1)
-    torch.testing.assert_close(scale, scale[:1].expand(11), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(scale, scale[:1].expand(11), rtol=1e-3, atol=1e-3)
     assert torch.all(biases_L == biases_L[0]) and biases_L[0] < 0
     torch.testing.assert_close(unit(rows_LD[10]), names_LD[10], rtol=1e-3, atol=1e-4)  # no documents
     share = min(
@@ -303,5 +304,31 @@ def test_what_has_nothing_to_start_from(tmp_path, encoder):
         assert trained.outcome == "finished"
 
 
-def test_it_begins_at_the_first_numbers_it_was_given():
-    assert [round(float(x), 2) for x in (Mix().share, Mix().scale, Mix().bias)] == [0.31, 12.18, -9.0]
+def test_a_second_run_encodes_nothing_and_starts_equal(tmp_path, encoder, monkeypatch):
+    """But for texts that it has not read before; other weights, another window, another form are others."""
+    monkeypatch.setenv("XMLKIT_CACHE", str(tmp_path / "cache"))
+    read = []
+    real = vectors_module.encode_documents
+
+    def counted(model, reader, rows, *rest):
+        read.append(len(rows))
+        return real(model, reader, rows, *rest)
+
+    monkeypatch.setattr(vectors_module, "encode_documents", counted)
+
+    def start(name, **settings):
+        read.clear()
+        trainer = training.prepare(named_corpus(), {"encoder": encoder, **QUICK, **settings}, tmp_path / name)
+        return trainer, [count for count in read if count != 1]  # one shows the width
+
+    first, found = start("a", start_documents=5)
+    fewer = sum(found) - 11  # names
+    assert 0 < fewer < len(first.data.train_rows)
+    again, found = start("b", start_documents=5)
+    assert sum(found) == 0
+    weights = again.model.weights()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in first.model.weights().items())
+    more, found = start("c", start_documents=100)
+    assert sum(found) == len(documents_to_read(more.data, more.config)) - fewer
+    for name, other in {"d": {"pooling": "first"}, "e": {"max_len": 12}, "f": {"layers": 1}}.items():
+        assert sum(start(name, **other, start_documents=5)[1]) == fewer + 11

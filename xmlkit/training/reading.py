@@ -5,7 +5,7 @@ N documents, B of a batch, C candidates, D document width, K ranks, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -20,20 +20,22 @@ from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import encode_documents
 from xmlkit.training.feed import TrainingData
+from xmlkit.training.vectors import vectors_if_kept
+
+Encode = Callable[[np.ndarray], Iterator[tuple[np.ndarray, Documents, Vectors]]]
 
 
 class EncodedDocuments:
     """Some rows of the training file, encoded by the model as it is when they are asked for."""
 
-    def __init__(self, model: Model, data: TrainingData, rows: np.ndarray, max_tokens: int):
-        self._model, self._reader, self._rows, self._max_tokens = model, data.reader, rows, max_tokens
+    def __init__(self, model: Model, data: TrainingData, rows: np.ndarray, encode: Encode):
+        self._rows, self._encode = rows, encode
         self.labels: RaggedLabels = ragged_labels(data.labels.take(rows), model.num_labels)
 
     def batches(self, places: Tensor | None = None) -> Iterator[tuple[Tensor, Documents, Vectors]]:
         """All of them, or those at these places, in batches of like length."""
         chosen = np.arange(len(self._rows)) if places is None else places.numpy()
-        found = encode_documents(self._model, self._reader, self._rows[chosen], self._max_tokens)
-        for batch, documents, vectors in found:
+        for batch, documents, vectors in self._encode(self._rows[chosen]):
             yield torch.from_numpy(chosen[batch]), documents, vectors
 
 
@@ -42,9 +44,15 @@ class RunReading:
 
     def __init__(self, model: Model, data: TrainingData, config: Config):
         self._model, self._data, self._config = model, data, config
-        most = config.tokens_at_once
-        self.training = EncodedDocuments(model, data, data.train_rows, most)
-        self.held_out = EncodedDocuments(model, data, data.validation_rows, most)
+        store = vectors_if_kept(model, data.reader, config)  # as with epochs=0
+
+        def encode(rows: np.ndarray) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
+            return encode_documents(model, data.reader, rows, config.tokens_at_once)
+
+        self.training = EncodedDocuments(model, data, data.train_rows, store.batches if store else encode)
+        self.held_out = EncodedDocuments(
+            model, data, data.validation_rows, store.batches if store else encode
+        )
 
     @cached_property
     def _head(self) -> Head:

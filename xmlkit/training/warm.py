@@ -21,10 +21,10 @@ from xmlkit.console import say
 from xmlkit.hooks import Documents, RaggedLabels, Training, Vectors
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
-from xmlkit.model.ranking import encode_documents
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.known import Known, Scored, fit
+from xmlkit.training.vectors import VectorStore, kept_vectors
 
 SAMPLE = 2000  # documents that the numbers are fitted to, at most
 PAIRS = 2**25  # of these and labels, at most
@@ -54,8 +54,9 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     if not len(rows):
         return
     size = min(SAMPLE, PAIRS // model.num_labels + 1, len(rows) // 4 + 1)
-    sample = list(_read(model, data, rows[:size], config))
-    named = _gathered(model, names.reader, config)
+    store = kept_vectors(model, data.reader, config)
+    sample = list(_read(store, model, data, rows[:size]))
+    named = _gathered(kept_vectors(model, names.reader, config), model.num_labels)
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
     clusters = None
     if (table := model.shortlister.clusters) is not None:
@@ -67,7 +68,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         if clusters is not None:
             clusters.add(batch.vectors.recall_BD, *_cluster_pairs(batch.labels, table))
 
-    for batch in _read(model, data, rows[size:], config, "reading training documents"):
+    for batch in _read(store, model, data, rows[size:], "reading training documents"):
         add(batch)
     if clusters is not None:
         of_clusters = fit(clusters, [_clusters_scored(batch, clusters, table) for batch in sample])
@@ -100,28 +101,22 @@ def documents_to_read(data: TrainingData, config: Config) -> np.ndarray:
 
 
 def _read(
-    model: Model, data: TrainingData, rows: np.ndarray, config: Config, what: str | None = None
+    store: VectorStore, model: Model, data: TrainingData, rows: np.ndarray, what: str | None = None
 ) -> Iterator[Batch]:
-    """The vectors of these training documents, with their labels; `what` is said while it takes its time."""
-    device = next(model.parameters()).device
-    most = config.tokens_at_once
-    for batch, documents, vectors in encode_documents(model, data.reader, rows, most, what):
-        labels = ragged_labels(data.labels.take(rows[batch]), model.num_labels).to(device)
+    """These training documents with their labels; `what` is shown while they are being encoded."""
+    for batch, documents, vectors in store.batches(rows, what):
+        labels = ragged_labels(data.labels.take(rows[batch]), model.num_labels).to(vectors.rank_BD.device)
         yield Batch(documents, vectors, labels)
 
 
-def _gathered(model: Model, reader: Reader, config: Config) -> Vectors:
-    """The vectors of all of a reader's texts, in their order."""
-    every, most = np.arange(len(reader.store)), config.tokens_at_once
-    places, _, parts = zip(*encode_documents(model, reader, every, most))
+def _gathered(store: VectorStore, count: int) -> Vectors:
+    """The vectors of all of a store's texts, in their order."""
+    places, _, parts = zip(*store.batches(np.arange(count), "reading names"))
     order = torch.from_numpy(np.argsort(np.concatenate(places))).to(parts[0].rank_BD.device)
+    rank_BD = torch.cat([vectors.rank_BD for vectors in parts])[order]
     if all(vectors.recall_BD is vectors.rank_BD for vectors in parts):
-        rank_BD = torch.cat([vectors.rank_BD for vectors in parts])[order]
         return Vectors(rank_BD, rank_BD)
-    return Vectors(
-        torch.cat([vectors.recall_BD for vectors in parts])[order],
-        torch.cat([vectors.rank_BD for vectors in parts])[order],
-    )
+    return Vectors(torch.cat([vectors.recall_BD for vectors in parts])[order], rank_BD)
 
 
 def _known(names: Names, named_LD: Tensor, sample: list[Tensor]) -> Known:

@@ -11,7 +11,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from xmlkit.data.ragged import Ragged
 from xmlkit.labels import clusters as module
-from xmlkit.labels.clusters import cluster_labels, clusters_of_corpus, label_features
+from xmlkit.labels.clusters import (
+    cluster_labels,
+    clusters_of_corpus,
+    clusters_of_vectors,
+    label_features,
+)
 
 TEXTS = ["red green red", "green blue", "cold north cold", "north wind", "", "red"]
 LABELS = Ragged.of([[0, 1], [1], [2, 3], [3], [1], []])
@@ -110,3 +115,22 @@ def test_the_seed_decides_and_the_cache_remembers(monkeypatch):
     assert np.array_equal(first.order_L, again.order_L) and np.array_equal(first.starts, again.starts)
     with pytest.raises(TypeError):  # another seed is another entry
         clusters_of_corpus(TEXTS, LABELS, 4, 2, 12)
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 5))
+def test_dense_vectors_are_clustered_as_the_same_ones_that_are_sparse(num_labels, largest, seed):
+    vectors_LD = np.random.default_rng(seed).normal(size=(num_labels, 6)).astype(np.float32)
+    vectors_LD[seed % num_labels] = 0  # nothing is known of it
+    dense, thin = (cluster_labels(some, largest, seed) for some in (vectors_LD, sparse.csr_array(vectors_LD)))
+    assert dense.order_L.tolist() == thin.order_L.tolist() and dense.starts.tolist() == thin.starts.tolist()
+
+
+def test_clusters_of_vectors_are_kept_by_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("XMLKIT_CACHE", str(tmp_path))
+    vectors_LD = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    first = clusters_of_vectors(vectors_LD, 8, 0)
+    monkeypatch.setattr(module, "cluster_labels", None)  # it would be called
+    again = clusters_of_vectors(vectors_LD, 8, 0)
+    assert first.order_L.tolist() == again.order_L.tolist() and first.starts.tolist() == again.starts.tolist()
+    with pytest.raises(TypeError):
+        clusters_of_vectors(vectors_LD + 1, 8, 0)

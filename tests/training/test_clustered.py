@@ -133,7 +133,8 @@ def test_validation_documents_play_no_part_in_the_clusters(tmp_path, encoder, mo
     monkeypatch.setattr(
         training, "clusters_of_corpus", lambda texts, *rest: seen.append(texts) or real(texts, *rest)
     )
-    trainer = training.prepare(tiny.learnable_corpus(), {"encoder": encoder, **CLUSTERED}, tmp_path / "a")
+    settings = {"encoder": encoder, **CLUSTERED, "start": "prior"}
+    trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "a")
     texts = tiny.learnable_corpus().train.texts
     assert seen == [[texts[row] for row in trainer.data.train_rows]]
     assert len(trainer.data.validation_rows) > 30

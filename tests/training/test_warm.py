@@ -19,6 +19,8 @@ from xmlkit.config import resolve
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Start
+from xmlkit.labels.clusters import cluster_labels
+from xmlkit.model.folder import read_labels
 from xmlkit.model.start import principal_ED
 from xmlkit.training import train as training
 from xmlkit.training import vectors as vectors_module
@@ -332,3 +334,24 @@ def test_a_second_run_encodes_nothing_and_starts_equal(tmp_path, encoder, monkey
     assert sum(found) == len(documents_to_read(more.data, more.config)) - fewer
     for name, other in {"d": {"pooling": "first"}, "e": {"max_len": 12}, "f": {"layers": 1}}.items():
         assert sum(start(name, **other, start_documents=5)[1]) == fewer + 11
+
+
+def test_clusters_hold_labels_whose_documents_are_alike(tmp_path, encoder):
+    """By an independent sum of vectors: halves of the spherical 2-means that those vectors have."""
+    settings = {"encoder": encoder, **QUICK, **CLUSTERED, "pooling": "mean"}
+    corpus = named_corpus()
+    trainer = training.prepare(corpus, settings, tmp_path / "run")
+    flat = training.prepare(corpus, {**settings, "clustered": False}, tmp_path / "flat")
+    rows = documents_to_read(flat.data, flat.config)
+    x_ND = vectors_of(flat.model, [corpus.train.texts[row] for row in rows])
+    u_ND = unit(x_ND - x_ND[: warm_module.SAMPLE].mean(0))
+    names_LD = vectors_of(flat.model, corpus.labels.names)
+    features_LD = unit(names_LD - names_LD.mean(0))
+    for label in range(10):
+        members = [place for place, row in enumerate(rows) if label in flat.data.labels[row]]
+        features_LD[label] = unit(u_ND[members].sum(0))
+    expected = cluster_labels(features_LD.numpy(), 3, 0)
+    labels, _, clusters = read_labels(tmp_path / "run")
+    assert labels.ids == [corpus.labels.ids[row] for row in expected.order_L]
+    assert clusters.starts.tolist() == expected.starts.tolist()
+    assert trainer.model.shortlister.clusters.num_clusters == len(expected.starts) - 1

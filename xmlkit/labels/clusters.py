@@ -1,13 +1,16 @@
 """Label clusters: balanced spherical 2-means on what the labels' documents are about.
 
+That is the labels' vectors where an encoder makes some, else TF-IDF of their documents.
+
 Shape suffixes: N documents, L labels, F hashed words, K clusters, n labels of one node of the tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -22,6 +25,7 @@ NUM_HASHES = 2**20
 WORD = r"[\u3040-\u30ff\u3400-\u9fff]|\w\w+"  # or a character, in scripts without spaces
 SMALLEST_GAIN = 1e-4  # in mean similarity, as in LightXML's code
 MOST_ROUNDS = 20
+Features: TypeAlias = "sparse.csr_array | np.ndarray"  # (L, F), a row of length one or zero a label
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,18 @@ def clusters_of_corpus(
     rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
     key = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}")
 
+    return _kept(key, lambda: cluster_labels(label_features(texts, labels, num_labels), largest, seed))
+
+
+def clusters_of_vectors(vectors_LD: np.ndarray, largest: int, seed: int) -> Clustering:
+    """Clusters of at most `largest` labels by vectors of length one or zero, kept in the cache folder."""
+    key = digest(vectors_LD.tobytes().hex(), f"{VERSION} {vectors_LD.shape} {largest} {seed}")
+    return _kept(key, lambda: cluster_labels(vectors_LD, largest, seed))
+
+
+def _kept(key: str, cluster: Callable[[], Clustering]) -> Clustering:
     def make(folder: Path) -> None:
-        found = cluster_labels(label_features(texts, labels, num_labels), largest, seed)
+        found = cluster()
         np.save(folder / "order.npy", found.order_L)
         np.save(folder / "starts.npy", found.starts)
 
@@ -63,7 +77,7 @@ def label_features(texts: Sequence[str], labels: Ragged, num_labels: int) -> spa
     return sparse.csr_array(normalize(truth_NL.T.tocsr() @ sparse.csr_array(tfidf_NF)))
 
 
-def cluster_labels(features_LF: sparse.csr_array, largest: int, seed: int) -> Clustering:
+def cluster_labels(features_LF: Features, largest: int, seed: int) -> Clustering:
     """Halves all nodes, level by level, until none holds more than `largest` labels.
 
     Sizes differ by at most one on every level; a node of one label stays whole. The same features and
@@ -86,14 +100,16 @@ def _own_words(features_nF: sparse.csr_array) -> sparse.csr_array:
 
 
 def _halve(
-    node: np.ndarray, features_LF: sparse.csr_array, rng: np.random.Generator
+    node: np.ndarray, features_LF: Features, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spherical 2-means from two random labels, each half exactly half (the first the larger by one)."""
     if len(node) < 3:
         return node[:1], node[1:]
     features = features_LF[node]
-    features_nF = features if features.nnz > NUM_HASHES else _own_words(features)
-    centres_F2 = features_nF[rng.choice(len(node), 2, replace=False)].toarray().T
+    is_sparse = sparse.issparse(features)
+    features_nF = _own_words(features) if is_sparse and features.nnz <= NUM_HASHES else features
+    centres_2F = features_nF[rng.choice(len(node), 2, replace=False)]
+    centres_F2 = (centres_2F.toarray() if is_sparse else centres_2F).T
     in_first_n = np.zeros(len(node), bool)
     before = -np.inf
     for _ in range(MOST_ROUNDS):

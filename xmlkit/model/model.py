@@ -6,11 +6,10 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.discovery import BASE
@@ -24,16 +23,15 @@ from xmlkit.hooks import (
     Part,
     RaggedLabels,
     RaggedTokens,
-    Representation,
     Shortlist,
     Shortlister,
     Training,
     Vectors,
 )
-from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
 from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
+from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.plugins import Active
 from xmlkit.tables import ClusterTable
 
@@ -49,11 +47,9 @@ class Output:
     leaf_BD: Tensor  # the doors' end
 
 
-class Model(nn.Module):
+class Model(Vectoriser):
     """Texts to ranked labels."""
 
-    in_bfloat16 = False  # autocast of encoder and representation
-    representation: Representation
     shortlister: Shortlister
     head: Head
     combiner: LossCombiner
@@ -65,21 +61,15 @@ class Model(nn.Module):
         active: Active,
         seed: int,
     ):
-        super().__init__()
-        self.encoder, self.num_labels, self.reduction = encoder, build.num_labels, build.reduction
-        self.representation, self.shortlister, self.head, self.combiner = build_parts(build, active, seed)
+        representation, shortlister, head, combiner = build_parts(build, active, seed)
+        super().__init__(encoder, representation)
+        self.shortlister, self.head, self.combiner = shortlister, head, combiner
+        self.num_labels, self.reduction = build.num_labels, build.reduction
 
     @property
     def parts(self) -> Parts:
         """What stands at the four doors."""
         return Parts(self.representation, self.shortlister, self.head, self.combiner)
-
-    def vectors(self, documents: Documents) -> Vectors:
-        """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
-        kind = documents.mask_BT.device.type
-        with torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext():
-            vectors = self.representation(self.encoder(documents))
-        return vectors.map(full_precision, full_precision)
 
     def forward(self, documents: Documents, training: Training) -> Output:
         """The losses of a micro-batch."""

@@ -43,13 +43,7 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
 
     The default parts therefore start equal to the bit whatever is wrapped around them.
     """
-    doors = active.doors
-    with seeded(seed, "representation"):
-        representation = doors["representation"](build=build)
-    if not (representation.recall_width and representation.rank_width):
-        raise UserError(
-            "--encoder none: no plugin makes document vectors; add one that does, such as --plugin lexical"
-        )
+    doors, representation = active.doors, build_representation(build, active, seed)
     widths = {"recall_width": representation.recall_width, "rank_width": representation.rank_width}
     with seeded(seed, "shortlist"):
         shortlister = doors["shortlist"](build=build, **widths)
@@ -58,6 +52,17 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
     with seeded(seed, "loss"):
         combiner = doors["loss"](build=build, names=loss_names(shortlister))
     return Parts(representation, shortlister, head, combiner)
+
+
+def build_representation(build: BuildContext, active: Active, seed: int) -> Representation:
+    """The first of them alone, the same as among all four."""
+    with seeded(seed, "representation"):
+        representation: Representation = active.doors["representation"](build=build)
+    if not (representation.recall_width and representation.rank_width):
+        raise UserError(
+            "--encoder none: no plugin makes document vectors; add one that does, such as --plugin lexical"
+        )
+    return representation
 
 
 def loss_names(shortlister: Shortlister) -> tuple[str, ...]:

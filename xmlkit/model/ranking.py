@@ -20,6 +20,7 @@ from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
+from xmlkit.model.vectoriser import Vectoriser
 
 DOCUMENTS_AT_ONCE = 256
 
@@ -50,7 +51,7 @@ def shortlist_documents(
 
 @torch.no_grad()
 def encode_documents(
-    model: Model, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
+    model: Vectoriser, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
 ) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
     """Places among these rows, with the documents there and their vectors, on the model's device.
 

@@ -7,26 +7,23 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
-from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
-from xmlkit.data.tokens import token_store, tokenise
+from xmlkit.data.tokens import token_store
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
-from xmlkit.hooks import RaggedTokens, Run
+from xmlkit.hooks import Run
 from xmlkit.inference.predict import Predictor, load
-from xmlkit.labels.clusters import clusters_of_corpus
+from xmlkit.labels.clusters import Clustering, clusters_of_corpus, clusters_of_vectors
 from xmlkit.model.device import check_compiler, choose_device, use_bfloat16
 from xmlkit.model.encoder import (
     NONE,
@@ -48,14 +45,15 @@ from xmlkit.model.folder import (
     save_weights,
     write_json,
 )
-from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
-from xmlkit.model.model import Model, new_model
-from xmlkit.model.parts import chains, seeded
-from xmlkit.model.ranking import mean_states
+from xmlkit.model.inputs import Reader
+from xmlkit.model.model import Model
+from xmlkit.model.parts import build_representation, chains, seeded
+from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.feed import TrainingData
+from xmlkit.training.ingredients import Ingredients
 from xmlkit.training.init_from import (
     check_settings,
     encoder_of,
@@ -64,10 +62,13 @@ from xmlkit.training.init_from import (
     take_weights,
 )
 from xmlkit.training.trainer import Outcome, Trainer, count_steps
-from xmlkit.training.warm import Names, warm_start
+from xmlkit.training.warm import label_vectors, warm_start
 
 MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for
+
+
+VectoriserT = TypeVar("VectoriserT", bound=Vectoriser)
 
 
 @dataclass(frozen=True)
@@ -150,37 +151,22 @@ def _new_run(
     folder = _new_folder(out, corpus.folder_name)
     tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
+    made_of = Ingredients(config, active, tokenizer, encoder, device)
     corpus_digest, clusters = corpus.digest, None
     if start:
         corpus, clusters = in_order_of(start, corpus)
     elif config.clustered:
-        corpus, clusters = _in_cluster_order(corpus, config)
+        by = _clusters_by_vectors if config.start == "warm" else _clusters_by_words
+        found = by(corpus, made_of)
+        corpus, clusters = corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
     data = _read(corpus, tokenizer, encoder.template, config)
-    num_labels = len(corpus.labels)
-    train_labels = ragged_labels(data.labels.take(data.train_rows), num_labels)
-    names = corpus.labels.names
-
-    def reader_of(texts: list[str]) -> Reader:
-        return Reader(tokenise(texts, tokenizer, config.text_cap), encoder.template, config.max_len)
-
-    def encode_names() -> Tensor:
-        bfloat16 = use_bfloat16(config.precision, device)
-        return mean_states(encoder.to(device), reader_of(names or []), config.tokens_at_once, bfloat16)
-
-    def read_text() -> RaggedTokens:
-        return ragged_tokens(data.reader.store.take(data.train_rows))
-
-    known = (clusters, partial(spellings, tokenizer), names is not None)
-    model = new_model(encoder, num_labels, active, config, *known, train_labels, encode_names, read_text)
+    model = Model(encoder, made_of.context(corpus, data, clusters), active, config.seed)
     if start:
         take_weights(start, model)
     elif config.start == "warm":
-        make_ready(model, config, device)
-        ids = corpus.labels.ids  # without names they may be words; in place of a name they are none
-        real_L = np.array([names is None or name != label for name, label in zip(names or ids, ids)])
-        warm_start(model, data, Names(reader_of(names or ids), real_L), config)
-    found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
-    opened = Opened(model, active, tokenizer, config, *found)
+        warm_start(make_ready(model, config, device), data, made_of.names(corpus.labels), config)
+    known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
+    opened = Opened(model, active, tokenizer, config, *known)
     describe_run(folder, opened, corpus.source, start)
     return folder, opened, data
 
@@ -219,13 +205,22 @@ def _held_out(corpus: Corpus, config: Config) -> np.ndarray:
     return validation_rows(corpus.train.texts, config.validation, config.validation_max)
 
 
-def _in_cluster_order(corpus: Corpus, config: Config) -> tuple[Corpus, ClusterTable]:
-    """Clusters the labels by what is trained on, and renumbers the corpus: clusters are then runs of rows."""
+def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering:
+    """Clusters of the labels by the words of what is trained on."""
+    config = made_of.config
     trained_on = corpus.train.take(np.flatnonzero(~_held_out(corpus, config)))
-    found = clusters_of_corpus(
-        trained_on.texts, trained_on.labels, len(corpus.labels), config.cluster_size, config.seed
-    )
-    return corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
+    sizes = (len(corpus.labels), config.cluster_size, config.seed)
+    return clusters_of_corpus(trained_on.texts, trained_on.labels, *sizes)
+
+
+def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering:
+    """The same by the vectors that the model begins with, made by the parts that it will have."""
+    config = made_of.config
+    data = _read(corpus, made_of.tokenizer, made_of.encoder.template, config)
+    representation = build_representation(made_of.context(corpus, data, None), made_of.active, config.seed)
+    model = make_ready(Vectoriser(made_of.encoder, representation), config, made_of.device)
+    vectors_LD = label_vectors(model, data, made_of.names(corpus.labels), config)
+    return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed)
 
 
 def _read(
@@ -254,12 +249,13 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     return Trainer(run, data, opened.active.events)
 
 
-def make_ready(model: Model, config: Config, device: torch.device) -> None:
-    """Moves the model to the device, to be trained there as the settings have it."""
+def make_ready(model: VectoriserT, config: Config, device: torch.device) -> VectoriserT:
+    """Moves the model to the device, to be used there as the settings have it."""
     model.to(device)
     model.in_bfloat16 = use_bfloat16(config.precision, device)
     if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
         model.encoder.backbone.compile(dynamic=True)
+    return model
 
 
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:

@@ -22,9 +22,9 @@ from xmlkit.data.batches import micro_batches
 from xmlkit.data.cache import cache_folder, cached
 from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
-from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents
+from xmlkit.model.vectoriser import Vectoriser
 
 VERSION = 1  # of how the core makes vectors: another one finds no old ones in the cache
 KIND = "vectors"
@@ -37,7 +37,7 @@ class VectorStore:
     as many encoders have it, their differences are what counts.
     """
 
-    def __init__(self, model: Model, reader: Reader, config: Config, key: str):
+    def __init__(self, model: Vectoriser, reader: Reader, config: Config, key: str):
         self._model, self._reader, self._most = model, reader, config.tokens_at_once
 
         def make(folder: Path) -> None:  # the files are as large as all texts need, and hold what was written
@@ -81,18 +81,18 @@ def _packed(vectors: Vectors) -> np.ndarray:
     return torch.cat(both, 1).float().cpu().numpy()
 
 
-def kept_vectors(model: Model, reader: Reader, config: Config) -> VectorStore:
+def kept_vectors(model: Vectoriser, reader: Reader, config: Config) -> VectorStore:
     """The store of these weights and texts; it begins empty."""
     return VectorStore(model, reader, config, _key(model, reader, config))
 
 
-def vectors_if_kept(model: Model, reader: Reader, config: Config) -> VectorStore | None:
+def vectors_if_kept(model: Vectoriser, reader: Reader, config: Config) -> VectorStore | None:
     """The same where there is one already: weights that have been trained have none."""
     key = _key(model, reader, config)
     return VectorStore(model, reader, config, key) if (cache_folder() / KIND / key).is_dir() else None
 
 
-def _key(model: Model, reader: Reader, config: Config) -> str:
+def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
     """A digest of all that vectors follow from: texts, framing, weights, the parts' options and code."""
     whole = hashlib.sha256()
     window = (repr(reader.template), reader.max_len, model.encoder.num_layers, model.in_bfloat16)

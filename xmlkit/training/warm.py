@@ -21,6 +21,7 @@ from xmlkit.console import say
 from xmlkit.hooks import Documents, RaggedLabels, Training, Vectors
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
+from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.known import Known, Scored, fit
@@ -28,6 +29,7 @@ from xmlkit.training.vectors import VectorStore, kept_vectors
 
 SAMPLE = 2000  # documents that the numbers are fitted to, at most
 PAIRS = 2**25  # of these and labels, at most
+READING = "reading training documents"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         if clusters is not None:
             clusters.add(batch.vectors.recall_BD, *_cluster_pairs(batch.labels, table))
 
-    for batch in _read(store, model, data, rows[size:], "reading training documents"):
+    for batch in _read(store, model, data, rows[size:], READING):
         add(batch)
     if clusters is not None:
         of_clusters = fit(clusters, [_clusters_scored(batch, clusters, table) for batch in sample])
@@ -84,6 +86,27 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         f"start: {len(rows):,} documents and {int(names.real_L.sum()):,} names read; a label is "
         f"{100 * of_labels.share:.0f}% its name, scores are {of_labels.scale:.1f} times the cosine"
     )
+
+
+@torch.no_grad()
+def label_vectors(model: Vectoriser, data: TrainingData, names: Names, config: Config) -> np.ndarray:
+    """What labels are clustered by (L, D): the centroids of their documents, or names where there are none.
+
+    In the space in which clusters are scored; a label of which nothing is known has a row of zeros.
+    """
+    store, num_labels = kept_vectors(model, data.reader, config), len(data.counts_L)
+    named = _gathered(kept_vectors(model, names.reader, config), num_labels)
+    rows = documents_to_read(data, config)
+    sample = [vectors.recall_BD for _, _, vectors in store.batches(rows[:SAMPLE])]
+    if not sample:
+        return np.zeros((num_labels, 1), np.float32)
+    known = _known(names, named.recall_BD, sample)
+    for batch, _, vectors in store.batches(rows, READING):
+        labels = ragged_labels(data.labels.take(rows[batch]), num_labels).to(vectors.rank_BD.device)
+        known.add(vectors.recall_BD, labels.values_V, labels.documents_V)
+    centroids_LD = known.centroids_RD
+    found_LD = torch.where(centroids_LD.any(1, keepdim=True), centroids_LD, known.names_RD)
+    return found_LD.cpu().numpy()
 
 
 def documents_to_read(data: TrainingData, config: Config) -> np.ndarray:

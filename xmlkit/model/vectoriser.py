@@ -1,0 +1,33 @@
+"""What makes document vectors: the encoder, and what stands at the first door.
+
+B documents, D document width.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from xmlkit.hooks import Documents, Representation, Vectors
+from xmlkit.model.device import full_precision
+from xmlkit.model.encoder import Encoder
+
+
+class Vectoriser(nn.Module):
+    """Texts to document vectors."""
+
+    in_bfloat16 = False  # autocast
+    representation: Representation
+
+    def __init__(self, encoder: Encoder, representation: Representation):
+        super().__init__()
+        self.encoder, self.representation = encoder, representation
+
+    def vectors(self, documents: Documents) -> Vectors:
+        """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
+        kind = documents.mask_BT.device.type
+        with torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext():
+            vectors = self.representation(self.encoder(documents))
+        return vectors.map(full_precision, full_precision)

@@ -1,0 +1,75 @@
+"""What a model is made of besides its corpus, and what its parts may know of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from xmlkit.config import Config
+from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.data.spelling import spellings
+from xmlkit.data.tokens import tokenise
+from xmlkit.hooks import BuildContext, RaggedTokens
+from xmlkit.model.device import use_bfloat16
+from xmlkit.model.encoder import Encoder
+from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
+from xmlkit.model.parts import build_context
+from xmlkit.model.ranking import mean_states
+from xmlkit.plugins import Active
+from xmlkit.tables import ClusterTable
+from xmlkit.training.feed import TrainingData
+from xmlkit.training.warm import Names
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """Settings, plugins, and an encoder with its tokenizer, on their way to a device."""
+
+    config: Config
+    active: Active
+    tokenizer: PreTrainedTokenizerBase
+    encoder: Encoder
+    device: torch.device
+
+    def reader(self, texts: Sequence[str]) -> Reader:
+        """Tokenises texts that are few enough for memory."""
+        store = tokenise(texts, self.tokenizer, self.config.text_cap)
+        return Reader(store, self.encoder.template, self.config.max_len)
+
+    def names(self, labels: Labels) -> Names:
+        """Their names; without any their ids, which may be words. An id in place of a name is none."""
+        texts = labels.names or labels.ids
+        is_real = [labels.names is None or name != label for name, label in zip(texts, labels.ids)]
+        return Names(self.reader(texts), np.array(is_real))
+
+    def context(self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None) -> BuildContext:
+        """What the hooks may know in training."""
+        names, num_labels = corpus.labels.names, len(corpus.labels)
+
+        def encode_names() -> Tensor:
+            bfloat16 = use_bfloat16(self.config.precision, self.device)
+            encoder = self.encoder.to(self.device)
+            return mean_states(encoder, self.reader(names or []), self.config.tokens_at_once, bfloat16)
+
+        def read_text() -> RaggedTokens:
+            return ragged_tokens(data.reader.store.take(data.train_rows))
+
+        return build_context(
+            self.config,
+            self.active,
+            self.encoder.num_layers,
+            self.encoder.hidden,
+            num_labels,
+            clusters,
+            spell=partial(spellings, self.tokenizer),
+            has_label_text=names is not None,
+            train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
+            encode_names=encode_names,
+            read_text=read_text,
+        )

@@ -109,10 +109,10 @@ def trainer_of(
     active = activate(config.plugins, config.options)
     encoder = encoder_of(shape, config.layers)
     labels = zipf_labels(documents, num_labels)
-    clusters = balanced_clusters(num_labels, config.cluster_size)
+    clusters = balanced_clusters(num_labels, config.cluster_size) if config.clustered else None
     everything = ragged_labels(labels, num_labels)
     model = new_model(encoder, num_labels, active, config, clusters, spell, train_labels=everything)
-    if scattered:
+    if scattered and clusters:
         scatter_shortlists(model)
     texts = random_documents(np.full(documents, TOKENS - encoder.template.special))
     data = TrainingData(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xmlkit.hooks import Run as Run
     from xmlkit.hooks import Shortlist as Shortlist
     from xmlkit.hooks import Shortlister as Shortlister
+    from xmlkit.hooks import Start as Start
     from xmlkit.hooks import Training as Training
     from xmlkit.hooks import Vectors as Vectors
     from xmlkit.hooks import hookimpl as hookimpl
@@ -51,7 +52,7 @@ _HOME = {
     "xmlkit.hooks": [
         *["BuildContext", "DocumentSet", "Documents", "Head", "LayerStates", "LossCombiner"],
         *["RaggedLabels", "RaggedTokens", "Reading", "Representation", "Run", "Shortlist"],
-        *["Shortlister", "Training", "Vectors", "hookimpl"],
+        *["Shortlister", "Start", "Training", "Vectors", "hookimpl"],
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],

@@ -61,7 +61,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         default=384, ge=1, description="width of a label's row, where there are clusters"
     )
     row_precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="of labels' rows, where there are clusters; bfloat16: half the memory"
+        default="float32", description="of labels' rows; bfloat16: half the memory"
     )
     row_state: Literal["full", "compact"] = Field(
         default="compact",
@@ -73,7 +73,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         "log-odds biases; random: at random",
     )
     start_documents: int = Field(
-        default=64,
+        default=32,
         ge=1,
         description="with start=warm: training documents read for each label, at least",
     )
@@ -96,7 +96,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     )
     lr: float = Field(default=1e-4, gt=0, description="learning rate of the encoder and of projections")
     head_lr: float | None = Field(
-        default=None, gt=0, description="learning rate of everything else; none: 8e-3, 1e-3 with start=warm"
+        default=None, gt=0, description="learning rate of everything else; none: 8e-3, 3e-3 with start=warm"
     )
     schedule: Literal["linear", "constant"] = Field(
         default="linear", description="after the warm-up: linear decay, or constant"
@@ -230,7 +230,7 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
         raise UserError(explain(error)) from None
     left_open = {
         "dropout": 0.5 if config.pooling == "first" else 0.1,
-        "head_lr": 1e-3 if config.start == "warm" else 8e-3,
+        "head_lr": 3e-3 if config.start == "warm" else 8e-3,
         "micro_batch_size": config.batch_size,
     }
     return config.model_copy(

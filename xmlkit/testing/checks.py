@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from xmlkit.data.tokens import tokenise
-from xmlkit.discovery import Plugin, load
+from xmlkit.discovery import BASE, Plugin, load
 from xmlkit.hooks import Documents, Part, Training
 from xmlkit.inference.predict import load as load_run
 from xmlkit.model.inputs import Reader
@@ -272,6 +272,20 @@ def saving(case: Case) -> None:
                     f"label {prediction.label} of document {row} has the score {prediction.score:g} in the "
                     f"opened model, {expected:g} before"
                 )
+
+
+@check
+def warm(case: Case) -> None:
+    """A run that begins with what the encoder knows (`start=warm`) trains too: `take_start` is handed on."""
+    trained = case.train(start="warm", max_steps=2)
+    for name, weight in trained.model.weights().items():
+        if weight.is_floating_point() and not torch.isfinite(weight).all():
+            raise Broken(f"{name} is not finite after {len(trained.losses)} steps")
+    for outermost in (trained.model.head, trained.model.shortlister):
+        made = chain(outermost)[0]
+        for name, buffer in made.named_buffers():
+            if made.owner == BASE and name.endswith("centre_D") and not buffer.any():
+                raise Broken(f"the {made.door} that it wraps was not given the start: call inner.take_start")
 
 
 @check

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.console import say
-from xmlkit.hooks import Documents, RaggedLabels, Training, Vectors
+from xmlkit.discovery import BASE
+from xmlkit.hooks import Documents, Head, RaggedLabels, Shortlister, Training, Vectors
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
+from xmlkit.model.parts import chain
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
@@ -82,6 +84,10 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     if clusters is not None:
         model.shortlister.take_start(of_clusters.start(clusters))
     model.head.take_start(of_labels.start(labels))
+    takes_none = (Head.take_start, Shortlister.take_start)
+    for maker in (chain(model.head)[0], chain(model.shortlister)[0]):
+        if maker.owner != BASE and vars(type(maker)).get("take_start", takes_none[0]) in takes_none:
+            say(f"start=warm: {type(maker).__name__} of the plugin {maker.owner!r} takes no start")
     say(
         f"start: {len(rows):,} documents and {int(names.real_L.sum()):,} names read; a label is "
         f"{100 * of_labels.share:.0f}% its name, scores are {of_labels.scale:.1f} times the cosine"

@@ -172,4 +172,6 @@ def _labels_scored(model: Model, batch: Batch, known: Known) -> Scored:
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)
     centroid_BC = (u_BD @ known.centroids_RD[ids_U].T).gather(1, slots_BC)
-    return Scored(name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short).sum())
+    return Scored(
+        name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short, batch.labels).sum()
+    )

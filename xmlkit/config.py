@@ -77,6 +77,11 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         ge=1,
         description="with start=warm: training documents read for each label, at least",
     )
+    name_documents: Literal["hard", "soft"] | None = Field(
+        default=None,
+        description="label names as training documents too; hard: of the label alone, soft: also of those "
+        "that occur with it",
+    )
     reduction: Literal["sum", "mean"] = Field(
         default="sum", description="a document's loss over its labels: sum or mean"
     )

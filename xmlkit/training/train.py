@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ from xmlkit.training.init_from import (
     shared_settings,
     take_weights,
 )
+from xmlkit.training.name_documents import check_names, name_documents
 from xmlkit.training.trainer import Outcome, Trainer, count_steps
 from xmlkit.training.warm import Names, warm_start
 
@@ -145,6 +146,8 @@ def _new_run(
     config = _settled(config, len(corpus.labels), device).model_copy(
         update={"options": active.options_as_document}
     )
+    if config.name_documents:
+        check_names(corpus.labels, config.name_documents, corpus.name)
     if start:
         check_settings(start, config)
     folder = _new_folder(out, corpus.folder_name)
@@ -176,9 +179,9 @@ def _new_run(
         take_weights(start, model)
     elif config.start == "warm":
         make_ready(model, config, device)
-        ids = corpus.labels.ids  # without names they may be words; in place of a name they are none
-        real_L = np.array([names is None or name != label for name, label in zip(names or ids, ids)])
-        warm_start(model, data, Names(reader_of(names or ids), real_L), config)
+        # Without names ids may be words; in place of a name they are none.
+        real_L = np.ones(num_labels, bool) if names is None else corpus.labels.named_L
+        warm_start(model, data, Names(reader_of(names or corpus.labels.ids), real_L), config)
     found = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *found)
     describe_run(folder, opened, corpus.source, start)
@@ -209,6 +212,7 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     if corpus.digest != opened.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))
+    corpus = replace(corpus, labels=opened.labels)  # the names that it began with
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
     trainer.restore()
@@ -233,13 +237,17 @@ def _read(
 ) -> TrainingData:
     store = token_store(corpus.train.texts, tokenizer, config.text_cap)
     held_out = _held_out(corpus, config)
-    labels = corpus.train.labels
+    labels, train_rows, names = corpus.train.labels, np.flatnonzero(~held_out), None
+    if config.name_documents:
+        tokens_of = partial(tokenise, tokenizer=tokenizer, cap=config.text_cap)
+        names = name_documents(corpus.labels, labels.take(train_rows), config.name_documents, tokens_of)
     return TrainingData(
         Reader(store, template, config.max_len),
         labels,
-        np.flatnonzero(~held_out),
+        train_rows,
         np.flatnonzero(held_out),
         np.bincount(labels.values, minlength=len(corpus.labels)),
+        names,
     )
 
 
@@ -250,7 +258,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
     torch.use_deterministic_algorithms(config.deterministic)
     make_ready(opened.model, config, device)
-    run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
+    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
     return Trainer(run, data, opened.active.events)
 
 
@@ -322,14 +330,16 @@ def _announce(trainer: Trainer) -> None:
     run, data = trainer.run, trainer.data
     for door, parts in chains(trainer.model.parts).items():
         say(f"{door}: {', '.join(parts)}")
+    names = f" and {len(data.names.texts):,} label names" if data.names else ""
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
-        f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
+        f"{goes_on}training on {len(data.train_rows):,} documents{names}, "
+        f"{len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
         f"{'bfloat16' if trainer.model.in_bfloat16 else 'float32'}; run: {run.folder}"
     )
-    steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
+    steps_an_epoch = math.ceil(len(data.steps.rows) / run.config.batch_size)
     start = run.config.swa_start
     if start is not None and start * steps_an_epoch + run.config.swa_every > run.num_steps:
         say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -135,3 +136,17 @@ def test_map_calls_once_where_once_is_enough():
     assert len(calls) == 3
     parted = Vectors(x, x).map(lambda v: v, double)
     assert parted.recall_BD is x and parted.rank_BD.tolist() == [[2, 2]]
+
+
+@given(label_lists, st.data())
+def test_targets_are_looked_up_by_document_and_label(rows, data):
+    values = [data.draw(st.floats(0.125, 1, width=16)) for row in rows for _ in row]
+    plain = Ragged.of(rows)
+    labels = ragged_labels(plain, L, Ragged(np.array(values, np.float32), plain.offsets))
+    expected, value = np.zeros((len(rows), L), np.float32), iter(values)
+    for i, row in enumerate(rows):
+        for label in row:
+            expected[i, label] = next(value)
+    ids_BC = torch.arange(L).flip(0).expand(len(rows), L)
+    assert labels.to(torch.device("cpu")).targets(ids_BC).flip(1).tolist() == expected.tolist()
+    assert ragged_labels(plain, L).targets(ids_BC).flip(1).tolist() == (expected > 0).tolist()

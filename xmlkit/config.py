@@ -45,7 +45,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     )
     clustered: bool | None = Field(
         default=None,
-        description="score only the labels of the likeliest clusters; none: above 10,000 labels",
+        description="score only the labels of the likeliest clusters; none: above 50,000 labels",
     )
     cluster_size: int = Field(default=32, ge=1, description="most labels of a cluster")
     shortlist: int = Field(default=16, ge=1, description="likeliest clusters whose labels are scored")
@@ -76,6 +76,11 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         default=32,
         ge=1,
         description="with start=warm: training documents read for each label, at least",
+    )
+    name_documents: Literal["hard", "soft"] | None = Field(
+        default=None,
+        description="label names as training documents too; hard: of the label alone, soft: also of those "
+        "that occur with it",
     )
     reduction: Literal["sum", "mean"] = Field(
         default="sum", description="a document's loss over its labels: sum or mean"

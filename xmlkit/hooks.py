@@ -157,6 +157,7 @@ class RaggedLabels:
     offsets: Tensor  # (B + 1,)
     num_labels: int
     most: int  # labels of the document that has most; a host integer, known when the batch is built
+    targets_V: Tensor | None = None  # how true each is, above 0 and up to 1; None: all are 1
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -169,11 +170,22 @@ class RaggedLabels:
 
     def contains(self, ids_BC: Tensor) -> Tensor:
         """Bool (B, C): is it a true label of that document? One binary search, no (B, L)."""
+        return self._look_up(ids_BC)[1]
+
+    def targets(self, ids_BC: Tensor) -> Tensor:
+        """How true each label is of that document, float (B, C); 0 where it is none of its labels."""
+        at_BC, is_true_BC = self._look_up(ids_BC)
+        if self.targets_V is None:
+            return is_true_BC.float()
+        return F.pad(self.targets_V, (0, 1))[at_BC] * is_true_BC
+
+    def _look_up(self, ids_BC: Tensor) -> tuple[Tensor, Tensor]:
+        """The place of each pair among the values, up to V, and whether it is there."""
         keys = self.documents_V * self.num_labels + self.values_V
         rows_B1 = torch.arange(len(self), device=keys.device)[:, None]
         wanted_BC = rows_B1 * self.num_labels + ids_BC
         at_BC = torch.searchsorted(keys, wanted_BC)
-        return F.pad(keys, (0, 1), value=-1)[at_BC] == wanted_BC  # a slot for "past the end"
+        return at_BC, F.pad(keys, (0, 1), value=-1)[at_BC] == wanted_BC  # a slot for "past the end"
 
     @property
     def padded(self) -> tuple[Tensor, Tensor]:
@@ -185,7 +197,9 @@ class RaggedLabels:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> RaggedLabels:
         """The same with each tensor changed."""
-        return RaggedLabels(change(self.values_V), change(self.offsets), self.num_labels, self.most)
+        targets_V = None if self.targets_V is None else change(self.targets_V)
+        sizes = (self.num_labels, self.most)
+        return RaggedLabels(change(self.values_V), change(self.offsets), *sizes, targets_V)
 
     def to(self, device: torch.device) -> RaggedLabels:
         """The same on another device."""
@@ -211,7 +225,7 @@ class Shortlist:
     ids_BC: Tensor
     mask_BC: Tensor  # bool, False at padding
     prior_BC: Tensor  # multiplies the candidate's score at prediction
-    truth_BC: Tensor | None = None  # bool, in training
+    truth_BC: Tensor | None = None  # bool, in training; how true is for `training.labels` to say
     loss: Tensor | None = None  # the shortlist's own loss Lg, in training: a mean over documents
     clusters_BS: Tensor | None = None  # the clusters that it was made of, where there are any
     votes_BC: Tensor | None = None  # >= 0, added to the candidate's logit at prediction; None: all are 0

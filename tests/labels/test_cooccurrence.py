@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.labels.cooccurrence import cooccurring_labels
+from xmlkit.labels.cooccurrence import cooccurring_labels, labels_given
 
 
 def slow(rows, groups, top):
@@ -41,3 +41,20 @@ def test_counts_are_those_of_the_slow_reference(data):
         assert row_ids[: len(best)].tolist() == [label for label, _ in best]
         assert row_shares[: len(best)].tolist() == pytest.approx([count / total for _, count in best])
         assert not row_shares[len(best) :].any()
+
+
+@given(st.data())
+def test_shares_given_a_label_are_those_of_the_slow_reference(data):
+    num_labels, least = data.draw(st.integers(1, 6)), data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    rows = data.draw(st.lists(st.sets(st.integers(0, num_labels - 1)).map(sorted), min_size=1, max_size=12))
+    ids, shares = labels_given(Ragged.of(rows), num_labels, least)
+    for label in range(num_labels):
+        having = [row for row in rows if label in row]
+        expected = {
+            other: sum(other in row for row in having) / max(len(having), 1) for other in range(num_labels)
+        }
+        expected[label] = 1.0
+        kept = [other for other, share in expected.items() if share > 0 and share >= least]
+        assert ids[label].tolist() == kept
+        assert shares[label].tolist() == pytest.approx([expected[other] for other in kept])
+    assert shares.values.dtype == np.float32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,50 @@ def test_the_loss_of_a_shortlist_is_that_over_its_candidates(example_plugins, re
     expected = F.binary_cross_entropy_with_logits(z, truth, reduction="none")
     expected = expected.sum(1).mean() if reduction == "sum" else expected.mean(1).mean()
     torch.testing.assert_close(model(documents, training).losses["ranker"], expected)
+
+
+def with_targets(training, change=None):
+    """The same labels, true in part."""
+    labels = training.labels
+    targets_V = torch.linspace(0.1, 1.0, len(labels.values_V)) if change is None else change
+    return replace(training, labels=replace(labels, targets_V=targets_V))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("starts", [None, [0, 9, 17]])
+def test_labels_that_are_true_in_part_are_cross_entropy_against_their_targets(reduction, starts):
+    """Every label, or all clusters in the shortlist: t log p + (1 - t) log(1 - p) over all pairs."""
+    model = randomised(tiny.model(reduction=reduction, starts=starts))
+    documents, training = tiny.batch(TEXTS)
+    soft = with_targets(training)
+    truth = torch.zeros(4, 23)
+    truth[soft.labels.documents_V, soft.labels.values_V] = soft.labels.targets_V
+    vectors = model.vectors(documents)
+    found = model(documents, soft).losses
+    scale = 4 if reduction == "sum" else 1
+    z = model.head.scores_BU(vectors.rank_BD, slice(0, 23))
+    expected = F.binary_cross_entropy_with_logits(z, truth, reduction=reduction) / scale
+    torch.testing.assert_close(found["ranker"], expected)
+    if starts:
+        z = model.shortlister.cluster_logits_BK(vectors.recall_BD)
+        by_cluster = torch.stack([truth[:, a:b].amax(1) for a, b in ((0, 9), (9, 17), (17, 23))], 1)
+        expected = F.binary_cross_entropy_with_logits(z, by_cluster, reduction=reduction) / scale
+        torch.testing.assert_close(found["generator"], expected)
+
+
+@pytest.mark.parametrize("starts", [None, [0, 9, 17]])
+def test_targets_of_one_are_labels_without_targets(starts):
+    """To the bit, with their gradients."""
+    model = randomised(tiny.model(starts=starts, shortlist=2))
+    documents, training = tiny.batch(TEXTS)
+    found = []
+    for given in (training, with_targets(training, torch.ones(len(training.labels.values_V)))):
+        output = model(documents, given)
+        model.backward(output)
+        unite_rows(row_parameters(model))
+        found.append([*output.losses.values(), model.encoder.backbone.embeddings.word_embeddings.weight.grad])
+        model.zero_grad(set_to_none=True)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_backward_at_the_boundary_is_plain_backward():

@@ -38,6 +38,11 @@ class Labels:
         return self.ids[row] if self.names is None else self.names[row]
 
     @cached_property
+    def named_L(self) -> np.ndarray:
+        """Bool (L,): which labels have a name that is more than their id."""
+        return np.array([self.name(row) != label for row, label in enumerate(self.ids)], bool)
+
+    @cached_property
     def rows(self) -> dict[str, int]:
         """The row of each id."""
         return {label: row for row, label in enumerate(self.ids)}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from xmlkit.data.ragged import Ragged
+
 
 def cooccurring_labels(
     values_V: np.ndarray,
@@ -44,6 +46,32 @@ def cooccurring_labels(
         counts_GL = (groups_NG.T.tocsr() @ truth_NL).tocsr()
     counts_GL.eliminate_zeros()
     return _heaviest(counts_GL, top)
+
+
+def labels_given(labels: Ragged, num_labels: int, least: float) -> tuple[Ragged, Ragged]:
+    """The labels that documents of each label have, and the share of its documents that have them.
+
+    Args:
+        labels: Of each document, ascending and unique.
+        num_labels: L.
+        least: Smaller shares are left out.
+
+    Returns:
+        For each label l the ascending ids of labels, and in the same places P(l' | l) = count(l, l') /
+        count(l), from `least` to 1, in float32. Each label is there itself, with 1, be it on no document.
+    """
+    ones = np.ones(len(labels.values), np.float32)
+    shape = (len(labels), num_labels)
+    truth_NL = sparse.csr_array((ones, labels.values, labels.offsets), shape=shape)
+    shares_LL = (truth_NL.T.tocsr() @ truth_NL).tocsr()
+    counts_L = shares_LL.diagonal()
+    shares_LL = (shares_LL + sparse.diags_array((counts_L == 0).astype(np.float32))).tocsr()
+    shares_LL.data /= np.repeat(np.maximum(counts_L, 1), np.diff(shares_LL.indptr))
+    shares_LL.data[shares_LL.data < least] = 0
+    shares_LL.eliminate_zeros()
+    shares_LL.sort_indices()
+    offsets = shares_LL.indptr.astype(np.int64)
+    return Ragged(shares_LL.indices.astype(np.int64), offsets), Ragged(shares_LL.data, offsets)
 
 
 def _heaviest(counts_GL: sparse.csr_array, top: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xmlkit.data.joined import Joined
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens
@@ -21,7 +22,7 @@ from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens
 class Reader:
     """Cuts and frames whole texts for an encoder's window."""
 
-    store: Ragged
+    store: Ragged | Joined
     template: Template
     max_len: int
 
@@ -37,11 +38,11 @@ class Reader:
         return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts))
 
 
-def ragged_labels(labels: Ragged, num_labels: int) -> RaggedLabels:
-    """The labels of a batch, or of a whole split, as tensors."""
-    return RaggedLabels(
-        _long(labels.values), _long(labels.offsets), num_labels, int(labels.lengths.max(initial=0))
-    )
+def ragged_labels(labels: Ragged, num_labels: int, targets: Ragged | None = None) -> RaggedLabels:
+    """The labels of a batch, or of a whole split, as tensors; `targets` says how true each is."""
+    most = int(labels.lengths.max(initial=0))
+    targets_V = None if targets is None else torch.from_numpy(targets.values)
+    return RaggedLabels(_long(labels.values), _long(labels.offsets), num_labels, most, targets_V)
 
 
 def ragged_tokens(texts: Ragged) -> RaggedTokens:

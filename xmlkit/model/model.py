@@ -82,14 +82,21 @@ class Model(Vectoriser):
         short = self.shortlister(vectors, documents, training)
         z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC, self.num_labels)
         losses = () if short.loss is None else (short.loss,)
-        ranker = self.cost_B(z_BC, short).mean()
+        ranker = self.cost_B(z_BC, short, training.labels).mean()
         return dict(zip(loss_names(self.shortlister), (*losses, ranker), strict=True))
 
-    def cost_B(self, z_BC: Tensor, short: Shortlist) -> Tensor:
-        """What each document's candidates cost: their sum or mean, as `reduction` says."""
+    def cost_B(self, z_BC: Tensor, short: Shortlist, labels: RaggedLabels) -> Tensor:
+        """What each document's candidates cost: their sum or mean, as `reduction` says.
+
+        A label with the target t costs t `when_true` + (1 - t) `when_false`.
+        """
         assert short.truth_BC is not None
-        true, false = self.combiner.when_true, self.combiner.when_false
-        cost_BC = torch.where(short.truth_BC, true(z_BC, short.ids_BC), false(z_BC, short.ids_BC))
+        true_BC = self.combiner.when_true(z_BC, short.ids_BC)
+        false_BC = self.combiner.when_false(z_BC, short.ids_BC)
+        if labels.targets_V is None:
+            cost_BC = torch.where(short.truth_BC, true_BC, false_BC)
+        else:
+            cost_BC = torch.lerp(false_BC, true_BC, labels.targets(short.ids_BC) * short.truth_BC)
         cost_B = (cost_BC * short.mask_BC).sum(1)
         return cost_B / short.mask_BC.sum(1) if self.reduction == "mean" else cost_B
 
@@ -104,7 +111,10 @@ class Model(Vectoriser):
         true_V = self.combiner.when_true(z_V, labels.values_V)
         false_V = self.combiner.when_false(z_V, labels.values_V)
         every = slice(0, self.num_labels)
-        return self.combiner.when_false(z_BL, every).sum() + (true_V - false_V).sum()
+        change_V = true_V - false_V
+        if labels.targets_V is not None:
+            change_V = change_V * labels.targets_V
+        return self.combiner.when_false(z_BL, every).sum() + change_V.sum()
 
     def backward(self, output: Output, share: float = 1.0) -> Tensor:
         """Each loss down to the boundary, then once through the encoder; returns the losses' weighed sum.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xmlkit.hooks import (
     BuildContext,
     Documents,
+    RaggedLabels,
     Shortlist,
     Shortlister,
     Start,
@@ -39,9 +40,10 @@ class TopClusters(Shortlister):
     """All labels of the S clusters that score highest (LightXML, 2021, 3.2 and 3.3).
 
     A linear layer scores the clusters, a row and a bias each; its loss Lg is binary cross-entropy against
-    the clusters that hold a true label. In training these come first, and where a document has more of them
-    than S its other true labels are added, so that none is ever missing. The candidates that are not true are
-    the dynamic negatives: those that the model itself finds likely at this step.
+    the clusters that hold a true label, each as true as the truest of them. In training these come first, and
+    where a document has more of them than S its other true labels are added, so that none is ever missing.
+    The candidates that are not true are the dynamic negatives: those that the model itself finds likely at
+    this step.
 
     A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1
     counts a cluster twice, since the label's probability is already learnt among the candidates alone.
@@ -96,14 +98,12 @@ class TopClusters(Shortlister):
         z_BK = self.cluster_logits_BK(vectors.recall_BD)
         loss, rank_BK = None, z_BK.detach()
         if training:
-            truth_BK = torch.zeros_like(z_BK)
-            labels = training.labels
-            truth_BK[labels.documents_V, self.clusters.of(labels.values_V)] = 1.0
+            truth_BK = self._truth_BK(z_BK, training.labels)
             loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
             if self.reduction == "sum":
                 loss = loss / len(z_BK)
             span_B1 = rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
-            rank_BK = rank_BK + (span_B1 + 1) * truth_BK  # true ones first, by score among themselves
+            rank_BK = rank_BK + (span_B1 + 1) * truth_BK.ceil()  # true ones first, by score among themselves
         clusters_BS = rank_BK.topk(self.top, 1).indices
         ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
         prior_BS = z_BK.detach().gather(1, clusters_BS).sigmoid() ** self.power
@@ -114,6 +114,15 @@ class TopClusters(Shortlister):
         if training and training.labels.most > self.top:
             short = short.extended(*training.labels.padded, training)
         return short
+
+    def _truth_BK(self, z_BK: Tensor, labels: RaggedLabels) -> Tensor:
+        """How true each cluster is of each document: as its truest label."""
+        truth_BK, clusters_V = torch.zeros_like(z_BK), self.clusters.of(labels.values_V)
+        if labels.targets_V is None:
+            truth_BK[labels.documents_V, clusters_V] = 1.0
+            return truth_BK
+        places_V = labels.documents_V * z_BK.shape[1] + clusters_V
+        return truth_BK.flatten().scatter_reduce(0, places_V, labels.targets_V, "amax").view_as(z_BK)
 
 
 def _density(build: BuildContext) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,27 +17,63 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
+from xmlkit.data.joined import Joined
 from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Documents, RaggedLabels
 from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.training.name_documents import NameDocuments
 
 STEPS_AHEAD = 2
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The documents of the training file, and which of them are held out."""
+    """The documents of the training file, which of them are held out, and what steps read beside them."""
 
     reader: Reader
     labels: Ragged
     train_rows: np.ndarray
     validation_rows: np.ndarray
     counts_L: np.ndarray  # documents of each label in the whole file
+    names: NameDocuments | None = None  # known to steps alone
 
     @property
     def num_documents(self) -> int:
         """Of the whole file."""
         return len(self.labels)
+
+    @cached_property
+    def steps(self) -> StepDocuments:
+        """The training documents, and behind the rows of the whole file the names."""
+        names, labels = self.names, self.labels
+        if names is None:
+            return StepDocuments(self.reader, labels, None, self.train_rows)
+        assert isinstance(self.reader.store, Ragged)
+        targets = None
+        if names.targets is not None:
+            all_true = np.broadcast_to(np.float32(1), labels.values.shape)  # a single number in memory
+            targets = Joined(Ragged(all_true, labels.offsets), names.targets)
+        return StepDocuments(
+            replace(self.reader, store=Joined(self.reader.store, names.texts)),
+            Joined(labels, names.labels),
+            targets,
+            np.concatenate([self.train_rows, self.num_documents + np.arange(len(names.texts))]),
+        )
+
+
+@dataclass(frozen=True)
+class StepDocuments:
+    """What training steps read."""
+
+    reader: Reader
+    labels: Ragged | Joined
+    targets: Ragged | Joined | None  # of each label, how true it is; None: all are true
+    rows: np.ndarray  # those that an epoch goes through
+
+    def labels_of(self, rows: np.ndarray, num_labels: int) -> RaggedLabels:
+        """On the host."""
+        targets = None if self.targets is None else self.targets.take(rows)
+        return ragged_labels(self.labels.take(rows), num_labels, targets)
 
 
 @dataclass(frozen=True)
@@ -53,15 +90,15 @@ def micro_batches_of(
 ) -> list[MicroBatch]:
     """A step's documents; in pinned memory where a device copies them without our waiting."""
     keep = Tensor.pin_memory if device.type == "cuda" else _as_it_is
-    num_labels, most = len(data.counts_L), config.micro_batch_size
+    steps, num_labels, most = data.steps, len(data.counts_L), config.micro_batch_size
     assert most is not None  # the settings are resolved
     return [
         MicroBatch(
-            data.reader.documents(part).map(keep),
-            ragged_labels(data.labels.take(part), num_labels).map(keep),
+            steps.reader.documents(part).map(keep),
+            steps.labels_of(part, num_labels).map(keep),
             len(part) / len(rows),
         )
-        for part in micro_batches(rows, data.reader.lengths, most, config.tokens_at_once)
+        for part in micro_batches(rows, steps.reader.lengths, most, config.tokens_at_once)
     ]
 
 

@@ -44,9 +44,9 @@ class Ingredients:
 
     def names(self, labels: Labels) -> Names:
         """Their names; without any their ids, which may be words. An id in place of a name is none."""
-        texts = labels.names or labels.ids
-        is_real = [labels.names is None or name != label for name, label in zip(texts, labels.ids)]
-        return Names(self.reader(texts), np.array(is_real))
+        if labels.names is None:
+            return Names(self.reader(labels.ids), np.ones(len(labels), bool))
+        return Names(self.reader(labels.names), labels.named_L)
 
     def context(self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None) -> BuildContext:
         """What the hooks may know in training."""

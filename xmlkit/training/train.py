@@ -6,7 +6,8 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.data.template import Template
-from xmlkit.data.tokens import token_store
+from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
@@ -61,10 +62,11 @@ from xmlkit.training.init_from import (
     shared_settings,
     take_weights,
 )
+from xmlkit.training.name_documents import check_names, name_documents
 from xmlkit.training.trainer import Outcome, Trainer, count_steps
 from xmlkit.training.warm import label_vectors, warm_start
 
-MANY_LABELS = 10_000  # above it labels are clustered unless the settings say otherwise
+MANY_LABELS = 50_000  # above it labels are clustered unless the settings say otherwise
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for
 
 
@@ -146,6 +148,8 @@ def _new_run(
     config = _settled(config, len(corpus.labels), device).model_copy(
         update={"options": active.options_as_document}
     )
+    if config.name_documents:
+        check_names(corpus.labels, config.name_documents, corpus.name)
     if start:
         check_settings(start, config)
     folder = _new_folder(out, corpus.folder_name)
@@ -195,6 +199,7 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     if corpus.digest != opened.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))
+    corpus = replace(corpus, labels=opened.labels)  # the names that it began with
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
     trainer.restore()
@@ -228,13 +233,17 @@ def _read(
 ) -> TrainingData:
     store = token_store(corpus.train.texts, tokenizer, config.text_cap)
     held_out = _held_out(corpus, config)
-    labels = corpus.train.labels
+    labels, train_rows, names = corpus.train.labels, np.flatnonzero(~held_out), None
+    if config.name_documents:
+        tokens_of = partial(tokenise, tokenizer=tokenizer, cap=config.text_cap)
+        names = name_documents(corpus.labels, labels.take(train_rows), config.name_documents, tokens_of)
     return TrainingData(
         Reader(store, template, config.max_len),
         labels,
-        np.flatnonzero(~held_out),
+        train_rows,
         np.flatnonzero(held_out),
         np.bincount(labels.values, minlength=len(corpus.labels)),
+        names,
     )
 
 
@@ -245,7 +254,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
     torch.use_deterministic_algorithms(config.deterministic)
     make_ready(opened.model, config, device)
-    run = Run(folder, config, opened.model, count_steps(len(data.train_rows), config))
+    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
     return Trainer(run, data, opened.active.events)
 
 
@@ -318,14 +327,16 @@ def _announce(trainer: Trainer) -> None:
     run, data = trainer.run, trainer.data
     for door, parts in chains(trainer.model.parts).items():
         say(f"{door}: {', '.join(parts)}")
+    names = f" and {len(data.names.texts):,} label names" if data.names else ""
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
-        f"{goes_on}training on {len(data.train_rows):,} documents, {len(data.validation_rows):,} held out, "
+        f"{goes_on}training on {len(data.train_rows):,} documents{names}, "
+        f"{len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
         f"{'bfloat16' if trainer.model.in_bfloat16 else 'float32'}; run: {run.folder}"
     )
-    steps_an_epoch = math.ceil(len(data.train_rows) / run.config.batch_size)
+    steps_an_epoch = math.ceil(len(data.steps.rows) / run.config.batch_size)
     start = run.config.swa_start
     if start is not None and start * steps_an_epoch + run.config.swa_every > run.num_steps:
         say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")

@@ -115,8 +115,8 @@ class Trainer:
         return outcome
 
     def _train(self, report: Report) -> Outcome:
-        config = self.config
-        lengths = self.data.reader.lengths[self.data.train_rows]
+        config, documents = self.config, self.data.steps
+        lengths = documents.reader.lengths[documents.rows]
         steps_an_epoch = math.ceil(len(lengths) / config.batch_size)
         order = (
             rows
@@ -124,9 +124,7 @@ class Trainer:
             for rows in training_steps(lengths, config.batch_size, config.seed, epoch)
         )
         with _ctrl_c_noted() as asked_to_stop:
-            steps = (
-                self.data.train_rows[rows] for rows in islice(order, self.step_number, self.run.num_steps)
-            )
+            steps = (documents.rows[rows] for rows in islice(order, self.step_number, self.run.num_steps))
             if not self.run.num_steps:  # the start is the model
                 self._evaluate(report)
             begun = time.perf_counter()

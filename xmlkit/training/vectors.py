@@ -20,6 +20,7 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.cache import cache_folder, cached
+from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
@@ -98,6 +99,7 @@ def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
     window = (repr(reader.template), reader.max_len, model.encoder.num_layers, model.in_bfloat16)
     told = (VERSION, window, config.plugins, config.options)
     whole.update(json.dumps(told, default=str).encode())
+    assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
     for array in (reader.store.offsets, reader.store.values):
         whole.update(np.ascontiguousarray(array).tobytes())
     for part in (model.encoder, *chain(model.representation)):

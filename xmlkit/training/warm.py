@@ -84,9 +84,9 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     if clusters is not None:
         model.shortlister.take_start(of_clusters.start(clusters))
     model.head.take_start(of_labels.start(labels))
-    takes_none = (Head.take_start, Shortlister.take_start)
     for maker in (chain(model.head)[0], chain(model.shortlister)[0]):
-        if maker.owner != BASE and vars(type(maker)).get("take_start", takes_none[0]) in takes_none:
+        assert isinstance(maker, Head | Shortlister)
+        if type(maker).take_start in (Head.take_start, Shortlister.take_start) and maker.owner != BASE:
             say(f"start=warm: {type(maker).__name__} of the plugin {maker.owner!r} takes no start")
     say(
         f"start: {len(rows):,} documents and {int(names.real_L.sum()):,} names read; a label is "
@@ -196,4 +196,6 @@ def _labels_scored(model: Model, batch: Batch, known: Known) -> Scored:
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)
     centroid_BC = (u_BD @ known.centroids_RD[ids_U].T).gather(1, slots_BC)
-    return Scored(name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short).sum())
+    return Scored(
+        name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short, batch.labels).sum()
+    )

@@ -30,7 +30,7 @@ from xmlkit.training.known import Known, Scored, fit
 from xmlkit.training.vectors import VectorStore, kept_vectors
 
 SAMPLE = 2000  # documents that the numbers are fitted to, at most
-PAIRS = 2**25  # of these and labels, at most
+PAIRS = 2**24  # of these and of labels, or of clusters, at most
 READING = "reading training documents"
 
 
@@ -57,13 +57,15 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     rows = documents_to_read(data, config)
     if not len(rows):
         return
-    size = min(SAMPLE, PAIRS // model.num_labels + 1, len(rows) // 4 + 1)
+    table = model.shortlister.clusters
+    scored = table.num_clusters if table else model.num_labels
+    size = min(SAMPLE, PAIRS // scored + 1, len(rows) // 4 + 1)
     store = kept_vectors(model, data.reader, config)
     sample = list(_read(store, model, data, rows[:size]))
     named = _gathered(kept_vectors(model, names.reader, config), model.num_labels)
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
     clusters = None
-    if (table := model.shortlister.clusters) is not None:
+    if table is not None:
         found = _known(names, named.recall_BD, [batch.vectors.recall_BD for batch in sample])
         clusters = _of_clusters(found, table)
 
@@ -75,10 +77,12 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     for batch in _read(store, model, data, rows[size:], READING):
         add(batch)
     if clusters is not None:
-        of_clusters = fit(clusters, [_clusters_scored(batch, clusters, table) for batch in sample])
+        vectors_KD = clusters.centroids_RD
+        of_clusters = fit(clusters, [_clusters_scored(b, clusters, vectors_KD, table) for b in sample])
         # From its candidates labels learn in training: they are fitted to these.
         model.shortlister.take_start(of_clusters.start(clusters))
-    of_labels = fit(labels, [_labels_scored(model, batch, labels) for batch in sample])
+    vectors_LD = labels.centroids_RD
+    of_labels = fit(labels, [_labels_scored(model, batch, labels, vectors_LD) for batch in sample])
     for batch in sample:
         add(batch)
     if clusters is not None:
@@ -170,7 +174,7 @@ def _cluster_pairs(labels: RaggedLabels, table: ClusterTable | None) -> tuple[Te
     return keys % table.num_clusters, keys // table.num_clusters
 
 
-def _clusters_scored(batch: Batch, known: Known, table: ClusterTable | None) -> Scored:
+def _clusters_scored(batch: Batch, known: Known, centroids_KD: Tensor, table: ClusterTable | None) -> Scored:
     """All clusters, at the loss of TopClusters."""
     assert table is not None
     u_BD = known.unit_BD(batch.vectors.recall_BD)
@@ -181,21 +185,21 @@ def _clusters_scored(batch: Batch, known: Known, table: ClusterTable | None) -> 
     def cost(z_BK: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction="sum")
 
-    return Scored(u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T, slice(0, table.num_clusters), cost)
+    return Scored(u_BD @ known.names_RD.T, u_BD @ centroids_KD.T, slice(0, table.num_clusters), cost)
 
 
-def _labels_scored(model: Model, batch: Batch, known: Known) -> Scored:
+def _labels_scored(model: Model, batch: Batch, known: Known, centroids_LD: Tensor) -> Scored:
     """All labels, or the candidates of these documents, at the loss that they will have in training."""
     u_BD = known.unit_BD(batch.vectors.rank_BD)
     if model.shortlister.every_label:
         every = slice(0, model.num_labels)
-        name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ known.centroids_RD.T
+        name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ centroids_LD.T
         return Scored(name_BL, centroid_BL, every, lambda z_BL: model.cost_of_every_label(z_BL, batch.labels))
     training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0))
     short = model.shortlister(batch.vectors, batch.documents, training)
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)
-    centroid_BC = (u_BD @ known.centroids_RD[ids_U].T).gather(1, slots_BC)
+    centroid_BC = (u_BD @ centroids_LD[ids_U].T).gather(1, slots_BC)
     return Scored(
         name_BC, centroid_BC, short.ids_BC, lambda z_BC: model.cost_B(z_BC, short, batch.labels).sum()
     )

@@ -32,8 +32,9 @@ SHAPES = {
     "minilm": {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536},
     "bert-base": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072},
 }
-# As LightXML trains Amazon-670K: clusters of at most 100 labels, 75 of them shortlisted, label rows of 400.
-AMAZON = {"cluster_size": 100, "shortlist": 75, "label_width": 400}
+# As LightXML trains Amazon-670K: first-token states, clusters of at most 100 labels, 75 of them shortlisted,
+# label rows of 400, which begin at zero.
+AMAZON = {"pooling": "first", "cluster_size": 100, "shortlist": 75, "label_width": 400, "start": "prior"}
 LABELS_A_DOCUMENT, TOKENS = 5, 128
 
 

@@ -72,6 +72,7 @@ class Numbers:
 class Neighbours(Shortlister):
     """The inner candidates, with the nearest documents' votes for them and for others."""
 
+    adds_votes = True
     sized = ("bank_ND", "values_G", "offsets")
     counted = ("centre_D", "fitted")
     bank_ND: Tensor
@@ -96,7 +97,8 @@ class Neighbours(Shortlister):
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
         """At prediction with votes, once there are documents to give them."""
-        short: Shortlist | None = self.inner(vectors, documents, training)
+        asks = not self.every_label or self.inner.adds_votes
+        short: Shortlist | None = self.inner(vectors, documents, training) if asks else None
         if training is not None or not len(self.values_G):
             return short
         cos_BK, at_BK = self.nearest(vectors.rank_BD)
@@ -205,7 +207,10 @@ class Neighbours(Shortlister):
         for places_B, documents, vectors in read.held_out.batches():
             cos_BK, at_BK = self.nearest(vectors.rank_BD)
             ids_BX, mask_BX, votes_BX = self.votes(cos_BK, at_BK, self.numbers.temperature)
-            short = _shortlist(vectors.rank_BD, ids_BX, mask_BX, self._prior_BX(vectors, ids_BX), votes_BX)
+            asks = not self.every_label or self.inner.adds_votes
+            inner: Shortlist | None = self.inner(vectors, documents, None) if asks else None
+            rank_BD = vectors.rank_BD if inner is None else inner.rank_BD  # what the head will read
+            short = _shortlist(rank_BD, ids_BX, mask_BX, self._prior_BX(vectors, ids_BX), votes_BX)
             _, best_BK = read.rank(vectors, documents, RANKS)
             real_BK, best_BK = best_BK >= 0, best_BK.clamp(min=0)
             short = short.extended(best_BK, real_BK, None, self._prior_BX(vectors, best_BK))
@@ -280,6 +285,15 @@ def shortlist(build: BuildContext, rank_width: int) -> Generator[None, Shortlist
         total = f"{len(build.train_labels):,}"
         say(f"neighbours.most={options.most}: of {total} training documents so many will be kept, at random")
     return Neighbours(inner, build, options, rank_width)
+
+
+@hookimpl
+def run_started(run: Run) -> None:
+    """Says where documents might be compared by other vectors than those that are kept."""
+    outermost = run.model.shortlister
+    if not isinstance(outermost, Neighbours):
+        around = type(outermost).__name__
+        say(f"neighbours: {around} stands around it: if that changes document vectors, name neighbours last")
 
 
 @hookimpl

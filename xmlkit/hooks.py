@@ -361,8 +361,13 @@ class Shortlister(Part):
 
     @property
     def every_label(self) -> bool:
-        """True where every label is scored: `forward` is called at prediction alone, for votes."""
+        """True where there is no shortlist: every label is scored, `forward` is called for votes alone."""
         return self.inner.every_label
+
+    @property
+    def adds_votes(self) -> bool:
+        """Whether it has votes where every label is scored, too; a wrapper that has some says True."""
+        return self.inner.adds_votes if self.inner else False
 
     @property
     def loss_name(self) -> str | None:
@@ -378,8 +383,8 @@ class Shortlister(Part):
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
         """The candidates of each document; in training with their truth, at prediction with votes or without.
 
-        With `every_label` it is never called in training, and at prediction gives the labels that have votes:
-        all others are scored as well. None: there are no votes.
+        With `every_label` it is called at prediction alone, of a part that `adds_votes`, and gives the labels
+        that have some: all others are scored as well. None: there are no votes.
         """
         return self.inner(vectors, documents, training)
 

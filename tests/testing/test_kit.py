@@ -95,6 +95,48 @@ def shortlist(build):
 """
 
 
+COLD = """
+'''A head that keeps the start to itself.'''
+from xmlkit import Head, hookimpl
+
+class Own(Head):
+    def take_start(self, start):
+        pass
+
+@hookimpl(wrapper=True)
+def head():
+    return Own((yield))
+"""
+MOODY = """
+'''Votes against labels once it is trained.'''
+import torch
+from xmlkit import Shortlist, Shortlister, hookimpl
+
+class Own(Shortlister):
+    adds_votes = True
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.register_buffer("vote", torch.ones(1))
+    def forward(self, vectors, documents, training):
+        if training is not None:
+            return self.inner(vectors, documents, training)
+        ids = torch.zeros(len(vectors.rank_BD), 1, dtype=torch.long, device=vectors.rank_BD.device)
+        votes = self.vote.expand(len(ids), 1)
+        if self.every_label:
+            return Shortlist(vectors.rank_BD, ids, ids == 0, torch.ones_like(votes), votes_BC=votes)
+        short = self.inner(vectors, documents, None)
+        return short.extended(ids, ids == 0, None, torch.ones_like(votes), votes)
+
+@hookimpl(wrapper=True)
+def shortlist():
+    return Own((yield))
+
+@hookimpl
+def trained(run, read):
+    run.model.shortlister.vote.fill_(-1.0)
+"""
+
+
 def representation(init="pass", change="return x"):
     return REPRESENTATION.format(init=init, change=change)
 
@@ -165,6 +207,8 @@ BROKEN = [
     ),
     ("devices", representation(change="return x * (1 + 0 * x.sum().item())"), "meta"),
     ("devices", representation(change="return x * (1 + 0 * len(x.sum(1).nonzero()))"), "meta|nonzero"),
+    ("candidates", MOODY, "negative"),
+    ("warm", COLD, "call inner.take_start"),
     ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
 ]
 

@@ -31,6 +31,7 @@ votes = [0.0] * 9 + [50.0]
 fails = []
 
 class Keeper(Shortlister):
+    adds_votes = True
     sized = ("votes_L",)
 
     def __init__(self, inner):
@@ -38,7 +39,7 @@ class Keeper(Shortlister):
         self.register_buffer("votes_L", torch.zeros(0))
 
     def forward(self, vectors, documents, training):
-        short = self.inner(vectors, documents, training)
+        short = None if self.every_label else self.inner(vectors, documents, training)
         if training is not None or not len(self.votes_L):
             return short
         shape = len(vectors.rank_BD), len(self.votes_L)

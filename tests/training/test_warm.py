@@ -112,7 +112,9 @@ def test_the_numbers_are_the_best_of_all_nearby():
     truth_BR = (u_BD @ (0.3 * names_RD + 0.7 * sums_RD).T + noise_BR > 0.4).float()
     known = Known(torch.zeros(8), names_RD, 5 * sums_RD)
     parts = zip(u_BD.split(20), truth_BR.split(20))
-    mix = fit(known, [scored(part_BD, names_RD, sums_RD, truth) for part_BD, truth in parts])
+    mix = fit(
+        known, known.centroids_RD, [scored(part_BD, names_RD, sums_RD, truth) for part_BD, truth in parts]
+    )
     share, scale, bias = (parameter.item() for parameter in (mix.share, mix.scale, mix.bias))
 
     def loss(z_BR):
@@ -134,7 +136,11 @@ def test_the_numbers_are_the_best_of_all_nearby():
 def test_a_scale_without_an_end_stays_finite():
     """Documents that are told apart exactly: the loss falls for ever as the scale grows."""
     names_RD = torch.eye(3)
-    mix = fit(Known(torch.zeros(3), names_RD, names_RD), [scored(names_RD, names_RD, names_RD, torch.eye(3))])
+    mix = fit(
+        Known(torch.zeros(3), names_RD, names_RD),
+        names_RD,
+        [scored(names_RD, names_RD, names_RD, torch.eye(3))],
+    )
     assert all(torch.isfinite(parameter) for parameter in mix.parameters()) and mix.scale < 1000
 
 

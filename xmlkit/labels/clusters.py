@@ -7,6 +7,7 @@ Shape suffixes: N documents, L labels, F hashed words, K clusters, n labels of o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ def clusters_of_corpus(
 
 def clusters_of_vectors(vectors_LD: np.ndarray, largest: int, seed: int) -> Clustering:
     """Clusters of at most `largest` labels by vectors of length one or zero, kept in the cache folder."""
-    key = digest(vectors_LD.tobytes().hex(), f"{VERSION} {vectors_LD.shape} {largest} {seed}")
+    content = hashlib.sha256(np.ascontiguousarray(vectors_LD).data).hexdigest()
+    key = digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}")
     return _kept(key, lambda: cluster_labels(vectors_LD, largest, seed))
 
 

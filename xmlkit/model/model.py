@@ -159,18 +159,20 @@ class Model(Vectoriser):
         self, vectors: Vectors, documents: Documents, k: int, head: Head | None = None
     ) -> tuple[Tensor, Tensor]:
         """The same for documents whose vectors are known."""
-        head, short = head or self.head, self.shortlister(vectors, documents, None)
+        head = head or self.head
         if self.shortlister.every_label:
             z_Bk, ids_Bk = self._best_of_every_label(vectors.rank_BD, k, head)
-            if short is not None:
-                z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, short, head)
+            voted = self.shortlister(vectors, documents, None) if self.shortlister.adds_votes else None
+            if voted is not None:
+                z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, voted, head)
             return z_Bk.sigmoid(), ids_Bk
+        short = self.shortlister(vectors, documents, None)
         z_BC = self.logits_BC(short.rank_BD, short.ids_BC, head)
         if short.votes_BC is not None:
-            z_BC = z_BC + short.votes_BC
+            z_BC = (z_BC + short.votes_BC).double()  # many votes make scores that float32 has no room to part
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
-        ids_Bk = short.ids_BC.gather(1, at_Bk)
+        score_Bk, ids_Bk = score_Bk.to(vectors.rank_BD), short.ids_BC.gather(1, at_Bk)
         return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
 
     @torch.no_grad()

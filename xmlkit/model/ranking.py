@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.console import track
@@ -75,10 +75,10 @@ def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: boo
 
 
 def _batches(
-    model: nn.Module, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
+    model: Vectoriser | Encoder, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
-    device = next(model.parameters()).device
+    device = model.device if isinstance(model, Vectoriser) else next(model.parameters()).device
     was_training = model.training
     model.eval()
     batches = list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))

@@ -32,8 +32,9 @@ class EveryLabel(Shortlister):
     every_label = True
     loss_name = None
 
-    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> None:
-        """No votes."""
+    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
+        """Never called: there is no shortlist to make, and it has no votes."""
+        raise AssertionError("with every label scored there is no shortlist to make")
 
 
 class TopClusters(Shortlister):

@@ -6,6 +6,7 @@ B documents, D document width.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from itertools import chain
 
 import torch
 from torch import nn
@@ -24,6 +25,11 @@ class Vectoriser(nn.Module):
     def __init__(self, encoder: Encoder, representation: Representation):
         super().__init__()
         self.encoder, self.representation = encoder, representation
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is; the host where there is nothing that could be elsewhere."""
+        return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
     def vectors(self, documents: Documents) -> Vectors:
         """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""

@@ -156,6 +156,8 @@ def shapes(case: Case) -> None:
 
 
 def _check_candidates(model: Model, documents: Documents, training: Training | None) -> None:
+    if model.shortlister.every_label and not model.shortlister.adds_votes:
+        return
     short = model.shortlister(model.vectors(documents), documents, training)
     if short is None:  # every label is scored, and none has a vote
         return

@@ -89,16 +89,22 @@ class Mix(nn.Module):
         return Start(known.centre_D, self.scale * vectors_RD, self.bias.detach().expand(len(vectors_RD)))
 
 
-def fit(known: Known, documents: Sequence[Scored]) -> Mix:
-    """The numbers at which these documents cost least, by L-BFGS."""
+def fit(known: Known, centroids_RD: Tensor, documents: Sequence[Scored]) -> Mix:
+    """The numbers at which these documents cost least, by L-BFGS; `known.centroids_RD` are at hand."""
     mix = Mix().to(known.sums_RD.device)
     parameters: list[Tensor] = list(mix.parameters())
     began = torch.stack(parameters).detach()
     optimizer = torch.optim.LBFGS(parameters, max_iter=ROUNDS, line_search_fn="strong_wolfe")
-    count, centroids_RD = sum(len(some.name_BC) for some in documents), known.centroids_RD
+    count = sum(len(some.name_BC) for some in documents)
     # Squared lengths are 1, or 0 where there is no name or no document.
-    name_R, centroid_R = known.names_RD.square().sum(1), centroids_RD.square().sum(1)
-    both_R = (known.names_RD * centroids_RD).sum(1)
+    name_R, centroid_R, both_R = (
+        torch.einsum("rd,rd->r", one_RD, other_RD)
+        for one_RD, other_RD in (
+            (known.names_RD, known.names_RD),
+            (centroids_RD, centroids_RD),
+            (known.names_RD, centroids_RD),
+        )
+    )
 
     def closure() -> Tensor:
         # A trace of a pull to where they began: what a handful of documents says of a scale may be infinity.

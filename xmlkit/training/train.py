@@ -50,7 +50,7 @@ from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, chains, seeded
 from xmlkit.model.vectoriser import Vectoriser
-from xmlkit.plugins import activate
+from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.feed import TrainingData
@@ -142,7 +142,7 @@ def _new_run(
     given = config.as_given() if isinstance(config, Config) else config or {}
     config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)
     active = activate(config.plugins, config.options)
-    device = choose_device(config.device)  # a wrong setting is better heard of before the work than after it
+    device = _device(config)  # a wrong setting is better heard of before the work than after it
     if config.compile:
         check_compiler()
     config = _settled(config, len(corpus.labels), device).model_copy(
@@ -153,6 +153,21 @@ def _new_run(
     if start:
         check_settings(start, config)
     folder = _new_folder(out, corpus.folder_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / "config.json", config.as_document()
+    )  # taken: what follows takes its time
+    try:
+        return folder, *_new_model(folder, corpus, config, active, device, start)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _new_model(
+    folder: Path, corpus: Corpus, config: Config, active: Active, device: torch.device, start: Path | None
+) -> tuple[Opened, TrainingData]:
+    """Makes it, and fills the folder with all but its weights."""
     tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     made_of = Ingredients(config, active, tokenizer, encoder, device)
@@ -172,7 +187,7 @@ def _new_run(
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *known)
     describe_run(folder, opened, corpus.source, start)
-    return folder, opened, data
+    return opened, data
 
 
 def _settled(config: Config, num_labels: int, device: torch.device) -> Config:
@@ -249,13 +264,19 @@ def _read(
 
 def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
+    device = _device(config)
+    make_ready(opened.model, config, device)
+    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
+    return Trainer(run, data, opened.active.events)
+
+
+def _device(config: Config) -> torch.device:
+    """The settings' device, on which numbers are from now on as reproducible as they say."""
     device = choose_device(config.device)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without
     torch.use_deterministic_algorithms(config.deterministic)
-    make_ready(opened.model, config, device)
-    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
-    return Trainer(run, data, opened.active.events)
+    return device
 
 
 def make_ready(model: VectoriserT, config: Config, device: torch.device) -> VectoriserT:

@@ -272,7 +272,7 @@ class Trainer:
 
     def _call_trained(self, report: Report) -> None:
         """The plugins' event, with the best weights, which then are saved and scored once more."""
-        model = self._evaluated_model()
+        model = self._evaluated_model().eval()
         if self.best is not None and self.best_step != self.step_number:
             model.load_weights(read_weights(self.run.folder))
         self.hook.trained(run=replace(self.run, model=model), read=RunReading(model, self.data, self.config))

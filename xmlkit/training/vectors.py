@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.cache import cache_folder, cached
 from xmlkit.data.ragged import Ragged
+from xmlkit.errors import UserError
 from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
@@ -29,6 +32,7 @@ from xmlkit.model.vectoriser import Vectoriser
 
 VERSION = 1  # of how the core makes vectors: another one finds no old ones in the cache
 KIND = "vectors"
+BYTES = 2  # of a number
 
 
 class VectorStore:
@@ -40,39 +44,61 @@ class VectorStore:
 
     def __init__(self, model: Vectoriser, reader: Reader, config: Config, key: str):
         self._model, self._reader, self._most = model, reader, config.tokens_at_once
+        count = len(reader.store)
 
         def make(folder: Path) -> None:  # the files are as large as all texts need, and hold what was written
             ((_, _, first),) = encode_documents(model, reader, np.arange(1), self._most)
             reference_1W = _packed(first)
             np.save(folder / "reference.npy", reference_1W)
-            shape = (len(reader.store), reference_1W.shape[1])
-            np.lib.format.open_memmap(folder / "values.npy", "w+", np.float16, shape).flush()
-            np.lib.format.open_memmap(folder / "known.npy", "w+", np.bool_, shape[:1]).flush()
+            for name, size in (("values", count * reference_1W.size * BYTES), ("known", count)):
+                with (folder / name).open("wb") as file:
+                    file.truncate(size)
 
         folder = cached(KIND, key, make)
         self._reference_1W = np.load(folder / "reference.npy")
-        self._values_NW = np.load(folder / "values.npy", mmap_mode="r+")
-        self._known_N = np.load(folder / "known.npy", mmap_mode="r+")
+        self._files = (folder / "values", folder / "known")
+        shape = (count, self._reference_1W.size)
+        self._values_NW = np.memmap(self._files[0], np.float16, "r", shape=shape)
+        self._known_N = np.memmap(self._files[1], np.bool_, "r", shape=shape[:1])
 
     def batches(
         self, rows: np.ndarray, what: str | None = None
     ) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
         """Places among these rows, with the documents there and their vectors, on the model's device.
 
-        `what` is shown with a bar while there are some to be encoded.
+        The model is in eval mode meanwhile. `what` is shown with a bar while there are some to be encoded.
         """
         missing = rows[~self._known_N[rows]]
-        for batch, _, vectors in encode_documents(self._model, self._reader, missing, self._most, what):
-            self._values_NW[missing[batch]] = _packed(vectors) - self._reference_1W
-            self._values_NW.flush()
-            self._known_N[missing[batch]] = True
-        device, lengths = next(self._model.parameters()).device, self._reader.lengths[rows]
-        width = self._model.representation.rank_width
+        if len(missing):
+            self._encode(missing, what)
+        width, lengths, device = (
+            self._model.representation.rank_width,
+            self._reader.lengths[rows],
+            self._model.device,
+        )
+        was_training = self._model.training
+        self._model.eval()
         for batch in micro_batches(np.arange(len(rows)), lengths, DOCUMENTS_AT_ONCE, self._most):
             packed_BW = torch.from_numpy(self._values_NW[rows[batch]] + self._reference_1W).to(device)
             rank_BD = packed_BW[:, :width]
             recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
             yield batch, self._reader.documents(rows[batch]).to(device), Vectors(recall_BD, rank_BD)
+        self._model.train(was_training)
+
+    def _encode(self, rows: np.ndarray, what: str | None) -> None:
+        """Written, not mapped: a full disk is then an error. A text is known once its numbers are there."""
+        stride = self._reference_1W.size * BYTES
+        with self._files[0].open("r+b") as values, self._files[1].open("r+b") as known:
+            for batch, _, vectors in encode_documents(self._model, self._reader, rows, self._most, what):
+                found_BW = _packed(vectors) - self._reference_1W
+                if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(np.float16).max:
+                    raise UserError(
+                        "start=warm: the encoder's vectors are too large, or not finite: set start=prior"
+                    )
+                for row, value_W in zip(rows[batch].tolist(), found_BW.astype(np.float16), strict=True):
+                    os.pwrite(values.fileno(), value_W.tobytes(), row * stride)
+                for row in rows[batch].tolist():
+                    os.pwrite(known.fileno(), b"\1", row)
 
 
 def _packed(vectors: Vectors) -> np.ndarray:
@@ -94,23 +120,35 @@ def vectors_if_kept(model: Vectoriser, reader: Reader, config: Config) -> Vector
 
 
 def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
-    """A digest of all that vectors follow from: texts, framing, weights, the parts' options and code."""
-    whole = hashlib.sha256()
-    window = (repr(reader.template), reader.max_len, model.encoder.num_layers, model.in_bfloat16)
-    told = (VERSION, window, config.plugins, config.options)
-    whole.update(json.dumps(told, default=str).encode())
+    """A digest of all that vectors follow from: texts, framing, weights, code, and the parts' options."""
     assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
+    backbone = model.encoder.backbone
+    shape = backbone.config.to_json_string() if hasattr(backbone, "config") else ""
+    window = (repr(reader.template), reader.max_len, model.encoder.num_layers, model.in_bfloat16)
+    options = {part.owner: config.options.get(part.owner) for part in chain(model.representation)}
+    versions = (VERSION, torch.__version__, transformers.__version__)
+    whole = hashlib.sha256(json.dumps((versions, shape, window, options), default=str).encode())
     for array in (reader.store.offsets, reader.store.values):
-        whole.update(np.ascontiguousarray(array).tobytes())
-    for part in (model.encoder, *chain(model.representation)):
-        whole.update(type(part).__qualname__.encode())
-        whole.update(Path(inspect.getfile(type(part))).read_bytes())
+        whole.update(np.ascontiguousarray(array).data)
     for module in (model.encoder, model.representation):
-        for name, tensor in module.state_dict().items():
+        for kind in {kind: None for part in module.modules() for kind in type(part).__mro__}:
+            whole.update(_code_of(kind))
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             whole.update(_bytes_of(tensor))
     return whole.hexdigest()[:32]
 
 
-def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+def _code_of(kind: type) -> bytes:
+    """Its name and the file that it is defined in; of the libraries, whose versions are known, the name."""
+    name = f"{kind.__module__}.{kind.__qualname__}".encode()
+    if kind.__module__.partition(".")[0] in ("torch", "transformers", "builtins"):
+        return name
+    try:
+        return name + Path(inspect.getfile(kind)).read_bytes()
+    except (OSError, TypeError):  # it was typed in, or lies in an archive
+        return name
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -36,9 +36,13 @@ READING = "reading training documents"
 
 @dataclass(frozen=True)
 class Names:
-    """A text for each label, and which of them are names rather than bare ids."""
+    """A text for each label, and which of them are names rather than bare ids.
+
+    They are read in an order of their own, which no clustering changes: what was encoded once is known.
+    """
 
     reader: Reader
+    place_L: np.ndarray  # where a label's text stands in it
     real_L: np.ndarray
 
 
@@ -54,6 +58,7 @@ class Batch:
 @torch.no_grad()
 def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -> None:
     """Has the model's shortlist and head take a start from names and training documents, if there are any."""
+    model.eval()
     rows = documents_to_read(data, config)
     if not len(rows):
         return
@@ -62,7 +67,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     size = min(SAMPLE, PAIRS // scored + 1, len(rows) // 4 + 1)
     store = kept_vectors(model, data.reader, config)
     sample = list(_read(store, model, data, rows[:size]))
-    named = _gathered(kept_vectors(model, names.reader, config), model.num_labels)
+    named = _named(model, names, config)
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
     clusters = None
     if table is not None:
@@ -78,11 +83,15 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         add(batch)
     if clusters is not None:
         vectors_KD = clusters.centroids_RD
-        of_clusters = fit(clusters, [_clusters_scored(b, clusters, vectors_KD, table) for b in sample])
+        of_clusters = fit(
+            clusters, vectors_KD, [_clusters_scored(b, clusters, vectors_KD, table) for b in sample]
+        )
         # From its candidates labels learn in training: they are fitted to these.
         model.shortlister.take_start(of_clusters.start(clusters))
     vectors_LD = labels.centroids_RD
-    of_labels = fit(labels, [_labels_scored(model, batch, labels, vectors_LD) for batch in sample])
+    of_labels = fit(
+        labels, vectors_LD, [_labels_scored(model, batch, labels, vectors_LD) for batch in sample]
+    )
     for batch in sample:
         add(batch)
     if clusters is not None:
@@ -105,7 +114,7 @@ def label_vectors(model: Vectoriser, data: TrainingData, names: Names, config: C
     In the space in which clusters are scored; a label of which nothing is known has a row of zeros.
     """
     store, num_labels = kept_vectors(model, data.reader, config), len(data.counts_L)
-    named = _gathered(kept_vectors(model, names.reader, config), num_labels)
+    named = _named(model, names, config)
     rows = documents_to_read(data, config)
     sample = [vectors.recall_BD for _, _, vectors in store.batches(rows[:SAMPLE])]
     if not sample:
@@ -142,14 +151,19 @@ def _read(
         yield Batch(documents, vectors, labels)
 
 
-def _gathered(store: VectorStore, count: int) -> Vectors:
-    """The vectors of all of a store's texts, in their order."""
-    places, _, parts = zip(*store.batches(np.arange(count), "reading names"))
-    order = torch.from_numpy(np.argsort(np.concatenate(places))).to(parts[0].rank_BD.device)
-    rank_BD = torch.cat([vectors.rank_BD for vectors in parts])[order]
-    if all(vectors.recall_BD is vectors.rank_BD for vectors in parts):
-        return Vectors(rank_BD, rank_BD)
-    return Vectors(torch.cat([vectors.recall_BD for vectors in parts])[order], rank_BD)
+def _named(model: Vectoriser, names: Names, config: Config) -> Vectors:
+    """The vectors of the labels' texts, in the labels' order."""
+    store, representation = kept_vectors(model, names.reader, config), model.representation
+    rank_LD = torch.zeros(len(names.place_L), representation.rank_width, device=model.device)
+    recall_LD, label_at = rank_LD, np.argsort(names.place_L)
+    for batch, _, vectors in store.batches(np.arange(len(label_at)), "reading names"):
+        if recall_LD is rank_LD and vectors.recall_BD is not vectors.rank_BD:
+            recall_LD = rank_LD.new_zeros(len(rank_LD), representation.recall_width)
+        labels_B = torch.from_numpy(label_at[batch]).to(model.device)
+        rank_LD[labels_B] = vectors.rank_BD
+        if recall_LD is not rank_LD:
+            recall_LD[labels_B] = vectors.recall_BD
+    return Vectors(recall_LD, rank_LD)
 
 
 def _known(names: Names, named_LD: Tensor, sample: list[Tensor]) -> Known:

@@ -41,10 +41,11 @@ def test_it_begins_exactly_as_the_base(where, tokens, starts):
     documents, training = tiny.batch(TEXTS, 90, seed=2)
     plain, ours = model(plugins=(), starts=starts), model(where, tokens, starts=starts)
     for name, loss in plain(documents, training).losses.items():
-        assert torch.equal(ours(documents, training).losses[name], loss)
+        # With `labels` the rows are computed, and their products taken in another order than the table's.
+        torch.testing.assert_close(ours(documents, training).losses[name], loss, rtol=1e-6, atol=0)
     (scores, ids), (own_scores, own_ids) = plain.rank(documents, 5), ours.rank(documents, 5)
     assert torch.equal(ids, own_ids)
-    torch.testing.assert_close(scores, own_scores)  # with `labels`, of a product taken in another order
+    torch.testing.assert_close(scores, own_scores)
 
 
 @pytest.mark.parametrize(("where", "tokens"), PLACES)

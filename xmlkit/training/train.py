@@ -154,9 +154,7 @@ def _new_run(
         check_settings(start, config)
     folder = _new_folder(out, corpus.folder_name)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(
-        folder / "config.json", config.as_document()
-    )  # taken: what follows takes its time
+    write_json(folder / "config.json", config.as_document())  # taken: what follows takes its time
     try:
         return folder, *_new_model(folder, corpus, config, active, device, start)
     except BaseException:

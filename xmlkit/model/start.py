@@ -24,8 +24,13 @@ class Centred(nn.Module):
         self.register_buffer("centre_D", torch.zeros(width))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        """(x - centre) / |x - centre|."""
-        return F.normalize(x_BD - self.centre_D, dim=1, eps=1e-6)
+        """See `centred`."""
+        return centred(x_BD, self.centre_D)
+
+
+def centred(x_BD: Tensor, centre_D: Tensor) -> Tensor:
+    """(x - centre) / |x - centre|."""
+    return F.normalize(x_BD - centre_D, dim=1, eps=1e-6)
 
 
 def centring(build: BuildContext, width: int) -> nn.Module:

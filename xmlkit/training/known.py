@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from xmlkit.hooks import Start
+from xmlkit.model.start import centred
 
 ROUNDS = 40  # of the fit, at most
 PULL = 1e-3
@@ -37,8 +38,8 @@ class Known:
     sums_RD: Tensor
 
     def unit_BD(self, x_BD: Tensor) -> Tensor:
-        """Centred, of length one."""
-        return F.normalize(x_BD - self.centre_D, dim=1, eps=1e-6)
+        """As the rows will be compared with them."""
+        return centred(x_BD, self.centre_D)
 
     @property
     def centroids_RD(self) -> Tensor:

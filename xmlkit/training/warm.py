@@ -66,7 +66,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     scored = table.num_clusters if table else model.num_labels
     size = min(SAMPLE, PAIRS // scored + 1, len(rows) // 4 + 1)
     store = kept_vectors(model, data.reader, config)
-    sample = list(_read(store, model, data, rows[:size]))
+    sample = list(_read(store, data, rows[:size]))
     named = _named(model, names, config)
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
     clusters = None
@@ -79,7 +79,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
         if clusters is not None:
             clusters.add(batch.vectors.recall_BD, *_cluster_pairs(batch.labels, table))
 
-    for batch in _read(store, model, data, rows[size:], READING):
+    for batch in _read(store, data, rows[size:], READING):
         add(batch)
     if clusters is not None:
         vectors_KD = clusters.centroids_RD
@@ -120,9 +120,8 @@ def label_vectors(model: Vectoriser, data: TrainingData, names: Names, config: C
     if not sample:
         return np.zeros((num_labels, 1), np.float32)
     known = _known(names, named.recall_BD, sample)
-    for batch, _, vectors in store.batches(rows, READING):
-        labels = ragged_labels(data.labels.take(rows[batch]), num_labels).to(vectors.rank_BD.device)
-        known.add(vectors.recall_BD, labels.values_V, labels.documents_V)
+    for batch in _read(store, data, rows, READING):
+        known.add(batch.vectors.recall_BD, batch.labels.values_V, batch.labels.documents_V)
     centroids_LD = known.centroids_RD
     found_LD = torch.where(centroids_LD.any(1, keepdim=True), centroids_LD, known.names_RD)
     return found_LD.cpu().numpy()
@@ -143,11 +142,12 @@ def documents_to_read(data: TrainingData, config: Config) -> np.ndarray:
 
 
 def _read(
-    store: VectorStore, model: Model, data: TrainingData, rows: np.ndarray, what: str | None = None
+    store: VectorStore, data: TrainingData, rows: np.ndarray, what: str | None = None
 ) -> Iterator[Batch]:
     """These training documents with their labels; `what` is shown while they are being encoded."""
+    num_labels = len(data.counts_L)
     for batch, documents, vectors in store.batches(rows, what):
-        labels = ragged_labels(data.labels.take(rows[batch]), model.num_labels).to(vectors.rank_BD.device)
+        labels = ragged_labels(data.labels.take(rows[batch]), num_labels).to(vectors.rank_BD.device)
         yield Batch(documents, vectors, labels)
 
 

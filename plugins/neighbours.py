@@ -10,7 +10,7 @@ labels. At prediction the K nearest documents n of a document vote for their lab
 The neighbours' distribution is that of kNN-LM (Khandelwal et al., ICLR 2020, equation 2), added to logits
 instead of mixed with probabilities. A label outside the shortlist becomes a candidate, with its own cluster's
 probability. `weight`, `temperature` and `eps` are fitted on the validation documents, by nDCG@5, then P@5.
-The search is exact.
+The search is exact, or goes through an index (vector_search.py).
 
 Shapes: N kept documents, B documents, K nearest, V labels of the nearest, X unique ones, C candidates,
 D document width, G labels of all kept documents.
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +41,10 @@ from xmlkit import (
     say,
 )
 
-NUMBERS_AT_ONCE = 2**21  # of the kept vectors, in float32
+from . import vector_search
+
 LABELS_A_NEIGHBOUR = 32  # that count on average: of all labels of the nearest, those of the nearest first
+MOST = 500_000  # documents that are searched one by one, unless the settings say otherwise
 RANKS = 5  # that the weights are fitted for
 DEFAULTS = (0.5, 0.1, 0.01)  # weight, temperature and eps where nothing is held out
 TEMPERATURES = (0.05, 0.1, 0.2)
@@ -53,7 +56,19 @@ class Options(BaseModel, extra="forbid"):
     """Settings."""
 
     nearest: int = Field(default=50, ge=1, description="training documents that vote")
-    most: int = Field(default=500_000, ge=1, description="training documents kept; of more, a random sample")
+    most: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"training documents kept; of more, a random sample; none: {MOST:,}, all with an index",
+    )
+    search: Literal["exact", "index"] = Field(
+        default="exact",
+        description="index: through one of faiss, in the cache folder; finds nearly all of them",
+    )
+
+    def kept_of(self, total: int) -> int:
+        """How many of so many training documents are kept."""
+        return min(total, self.most or (MOST if self.search == "exact" else total))
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class Neighbours(Shortlister):
     def __init__(self, inner: Shortlister, build: BuildContext, options: Options, rank_width: int):
         super().__init__(inner)
         self.options, self.num_labels, self.power = options, build.num_labels, build.cluster_power
+        self._index: vector_search.Index | None = None
         self.register_buffer("bank_ND", torch.zeros(0, rank_width, dtype=torch.float16))
         self.register_buffer("values_G", torch.zeros(0, dtype=torch.int32))
         self.register_buffer("offsets", torch.zeros(1, dtype=torch.int64))
@@ -109,17 +125,13 @@ class Neighbours(Shortlister):
         return short.extended(ids_BX, mask_BX, None, prior_BX, logits_BX)
 
     def nearest(self, rank_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and places of the K nearest documents, the nearest first; the best so far, run by run."""
-        query_BD = F.normalize(rank_BD - self.centre_D, dim=1)
-        best_BK, at_BK = query_BD[:, :0], self.offsets.new_zeros(len(query_BD), 0)
-        rows = max(NUMBERS_AT_ONCE // query_BD.shape[1], 1)
-        for start in range(0, len(self.bank_ND), rows):
-            cos_BN = query_BD @ self.bank_ND[start : start + rows].to(query_BD.dtype).T
-            best_of_run, at = cos_BN.topk(min(self.options.nearest, cos_BN.shape[1]), 1)
-            both, places = torch.cat([best_BK, best_of_run], 1), torch.cat([at_BK, at + start], 1)
-            best_BK, at = both.topk(min(self.options.nearest, both.shape[1]), 1)
-            at_BK = places.gather(1, at)
-        return best_BK, at_BK
+        """Cosines and places of the K nearest documents, the nearest first."""
+        query_BD, most = F.normalize(rank_BD - self.centre_D, dim=1), self.options.nearest
+        if self.options.search == "exact" or len(self.bank_ND) < vector_search.INDEXED_FROM:
+            return vector_search.exact(query_BD, self.bank_ND, most)
+        if self._index is None or self._index.bank_ND is not self.bank_ND:
+            self._index = vector_search.Index(self.bank_ND)
+        return self._index.nearest(query_BD, most)
 
     def votes(self, cos_BK: Tensor, at_BK: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The labels of these documents, each once, ascending (B, X); which are real; and v, 0 to 1."""
@@ -150,12 +162,10 @@ class Neighbours(Shortlister):
     def keep(self, read: Reading, seed: int) -> None:
         """Takes the training documents' vectors and labels, or those of a random sample of `most`."""
         labels, device = read.training.labels, self.centre_D.device
-        total, most = len(labels), self.options.most
-        places_N = torch.arange(total)
-        if total > most:
-            places_N = (
-                torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:most].sort().values
-            )
+        total, rng = len(labels), torch.Generator().manual_seed(seed)
+        kept, places_N = self.options.kept_of(total), torch.arange(total)
+        if kept < total:
+            places_N = torch.randperm(total, generator=rng)[:kept].sort().values
         x_ND = torch.zeros(len(places_N), len(self.centre_D))
         row = torch.zeros(total, dtype=torch.long).scatter(0, places_N, torch.arange(len(places_N)))
         for places_B, _, vectors in read.training.batches(places_N):
@@ -169,7 +179,7 @@ class Neighbours(Shortlister):
         self.values_G = labels.values_V[is_kept[labels.documents_V]].int().to(device)
         self.offsets = F.pad(sizes_N.cumsum(0), (1, 0)).to(device)
         size = sum(kept.nbytes for kept in (self.bank_ND, self.values_G, self.offsets))
-        of = f" of {total:,}" if total > most else ""
+        of = f" of {total:,}" if kept < total else ""
         count = f"{len(places_N):,}{of} training documents"
         say(f"neighbours: the vectors and labels of {count} are kept: {size / 1e6:,.0f} MB")
 
@@ -281,9 +291,11 @@ def shortlist(build: BuildContext, rank_width: int) -> Generator[None, Shortlist
     """Around whatever the shortlist is."""
     inner = yield
     options = build.options(Options)
-    if build.train_labels is not None and len(build.train_labels) > options.most:
-        total = f"{len(build.train_labels):,}"
-        say(f"neighbours.most={options.most}: of {total} training documents so many will be kept, at random")
+    if options.search == "index":
+        vector_search.check_index()
+    total = 0 if build.train_labels is None else len(build.train_labels)
+    if (kept := options.kept_of(total)) < total:
+        say(f"neighbours.most={kept}: of {total:,} training documents so many will be kept, at random")
     return Neighbours(inner, build, options, rank_width)
 
 

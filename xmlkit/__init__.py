@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from xmlkit.comparison.compare import compare as compare
     from xmlkit.config import Config as Config
     from xmlkit.console import say as say
+    from xmlkit.data.cache import cached as cached
     from xmlkit.data.corpus import Corpus as Corpus
     from xmlkit.data.corpus import load_corpus as load_corpus
     from xmlkit.data.corpus import load_split as load_split
@@ -47,6 +48,7 @@ _HOME = {
     "xmlkit.comparison.compare": ["Comparison", "compare"],
     "xmlkit.config": ["Config"],
     "xmlkit.console": ["say"],
+    "xmlkit.data.cache": ["cached"],
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
     "xmlkit.hooks": [

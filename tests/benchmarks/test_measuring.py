@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
+from xmlkit_plugins import vector_search
 
-from benchmarks import cuda, step, synthetic
+import xmlkit
+from benchmarks import cuda, neighbours, step, synthetic
 from xmlkit import tables
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +78,17 @@ def test_clusters_of_made_up_labels(tmp_path):
 def test_each_finds_what_it_imports(module):
     """They stand outside the package, so that nothing else notices what was renamed there."""
     importlib.import_module(f"benchmarks.{module}")
+
+
+def test_searching_through_an_index_is_measured_beside_the_exact_search(tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setenv("XMLKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(vector_search, "INDEXED_FROM", 1)
+    corpus = tiny.learnable_corpus()
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "plugins": ["neighbours"], "max_steps": 2}
+    run = xmlkit.train(corpus, {**settings, "max_len": 16}, tmp_path / "run").model
+    found = neighbours.measure(run, corpus.train)
+    assert found["documents"] == len(corpus.train) > found["kept"]
+    assert set(found["documents_per_second"]) == {"encoding", "exact", "index"}
+    assert 0.5 < found["found_of_the_nearest"] <= 1
+    assert found["metrics"]["exact"]["P@5"] == pytest.approx(found["metrics"]["index"]["P@5"], abs=10)

@@ -115,9 +115,16 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a local folder or hub name. Raises UserError where there is none."""
     tokenizer = _fetch(source, "tokenizer", AutoTokenizer)
     if not tokenizer.is_fast:
-        raise UserError(f"--encoder {source}: its tokenizer has no fast form, which the token store needs")
+        raise UserError(f"{_named(source)}: its tokenizer has no fast form, which the token store needs")
     tokenizer.model_max_length = int(1e9)  # the window is a setting of ours; no warnings about long texts
     return tokenizer
+
+
+def load_config(source: str | Path) -> Any:
+    """The shape of a local folder's or hub name's model. Raises UserError where there is none."""
+    config = _fetch(source, "config", AutoConfig)
+    config._attn_implementation = None  # it may name a kernel on the hub, which would be run
+    return config
 
 
 def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.Module:
@@ -126,7 +133,7 @@ def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.
     Raises UserError where there is none, where weights are missing or of another shape, and where the
     tokenizer is not the model's.
     """
-    config = _fetch(source, "config", AutoConfig)
+    config = load_config(source)
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(f"--encoder {source}: an encoder-decoder model; choose an encoder such as BERT")
     if len(tokenizer) < config.vocab_size // 2:  # without its files, transformers makes an empty one
@@ -134,7 +141,8 @@ def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.
             f"--encoder {source}: its tokenizer knows {len(tokenizer)} of {config.vocab_size} tokens; "
             "is tokenizer.json missing?"
         )
-    backbone, report = _fetch(source, "weights", AutoModel, dtype=torch.float32, output_loading_info=True)
+    weights = {"config": config, "dtype": torch.float32, "use_safetensors": True}  # others may hold code
+    backbone, report = _fetch(source, "weights", AutoModel, **weights, output_loading_info=True)
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         raise UserError(
@@ -146,21 +154,37 @@ def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.
 
 def new_backbone(config: Any) -> nn.Module:
     """A model of this shape with random weights, from torch's current seed."""
-    return AutoModel.from_config(config, dtype=torch.float32)
+    return AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
 def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
+    """From files alone: where a model's own code would be needed, nothing is asked and nothing is run."""
     quiet_transformers()
     if str(source).startswith((".", "/")) and not Path(source).is_dir():  # no name of the hub
-        raise UserError(f"--encoder {source}: no such folder")
+        raise UserError(f"{_named(source)}: no such folder")
     try:
-        return kind.from_pretrained(str(source), **options)
+        return kind.from_pretrained(str(source), trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).split(". ")[0][:200]
+        text = " ".join(str(error).split())
+        if "trust_remote_code" in text:
+            raise UserError(
+                f"{_named(source)}: its {what} asks for code that comes with it, which is never run; "
+                "take a model that transformers has itself"
+            ) from None
+        advice = (
+            "the run is not whole"
+            if isinstance(source, Path)
+            else "name a folder with config.json, tokenizer.json and model.safetensors"
+        )
         raise UserError(
-            f"--encoder {source}: no usable {what} in a folder or on the hub of that name ({reason}); "
-            "name a folder with config.json, tokenizer.json and model.safetensors"
+            f"{_named(source)}: no usable {what} in a folder or on the hub of that name "
+            f"({text.split('. ')[0][:200]}); {advice}"
         ) from None
+
+
+def _named(source: str | Path) -> str:
+    """As the user knows it: an option's value, or a part of a run."""
+    return str(source) if isinstance(source, Path) else f"--encoder {source}"
 
 
 def quiet_transformers() -> None:

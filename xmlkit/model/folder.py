@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
 from xmlkit.console import say
@@ -33,7 +33,7 @@ from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
-from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_tokenizer, new_backbone
+from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
@@ -128,7 +128,7 @@ def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, En
         return tokenizer, NoEncoder(Template.of(tokenizer))
     _require(folder / "encoder" / "config.json")
     tokenizer = load_tokenizer(folder / "encoder")
-    backbone = new_backbone(AutoConfig.from_pretrained(folder / "encoder"))
+    backbone = new_backbone(load_config(folder / "encoder"))
     return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
 
 

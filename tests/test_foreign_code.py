@@ -1,0 +1,123 @@
+"""Files from a stranger run nothing and ask nothing, whatever command opens them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+import xmlkit
+from xmlkit import UserError
+from xmlkit.model.encoder import load_backbone, load_config, new_backbone
+from xmlkit.training import train as training
+
+SETTINGS = {"max_len": 16, "max_steps": 1, "device": "cpu", "clustered": False, "label_width": 8}
+MAP = {"AutoConfig": "evil.C", "AutoModel": "evil.M", "AutoTokenizer": ["evil.T", "evil.T"]}
+
+
+def plant(encoder: Path, **config) -> Path:
+    """Code beside the configuration, and settings that name it; returns the file that it would write."""
+    written = encoder.parent / "it-was-run"
+    imports = "from transformers import BertConfig as C, BertModel as M, PreTrainedTokenizerFast as T"
+    (encoder / "evil.py").write_text(f"open({str(written)!r}, 'w').close()\n{imports}\n")
+    for name, changes in (
+        ("config.json", {"auto_map": MAP, **config}),
+        ("tokenizer_config.json", {"auto_map": MAP, "tokenizer_class": "Evil"}),
+    ):
+        known = json.loads((encoder / name).read_text())
+        (encoder / name).write_text(json.dumps({**known, **changes}))
+    return written
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    settings = {**SETTINGS, "encoder": tiny.save_encoder(folder / "encoder"), "start": "random"}
+    training.train(tiny.learnable_corpus(), settings, folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
+
+
+CORPUS = tiny.learnable_corpus()
+OPENED_BY = {
+    "predict, evaluate": lambda run, out: xmlkit.load(run),
+    "resume": lambda run, out: training.resume(run, CORPUS),
+    "init-from": lambda run, out: training.train(CORPUS, {}, out, run),
+    "train": lambda run, out: training.train(CORPUS, {**SETTINGS, "encoder": str(run / "encoder")}, out),
+    "init-weights": lambda run, out: training.store_start(
+        CORPUS, {**SETTINGS, "encoder": str(run / "encoder")}, out
+    ),
+    "compare": lambda run, out: xmlkit.compare(
+        CORPUS, "base", {**SETTINGS, "encoder": str(run / "encoder")}, seeds=1, out=out
+    ),
+}
+
+
+@pytest.mark.parametrize("command", OPENED_BY)
+def test_a_model_that_needs_its_own_code_is_refused(command, copied, tmp_path):
+    written = plant(copied / "encoder", model_type="evil")
+    with pytest.raises(UserError, match="asks for code that comes with it, which is never run") as refused:
+        OPENED_BY[command](copied, tmp_path / "out")
+    assert str(copied / "encoder") in str(refused.value) and "\n" not in str(refused.value)
+    assert not written.exists()
+
+
+def test_a_model_that_transformers_has_itself_is_opened_without_the_code_beside_it(copied):
+    written = plant(copied / "encoder")
+    assert xmlkit.load(copied).predict(["w1 w2"])
+    assert not written.exists()
+
+
+def test_a_type_that_transformers_lacks_is_one_line(copied):
+    config = copied / "encoder" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "evil"}))
+    with pytest.raises(
+        UserError, match=r"no usable config .*model type `evil`.*the run is not whole"
+    ) as refused:
+        xmlkit.load(copied)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_kernel_that_the_configuration_names_is_not_fetched(copied):
+    config = copied / "encoder" / "config.json"
+    known = json.loads(config.read_text())
+    config.write_text(json.dumps({**known, "attn_implementation": "evil/kernel"}))
+    assert new_backbone(load_config(copied / "encoder")).config._attn_implementation == "sdpa"
+
+
+def test_pickled_weights_are_not_read(tmp_path):
+    folder = Path(tiny.save_encoder(tmp_path / "encoder"))
+    (folder / "model.safetensors").unlink()
+    torch.save(tiny.backbone("bert").state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"no file named model\.safetensors"):
+        load_backbone(str(folder), tiny.tokenizer())
+
+
+def test_the_texts_to_label_are_no_answer(copied):
+    """A real process, whose input begins with what would have been a yes."""
+    written = plant(copied / "encoder", model_type="evil")
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("xmlkit")), "predict", str(copied)],
+        input="y\n1\nsome text\n",
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    assert found.returncode == 1 and found.stdout == "" and len(found.stderr.strip().splitlines()) == 1
+    assert "which is never run" in found.stderr and not written.exists()

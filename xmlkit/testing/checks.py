@@ -33,8 +33,9 @@ from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.testing.tiny import fit, losses_of, texts, tiny_trainer, tokenizer
 from xmlkit.training.feed import MicroBatch
+from xmlkit.training.finite import NotFinite
 from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
-from xmlkit.training.trainer import NotFinite, Trainer
+from xmlkit.training.trainer import Trainer
 
 SEEDS = 3  # of a gradient that might be zero by chance
 DOCUMENTS = 12

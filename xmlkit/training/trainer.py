@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, tee
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ from xmlkit.training.checkpoint import (
     save_checkpoint,
 )
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
+from xmlkit.training.finite import FiniteWatch
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.reading import RunReading
@@ -47,14 +48,6 @@ from xmlkit.training.shortlists import ShortlistWatch
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
 Outcome = Literal["finished", "stopped early", "interrupted"]
-
-
-class NotFinite(UserError):
-    """A loss was infinite or no number."""
-
-    def __init__(self, line: str, fact: str):
-        super().__init__(line)
-        self.fact = fact
 
 
 def count_steps(num_documents: int, config: Config) -> int:
@@ -84,6 +77,8 @@ class Trainer:
         self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
         self.averaged = Average(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
+        self.finite = FiniteWatch(self.config, run.folder, data.num_documents)
+        self.losses = ("loss", *loss_names(self.model.shortlister))
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
         self.seconds = 0.0  # of steps, without evaluations and checkpoints
@@ -102,6 +97,7 @@ class Trainer:
         with Report(log, self.run.num_steps, self.step_number, self.seconds) as report:
             outcome = self._train(report)
             if self.best is None:
+                self.finite.check(self._evaluated_model().weights())
                 save_weights(self.run.folder, self._evaluated_model())
             else:
                 say(f"best weights: those of step {self.best_step:,}")
@@ -124,13 +120,15 @@ class Trainer:
             for rows in training_steps(lengths, config.batch_size, config.seed, epoch)
         )
         with _ctrl_c_noted() as asked_to_stop:
-            steps = (documents.rows[rows] for rows in islice(order, self.step_number, self.run.num_steps))
+            left = islice(order, self.step_number, self.run.num_steps)
+            steps, their_rows = tee(documents.rows[rows] for rows in left)
             if not self.run.num_steps:  # the start is the model
                 self._evaluate(report)
             begun = time.perf_counter()
-            for batches in fed(self.data, steps, config, self.device):
+            for batches, rows in zip(fed(self.data, steps, config, self.device), their_rows):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
                 losses = self.step(batches)
+                self.finite.note(self.step_number, rows, {name: losses[name] for name in self.losses})
                 report.advance(sum(len(batch.labels) for batch in batches))
                 done = self.step_number / steps_an_epoch
                 last = self.step_number == self.run.num_steps
@@ -199,6 +197,7 @@ class Trainer:
         tensors |= {f"watch/{kind}": clusters_NS for kind, clusters_NS in self.watch.last.items()}
         if self.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        self.finite.check(tensors)
         numbers = {
             "device": self.device.type,
             "step": self.step_number,
@@ -256,17 +255,8 @@ class Trainer:
         return self.model
 
     def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float, seconds: float) -> None:
+        self.finite.check({})
         figures = {name: float(value) for name, value in losses.items()}
-        if not math.isfinite(figures["loss"]):
-            odd = [name for name in loss_names(self.model.shortlister) if not math.isfinite(figures[name])]
-            fact = f"the loss is {figures['loss']} at step {self.step_number} ({', '.join(odd)})"
-            plugins = ", ".join(self.config.plugins)
-            others = f", or leave out a plugin ({plugins})" if plugins else ""
-            raise NotFinite(
-                f"{fact}: lower lr ({self.config.lr:g}) or head_lr ({self.config.head_lr:g}), set "
-                f"precision=float32{others}",
-                fact,
-            )
         rate = float(self.schedules[0].get_last_lr()[0])
         report.figures(self.step_number, epochs_done, seconds, rate, figures)
 
@@ -276,6 +266,7 @@ class Trainer:
         if self.best is not None and self.best_step != self.step_number:
             model.load_weights(read_weights(self.run.folder))
         self.hook.trained(run=replace(self.run, model=model), read=RunReading(model, self.data, self.config))
+        self.finite.check(model.weights())
         save_weights(self.run.folder, model)
         if len(self.data.validation_rows):
             metrics = self._scores(model)
@@ -301,6 +292,7 @@ class Trainer:
         if not len(self.data.validation_rows):
             return
         model = self._evaluated_model()
+        self.finite.check(model.weights())
         metrics = self._scores(model)
         report.scores(self.step_number, metrics, self._look_at_shortlists())
         self.hook.evaluated(run=self.run, metrics=metrics)

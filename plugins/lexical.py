@@ -85,6 +85,7 @@ class Options(BaseModel, extra="forbid", allow_inf_nan=False):
 class Bag(Representation):
     """The inner vectors, each with the bag's beside it."""
 
+    reads_states = False
     counted = ("idf_L",)
     idf_L: Tensor
     pieces_VP: Tensor

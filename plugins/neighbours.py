@@ -113,9 +113,8 @@ class Neighbours(Shortlister):
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
         """At prediction with votes, once there are documents to give them."""
-        asks = not self.every_label or self.inner.adds_votes
-        short: Shortlist | None = self.inner(vectors, documents, training) if asks else None
-        if training is not None or not len(self.values_G):
+        short = self._inner(vectors, documents, training)
+        if training is not None or not len(self.values_G) or self._is_silent:
             return short
         cos_BK, at_BK = self.nearest(vectors.rank_BD)
         ids_BX, mask_BX, votes_BX = self.votes(cos_BK, at_BK, self.numbers.temperature)
@@ -123,6 +122,15 @@ class Neighbours(Shortlister):
         if short is None:
             return _shortlist(vectors.rank_BD, ids_BX, mask_BX, prior_BX, logits_BX)
         return short.extended(ids_BX, mask_BX, None, prior_BX, logits_BX)
+
+    def _inner(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
+        asks = not self.every_label or self.inner.adds_votes
+        return self.inner(vectors, documents, training) if asks else None
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether it is known without waiting that no vote counts."""
+        return _on_host(self.fitted) and float(self.fitted[0]) == 0
 
     def nearest(self, rank_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and places of the K nearest documents, the nearest first."""
@@ -217,8 +225,7 @@ class Neighbours(Shortlister):
         for places_B, documents, vectors in read.held_out.batches():
             cos_BK, at_BK = self.nearest(vectors.rank_BD)
             ids_BX, mask_BX, votes_BX = self.votes(cos_BK, at_BK, self.numbers.temperature)
-            asks = not self.every_label or self.inner.adds_votes
-            inner: Shortlist | None = self.inner(vectors, documents, None) if asks else None
+            inner = self._inner(vectors, documents, None)
             rank_BD = vectors.rank_BD if inner is None else inner.rank_BD  # what the head will read
             short = _shortlist(rank_BD, ids_BX, mask_BX, self._prior_BX(vectors, ids_BX), votes_BX)
             _, best_BK = read.rank(vectors, documents, RANKS)

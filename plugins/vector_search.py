@@ -65,9 +65,12 @@ class Index:
         queries = _padded(query_BD.float().cpu().numpy())
         found = self._index.search(queries, min(RESCORED * most, len(self.bank_ND)))[1]
         at_BF = torch.from_numpy(found).to(query_BD.device)
-        x_BFD = self.bank_ND[at_BF.clamp(min=0)].to(query_BD.dtype)
-        cos_BF = (x_BFD @ query_BD[:, :, None])[:, :, 0].masked_fill(at_BF < 0, -1.0)
-        cos_BK, order = cos_BF.topk(min(most, cos_BF.shape[1]), 1)
+        queries_at_once = max(NUMBERS_AT_ONCE // (at_BF.shape[1] * query_BD.shape[1]), 1)
+        runs = zip(query_BD.split(queries_at_once), at_BF.clamp(min=0).split(queries_at_once), strict=True)
+        cos_BF = torch.cat(
+            [(self.bank_ND[at].to(some.dtype) @ some[:, :, None])[:, :, 0] for some, at in runs]
+        )
+        cos_BK, order = cos_BF.masked_fill(at_BF < 0, -1.0).topk(min(most, at_BF.shape[1]), 1)
         return cos_BK, at_BF.clamp(min=0).gather(1, order)
 
 

@@ -37,6 +37,10 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     validation_max: int = Field(default=4000, ge=0, description="most documents held out")
 
     layers: int = Field(default=5, ge=1, description="last layers whose first-token states are read")
+    freeze: bool = Field(
+        default=False,
+        description="the encoder stays as it is: only what stands on its vectors learns, many times faster",
+    )
     pooling: Literal["first", "mean"] = Field(
         default="mean", description="the last layer's token mean, or first-token states of the last layers"
     )

@@ -96,12 +96,13 @@ class Documents:
     mask_BT: Tensor  # bool, False at padding
     first_B: Tensor  # where the classification token stands (XLNet: last)
     text: RaggedTokens  # the whole texts without special tokens, however short the encoder's window
+    mean_BH: Tensor | None = None  # the last layer's mean state, where the encoder need not be asked
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
         """The same with each tensor changed."""
-        return Documents(
-            change(self.tokens_BT), change(self.mask_BT), change(self.first_B), self.text.map(change)
-        )
+        mean_BH = None if self.mean_BH is None else change(self.mean_BH)
+        framed = (change(self.tokens_BT), change(self.mask_BT), change(self.first_B))
+        return Documents(*framed, self.text.map(change), mean_BH)
 
     def to(self, device: torch.device) -> Documents:
         """The same on another device."""
@@ -115,6 +116,16 @@ class LayerStates:
     layers: tuple[Tensor, ...]  # N x (B, T, H)
     documents: Documents
     gain_BNH: Tensor | None = None  # (B, N, 1 or H), applied only to what is read
+
+    @property
+    def mean_BH(self) -> Tensor:
+        """The mean of the last layer's states over the real tokens; it may be all that is known."""
+        if self.documents.mean_BH is not None:
+            assert self.gain_BNH is None, "a part with a gain reads states"
+            return self.documents.mean_BH
+        states_BTH, mask_BT1 = self.layer_BTH(-1), self.documents.mask_BT[..., None]
+        precise = torch.promote_types(states_BTH.dtype, torch.float32)  # whatever autocast made of them
+        return (states_BTH.to(precise) * mask_BT1).sum(1) / mask_BT1.sum(1)
 
     @property
     def first_BNH(self) -> Tensor:
@@ -328,6 +339,7 @@ class Representation(Part):
     door = "representation"
     of_a_maker = ("forward",)
     inner: Representation  # of a wrapper; None where it wraps nothing
+    reads_states: ClassVar[bool] = True  # False: of the states `mean_BH` alone; with `freeze` that is kept
 
     def __init__(
         self,
@@ -424,7 +436,7 @@ class Head(Part):
 
     @promises(contracts.label_vectors)
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
-        """The vectors of unique label ids, or of a run of labels; the default ones begin at zero."""
+        """The vectors of unique label ids, or of a run of labels."""
         return self.inner.label_vectors_UE(rows_U)
 
     @promises(contracts.label_bias)
@@ -522,7 +534,7 @@ class BuildContext:
     pooling: Literal["first", "mean"]  # what the default representation reads
     dropout: float  # on the document vector
     start: Literal["warm", "prior", "random"]  # how the default label rows and biases begin
-    row_dtype: torch.dtype = torch.float32  # of the default label rows, where there are clusters
+    row_dtype: torch.dtype = torch.float32  # of the default label rows
     spell: Callable[[], tuple[str, ...]] = tuple  # what `vocabulary` is read by
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
@@ -591,7 +603,7 @@ class DocumentSet(Protocol):
 class Reading(Protocol):
     """What a plugin may read when a run is trained: each document is encoded when it is asked for.
 
-    Here N are the documents of a set, and K the ranks of a ranking.
+    There are no gradients. Here N are the documents of a set, and K the ranks of a ranking.
     """
 
     training: DocumentSet
@@ -602,6 +614,8 @@ class Reading(Protocol):
 
     def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
         """Scores and label ids as the model predicts them now, best first, both (B, k) or narrower.
+
+        Label vectors that a head computes, rather than stores, are computed at the first call alone.
 
         The id is -1 where there are fewer.
         """

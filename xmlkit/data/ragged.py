@@ -39,7 +39,7 @@ class Ragged:
 
     def take(self, rows: np.ndarray, most: int | None = None) -> Ragged:
         """These rows in this order, each cut to its first `most` values."""
-        lengths = self.lengths[rows]
+        lengths = self.offsets[np.asarray(rows) + 1] - self.offsets[rows]
         if most is not None:
             lengths = np.minimum(lengths, most)
         offsets = np.zeros(len(rows) + 1, np.int64)

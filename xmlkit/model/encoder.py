@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import transformers
@@ -42,6 +42,7 @@ class Encoder(nn.Module):
     backbone: Any  # what it has depends on its class
     template: Template
     num_layers: int
+    is_frozen = False
 
     def __init__(self, backbone: nn.Module, template: Template, num_layers: int):
         super().__init__()
@@ -56,8 +57,19 @@ class Encoder(nn.Module):
         """H."""
         return self.backbone.config.hidden_size
 
+    def freeze(self) -> None:
+        """It stays as it is from now on, without dropout."""
+        self.is_frozen = True
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As modules do, but for an encoder that is frozen."""
+        return super().train(mode and not self.is_frozen)
+
     def forward(self, documents: Documents) -> LayerStates:
-        """The states as the plain transformers model gives them for the same tokens."""
+        """The states as the plain transformers model gives them; none where their mean is known."""
+        if documents.mean_BH is not None:
+            return LayerStates((), documents)
         inputs: dict[str, Tensor] = {
             "input_ids": documents.tokens_BT,
             "attention_mask": self._attention_mask(documents.mask_BT),

@@ -222,7 +222,8 @@ def _write_labels(path: Path, opened: Opened) -> None:
         columns["name"] = opened.labels.names
     columns["documents"] = opened.counts_L.tolist()
     if opened.clusters:
-        columns["cluster"] = opened.clusters.of(torch.arange(len(opened.labels))).tolist()
+        every = torch.arange(len(opened.labels), device=opened.clusters.starts.device)
+        columns["cluster"] = opened.clusters.of(every).tolist()
     with path.open("w", encoding="utf-8") as lines:
         for values in zip(*columns.values(), strict=True):
             lines.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")

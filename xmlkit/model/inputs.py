@@ -1,10 +1,11 @@
 """From rows of the token store to the tensors of a batch.
 
-B documents, T tokens, V true labels in the batch, W tokens of whole texts.
+B documents, T tokens, H encoder width, V true labels in the batch, W tokens of whole texts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +18,8 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens
 
+Means = Callable[[np.ndarray], np.ndarray]  # rows to the encoder's mean states (B, H), where they are known
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -25,6 +28,7 @@ class Reader:
     store: Ragged | Joined
     template: Template
     max_len: int
+    means: Means | None = None
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -35,7 +39,8 @@ class Reader:
         """The documents of these rows, padded to the longest."""
         texts = self.store.take(rows)
         tokens_BT, mask_BT, first_B = (torch.from_numpy(a) for a in self.template.frame(texts, self.max_len))
-        return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts))
+        mean_BH = None if self.means is None else torch.from_numpy(self.means(rows))
+        return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts), mean_BH)
 
 
 def ragged_labels(labels: Ragged, num_labels: int, targets: Ragged | None = None) -> RaggedLabels:

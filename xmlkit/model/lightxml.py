@@ -14,7 +14,7 @@ def representation(build: BuildContext) -> Representation:
     """First-token states of the last layers, or the last layer's token mean; nothing without an encoder."""
     if not build.num_layers:
         return NoStates()
-    return FirstTokens(build) if build.pooling == "first" else TokenMean(build)
+    return FirstTokens(build) if build.pooling == "first" else TokenMean(build.hidden, build.dropout)
 
 
 @hookimpl

@@ -128,7 +128,7 @@ class Model(Vectoriser):
             loss.backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
                 grads[name], output.leaf_BD.grad = output.leaf_BD.grad, None
-        if grads:  # a head may do without the document
+        if grads and output.whole_BD.requires_grad:  # a head may do without it, and nothing above may learn
             output.whole_BD.backward(self.combiner.upstream_BD(grads))
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 

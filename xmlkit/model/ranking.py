@@ -6,10 +6,11 @@ N documents, B of a batch, T tokens, H encoder width, K ranks, L labels.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xmlkit.config import Config
 from xmlkit.console import track
@@ -79,12 +80,21 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
     device = model.device if isinstance(model, Vectoriser) else next(model.parameters()).device
+    batches = list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))
+    with in_eval_mode(model):
+        for batch in track(batches, what) if what else batches:
+            yield batch, reader.documents(rows[batch]).to(device)
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """And afterwards in the mode that it had."""
     was_training = model.training
     model.eval()
-    batches = list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))
-    for batch in track(batches, what) if what else batches:
-        yield batch, reader.documents(rows[batch]).to(device)
-    model.train(was_training)
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def score_documents(

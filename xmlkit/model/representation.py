@@ -29,6 +29,8 @@ class FirstTokens(Representation):
 class NoStates(Representation):
     """Vectors of width 0, where there is no encoder: what a plugin puts beside them is all there is."""
 
+    reads_states = False
+
     def __init__(self) -> None:
         super().__init__(recall_width=0, rank_width=0)
 
@@ -41,13 +43,13 @@ class NoStates(Representation):
 class TokenMean(Representation):
     """The mean of the last layer's states over the real tokens, D = H."""
 
-    def __init__(self, build: BuildContext):
-        super().__init__(recall_width=build.hidden, rank_width=build.hidden)
-        self.dropout = nn.Dropout(build.dropout)
+    reads_states = False
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__(recall_width=width, rank_width=width)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: LayerStates) -> Vectors:
         """D = H."""
-        mask_BT1 = states.documents.mask_BT[..., None]
-        sum_BH = (full_precision(states.layer_BTH(-1)) * mask_BT1).sum(1)
-        x_BD = self.dropout(sum_BH / mask_BT1.sum(1))
+        x_BD = self.dropout(states.mean_BH)
         return Vectors(x_BD, x_BD)

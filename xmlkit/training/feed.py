@@ -21,6 +21,7 @@ from xmlkit.data.joined import Joined
 from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Documents, RaggedLabels
 from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.training.freeze import joined_means
 from xmlkit.training.name_documents import NameDocuments
 
 STEPS_AHEAD = 2
@@ -54,7 +55,11 @@ class TrainingData:
             all_true = np.broadcast_to(np.float32(1), labels.values.shape)  # a single number in memory
             targets = Joined(Ragged(all_true, labels.offsets), names.targets)
         return StepDocuments(
-            replace(self.reader, store=Joined(self.reader.store, names.texts)),
+            replace(
+                self.reader,
+                store=Joined(self.reader.store, names.texts),
+                means=joined_means(self.reader.means, names.means, self.num_documents),
+            ),
             Joined(labels, names.labels),
             targets,
             np.concatenate([self.train_rows, self.num_documents + np.arange(len(names.texts))]),

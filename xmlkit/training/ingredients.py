@@ -46,7 +46,7 @@ class Ingredients:
         """Their names; without any their ids, which may be words. An id in place of a name is none."""
         order, texts = sorted(range(len(labels)), key=labels.ids.__getitem__), labels.names or labels.ids
         is_real_L = np.ones(len(labels), bool) if labels.names is None else labels.named_L
-        return Names(self.reader([texts[label] for label in order]), np.argsort(order), is_real_L)
+        return Names(self.reader([texts[label] for label in order]), np.array(order), is_real_L)
 
     def context(self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None) -> BuildContext:
         """What the hooks may know in training."""

@@ -85,9 +85,12 @@ class Mix(nn.Module):
 
     @torch.no_grad()
     def start(self, known: Known) -> Start:
-        """Rows as these numbers make them."""
-        vectors_RD = F.normalize(self.mixed(known.names_RD, known.centroids_RD), dim=1, eps=1e-6)
-        return Start(known.centre_D, self.scale * vectors_RD, self.bias.detach().expand(len(vectors_RD)))
+        """Rows as these numbers make them; in place, as there may be very many."""
+        vectors_RD = known.centroids_RD.mul_(1 - self.share)
+        vectors_RD += self.share * known.names_RD
+        vectors_RD /= vectors_RD.norm(dim=1, keepdim=True).clamp_(min=1e-6)
+        vectors_RD *= self.scale
+        return Start(known.centre_D, vectors_RD, self.bias.detach().expand(len(vectors_RD)))
 
 
 def fit(known: Known, centroids_RD: Tensor, documents: Sequence[Scored]) -> Mix:

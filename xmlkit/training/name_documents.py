@@ -24,6 +24,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.labels.cooccurrence import labels_given
+from xmlkit.model.inputs import Means
 
 LEAST = 0.1
 
@@ -35,6 +36,7 @@ class NameDocuments:
     texts: Ragged  # tokens
     labels: Ragged
     targets: Ragged | None  # of each of these labels, how true it is, in 0..1; None: all are true
+    means: Means | None = None  # of the texts, where the encoder is frozen
 
 
 def check_names(labels: Labels, kind: Literal["hard", "soft"], corpus: str) -> None:

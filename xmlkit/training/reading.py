@@ -22,6 +22,7 @@ from xmlkit.model.ranking import encode_documents
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.vectors import vectors_if_kept
 
+READING = "reading documents again"
 Encode = Callable[[np.ndarray], Iterator[tuple[np.ndarray, Documents, Vectors]]]
 
 
@@ -44,15 +45,16 @@ class RunReading:
 
     def __init__(self, model: Model, data: TrainingData, config: Config):
         self._model, self._data, self._config = model, data, config
-        store = vectors_if_kept(model, data.reader, config)  # as with epochs=0
+        is_trained = config.epochs > 0 or data.reader.means is not None
+        store = None if is_trained else vectors_if_kept(model, data.reader, config)
 
         def encode(rows: np.ndarray) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
-            return encode_documents(model, data.reader, rows, config.tokens_at_once)
+            if store:
+                return store.batches(rows, READING)
+            return encode_documents(model, data.reader, rows, config.tokens_at_once, READING)
 
-        self.training = EncodedDocuments(model, data, data.train_rows, store.batches if store else encode)
-        self.held_out = EncodedDocuments(
-            model, data, data.validation_rows, store.batches if store else encode
-        )
+        self.training = EncodedDocuments(model, data, data.train_rows, encode)
+        self.held_out = EncodedDocuments(model, data, data.validation_rows, encode)
 
     @cached_property
     def _head(self) -> Head:
@@ -63,7 +65,7 @@ class RunReading:
         return self._model.logits_BC(rank_BD, ids_BC, self._head)
 
     def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
-        """As the model is now."""
+        """As the model is now, but for label vectors that a head computes: those of the first call."""
         return self._model.rank_vectors(vectors, documents, k, self._head)
 
     def metrics(self, ids_NK: Tensor) -> dict[str, float]:

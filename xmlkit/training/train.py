@@ -54,6 +54,7 @@ from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.feed import TrainingData
+from xmlkit.training.freeze import with_means
 from xmlkit.training.ingredients import Ingredients
 from xmlkit.training.init_from import (
     check_settings,
@@ -181,7 +182,8 @@ def _new_model(
     if start:
         take_weights(start, model)
     elif config.start == "warm":
-        warm_start(make_ready(model, config, device), data, made_of.names(corpus.labels), config)
+        data = with_means(make_ready(model, config, device), data, config)
+        warm_start(model, data, made_of.names(corpus.labels), config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *known)
     describe_run(folder, opened, corpus.source, start)
@@ -234,9 +236,11 @@ def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering:
 def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering:
     """The same by the vectors that the model begins with, made by the parts that it will have."""
     config = made_of.config
-    data = _read(corpus, made_of.tokenizer, made_of.encoder.template, config)
+    documents_alone = config.model_copy(update={"name_documents": None})
+    data = _read(corpus, made_of.tokenizer, made_of.encoder.template, documents_alone)
     representation = build_representation(made_of.context(corpus, data, None), made_of.active, config.seed)
     model = make_ready(Vectoriser(made_of.encoder, representation), config, made_of.device)
+    data = with_means(model, data, documents_alone)
     vectors_LD = label_vectors(model, data, made_of.names(corpus.labels), config)
     return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed)
 
@@ -281,7 +285,10 @@ def make_ready(model: VectoriserT, config: Config, device: torch.device) -> Vect
     """Moves the model to the device, to be used there as the settings have it."""
     model.to(device)
     model.in_bfloat16 = use_bfloat16(config.precision, device)
-    if config.compile:  # sizes are symbols, so that a batch of another length does not begin it again
+    if config.freeze:
+        model.encoder.freeze()
+    # Sizes are symbols, so that a batch of another length does not begin it again.
+    if config.compile and model.encoder.backbone._compiled_call_impl is None:
         model.encoder.backbone.compile(dynamic=True)
     return model
 

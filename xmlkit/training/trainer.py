@@ -39,6 +39,7 @@ from xmlkit.training.checkpoint import (
 )
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.finite import FiniteWatch
+from xmlkit.training.freeze import with_means
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.reading import RunReading
@@ -92,6 +93,8 @@ class Trainer:
 
         The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once.
         """
+        self.data = with_means(self.model, self.data, self.config)
+        self.watch.reader = self.data.reader
         self.hook.run_started(run=self.run)
         log = self.run.folder / "log.jsonl"
         with Report(log, self.run.num_steps, self.step_number, self.seconds) as report:
@@ -102,6 +105,7 @@ class Trainer:
             else:
                 say(f"best weights: those of step {self.best_step:,}")
             if outcome != "interrupted" and self.hook.trained.get_hookimpls():
+                self.save()  # it takes its time: what breaks it off can be made up for
                 self._call_trained(report)
         if outcome == "interrupted":
             self.save()
@@ -124,6 +128,7 @@ class Trainer:
             steps, their_rows = tee(documents.rows[rows] for rows in left)
             if not self.run.num_steps:  # the start is the model
                 self._evaluate(report)
+                self.stop_asked = asked_to_stop.is_set()
             begun = time.perf_counter()
             for batches, rows in zip(fed(self.data, steps, config, self.device), their_rows):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
@@ -265,7 +270,9 @@ class Trainer:
         model = self._evaluated_model().eval()
         if self.best is not None and self.best_step != self.step_number:
             model.load_weights(read_weights(self.run.folder))
-        self.hook.trained(run=replace(self.run, model=model), read=RunReading(model, self.data, self.config))
+        with torch.no_grad():
+            read = RunReading(model, self.data, self.config)
+            self.hook.trained(run=replace(self.run, model=model), read=read)
         self.finite.check(model.weights())
         save_weights(self.run.folder, model)
         if len(self.data.validation_rows):

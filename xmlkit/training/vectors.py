@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +28,13 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
-from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents
+from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents, in_eval_mode
 from xmlkit.model.vectoriser import Vectoriser
 
 VERSION = 1  # of how the core makes vectors: another one finds no old ones in the cache
 KIND = "vectors"
 BYTES = 2  # of a number
+NOTED_AT_ONCE = 4096  # texts that may have to be encoded again after a crash
 
 
 class VectorStore:
@@ -61,6 +63,17 @@ class VectorStore:
         self._values_NW = np.memmap(self._files[0], np.float16, "r", shape=shape)
         self._known_N = np.memmap(self._files[1], np.bool_, "r", shape=shape[:1])
 
+    def encode(self, rows: np.ndarray, what: str | None = None) -> None:
+        """Encodes those of these rows that are not known yet."""
+        missing = rows[~self._known_N[rows]]
+        if len(missing):
+            self._encode(missing, what)
+
+    def rank(self, rows: np.ndarray) -> np.ndarray:
+        """The vectors to rank with (B, D), of rows that are known."""
+        width = self._model.representation.rank_width
+        return self._values_NW[rows, :width] + self._reference_1W[:, :width]
+
     def batches(
         self, rows: np.ndarray, what: str | None = None
     ) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
@@ -68,27 +81,34 @@ class VectorStore:
 
         The model is in eval mode meanwhile. `what` is shown with a bar while there are some to be encoded.
         """
-        missing = rows[~self._known_N[rows]]
-        if len(missing):
-            self._encode(missing, what)
+        self.encode(rows, what)
         width, lengths, device = (
             self._model.representation.rank_width,
             self._reader.lengths[rows],
             self._model.device,
         )
-        was_training = self._model.training
-        self._model.eval()
-        for batch in micro_batches(np.arange(len(rows)), lengths, DOCUMENTS_AT_ONCE, self._most):
-            packed_BW = torch.from_numpy(self._values_NW[rows[batch]] + self._reference_1W).to(device)
-            rank_BD = packed_BW[:, :width]
-            recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
-            yield batch, self._reader.documents(rows[batch]).to(device), Vectors(recall_BD, rank_BD)
-        self._model.train(was_training)
+        with in_eval_mode(self._model):
+            for batch in micro_batches(np.arange(len(rows)), lengths, DOCUMENTS_AT_ONCE, self._most):
+                packed_BW = torch.from_numpy(self._values_NW[rows[batch]] + self._reference_1W).to(device)
+                rank_BD = packed_BW[:, :width]
+                recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
+                yield batch, self._reader.documents(rows[batch]).to(device), Vectors(recall_BD, rank_BD)
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error. A text is known once its numbers are there."""
         stride = self._reference_1W.size * BYTES
+        written: list[int] = []
         with self._files[0].open("r+b") as values, self._files[1].open("r+b") as known:
+
+            def note() -> None:
+                values.flush()
+                os.fsync(values.fileno())
+                for row in written:
+                    known.seek(row)
+                    known.write(b"\1")
+                known.flush()
+                written.clear()
+
             for batch, _, vectors in encode_documents(self._model, self._reader, rows, self._most, what):
                 found_BW = _packed(vectors) - self._reference_1W
                 if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(np.float16).max:
@@ -96,9 +116,12 @@ class VectorStore:
                         "start=warm: the encoder's vectors are too large, or not finite: set start=prior"
                     )
                 for row, value_W in zip(rows[batch].tolist(), found_BW.astype(np.float16), strict=True):
-                    os.pwrite(values.fileno(), value_W.tobytes(), row * stride)
-                for row in rows[batch].tolist():
-                    os.pwrite(known.fileno(), b"\1", row)
+                    values.seek(row * stride)
+                    values.write(value_W.tobytes())
+                written.extend(rows[batch].tolist())
+                if len(written) >= NOTED_AT_ONCE:
+                    note()
+            note()
 
 
 def _packed(vectors: Vectors) -> np.ndarray:
@@ -108,8 +131,23 @@ def _packed(vectors: Vectors) -> np.ndarray:
     return torch.cat(both, 1).float().cpu().numpy()
 
 
-def kept_vectors(model: Vectoriser, reader: Reader, config: Config) -> VectorStore:
+class Unkept:
+    """The same of texts whose mean states are known already: what is left to do takes no time."""
+
+    def __init__(self, model: Vectoriser, reader: Reader, config: Config):
+        self._model, self._reader, self._most = model, reader, config.tokens_at_once
+
+    def batches(
+        self, rows: np.ndarray, what: str | None = None
+    ) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
+        """As those of a VectorStore."""
+        return encode_documents(self._model, self._reader, rows, self._most, what)
+
+
+def kept_vectors(model: Vectoriser, reader: Reader, config: Config) -> VectorStore | Unkept:
     """The store of these weights and texts; it begins empty."""
+    if reader.means is not None:
+        return Unkept(model, reader, config)
     return VectorStore(model, reader, config, _key(model, reader, config))
 
 
@@ -124,8 +162,9 @@ def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
     assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
     backbone = model.encoder.backbone
     shape = backbone.config.to_json_string() if hasattr(backbone, "config") else ""
-    window = (repr(reader.template), reader.max_len, model.encoder.num_layers, model.in_bfloat16)
-    options = {part.owner: config.options.get(part.owner) for part in chain(model.representation)}
+    window = (repr(reader.template), reader.max_len, config.layers, config.pooling, model.in_bfloat16)
+    owners = [part.owner for part in chain(model.representation)]
+    options = {owner: config.options[owner] for owner in owners if owner in config.options}
     versions = (VERSION, torch.__version__, transformers.__version__)
     whole = hashlib.sha256(json.dumps((versions, shape, window, options), default=str).encode())
     for array in (reader.store.offsets, reader.store.values):
@@ -140,14 +179,26 @@ def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
 
 
 def _code_of(kind: type) -> bytes:
-    """Its name and the file that it is defined in; of the libraries, whose versions are known, the name."""
-    name = f"{kind.__module__}.{kind.__qualname__}".encode()
-    if kind.__module__.partition(".")[0] in ("torch", "transformers", "builtins"):
+    """Its name, the file that it is defined in, and those of its package whose names this file knows.
+
+    Of the libraries, whose versions are known, the name alone.
+    """
+    name, package = f"{kind.__module__}.{kind.__qualname__}".encode(), kind.__module__.partition(".")[0]
+    if package in ("torch", "transformers", "builtins"):
         return name
-    try:
-        return name + Path(inspect.getfile(kind)).read_bytes()
-    except (OSError, TypeError):  # it was typed in, or lies in an archive
-        return name
+    modules, found = [sys.modules[kind.__module__]], {}
+    while modules:
+        module = modules.pop()
+        if module.__name__ in found or module.__name__.partition(".")[0] != package:
+            continue
+        try:
+            found[module.__name__] = Path(inspect.getfile(module)).read_bytes()
+        except (OSError, TypeError):  # it was typed in, or lies in an archive
+            found[module.__name__] = b""
+        if package != "xmlkit":  # the core has a VERSION
+            known = [inspect.getmodule(value) for value in vars(module).values()]
+            modules += [other for other in known if other is not None]
+    return name + b"".join(code for _, code in sorted(found.items()))
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

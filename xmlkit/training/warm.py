@@ -1,14 +1,14 @@
 """`start=warm`: one pass over label names and training documents, before the first step.
 
 Both go through encoder and representation, without dropout, whatever plugins these are made of; what comes
-out is summed up row by row (known.py), in memory of the order of the label table.
+out is summed up row by row (known.py), in memory of about five label tables.
 
 B documents, D document width, R rows (labels or clusters), L labels, K clusters, V true pairs, C candidates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ from xmlkit.model.parts import chain
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.known import Known, Scored, fit
-from xmlkit.training.vectors import VectorStore, kept_vectors
+from xmlkit.training.known import Known, Mix, Scored, fit
+from xmlkit.training.vectors import Unkept, VectorStore, kept_vectors
 
 SAMPLE = 2000  # documents that the numbers are fitted to, at most
 PAIRS = 2**24  # of these and of labels, or of clusters, at most
@@ -42,7 +42,7 @@ class Names:
     """
 
     reader: Reader
-    place_L: np.ndarray  # where a label's text stands in it
+    labels_L: np.ndarray  # the labels in that order
     real_L: np.ndarray
 
 
@@ -71,8 +71,11 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     labels = _known(names, named.rank_BD, [batch.vectors.rank_BD for batch in sample])
     clusters = None
     if table is not None:
-        found = _known(names, named.recall_BD, [batch.vectors.recall_BD for batch in sample])
+        is_one = named.recall_BD is named.rank_BD
+        found = labels if is_one else _known(names, named.recall_BD, [b.vectors.recall_BD for b in sample])
         clusters = _of_clusters(found, table)
+        del found
+    del named  # as wide and as many as the label rows
 
     def add(batch: Batch) -> None:
         labels.add(batch.vectors.rank_BD, batch.labels.values_V, batch.labels.documents_V)
@@ -82,16 +85,10 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     for batch in _read(store, data, rows[size:], READING):
         add(batch)
     if clusters is not None:
-        vectors_KD = clusters.centroids_RD
-        of_clusters = fit(
-            clusters, vectors_KD, [_clusters_scored(b, clusters, vectors_KD, table) for b in sample]
-        )
+        of_clusters = _fit_clusters(clusters, sample, table)
         # From its candidates labels learn in training: they are fitted to these.
         model.shortlister.take_start(of_clusters.start(clusters))
-    vectors_LD = labels.centroids_RD
-    of_labels = fit(
-        labels, vectors_LD, [_labels_scored(model, batch, labels, vectors_LD) for batch in sample]
-    )
+    of_labels = _fit_labels(model, labels, sample)
     for batch in sample:
         add(batch)
     if clusters is not None:
@@ -142,7 +139,7 @@ def documents_to_read(data: TrainingData, config: Config) -> np.ndarray:
 
 
 def _read(
-    store: VectorStore, data: TrainingData, rows: np.ndarray, what: str | None = None
+    store: VectorStore | Unkept, data: TrainingData, rows: np.ndarray, what: str | None = None
 ) -> Iterator[Batch]:
     """These training documents with their labels; `what` is shown while they are being encoded."""
     num_labels = len(data.counts_L)
@@ -154,12 +151,12 @@ def _read(
 def _named(model: Vectoriser, names: Names, config: Config) -> Vectors:
     """The vectors of the labels' texts, in the labels' order."""
     store, representation = kept_vectors(model, names.reader, config), model.representation
-    rank_LD = torch.zeros(len(names.place_L), representation.rank_width, device=model.device)
-    recall_LD, label_at = rank_LD, np.argsort(names.place_L)
-    for batch, _, vectors in store.batches(np.arange(len(label_at)), "reading names"):
+    rank_LD = torch.zeros(len(names.labels_L), representation.rank_width, device=model.device)
+    recall_LD = rank_LD
+    for batch, _, vectors in store.batches(np.arange(len(rank_LD)), "reading names"):
         if recall_LD is rank_LD and vectors.recall_BD is not vectors.rank_BD:
             recall_LD = rank_LD.new_zeros(len(rank_LD), representation.recall_width)
-        labels_B = torch.from_numpy(label_at[batch]).to(model.device)
+        labels_B = torch.from_numpy(names.labels_L[batch]).to(model.device)
         rank_LD[labels_B] = vectors.rank_BD
         if recall_LD is not rank_LD:
             recall_LD[labels_B] = vectors.recall_BD
@@ -186,6 +183,16 @@ def _cluster_pairs(labels: RaggedLabels, table: ClusterTable | None) -> tuple[Te
     assert table is not None
     keys = torch.unique(labels.documents_V * table.num_clusters + table.of(labels.values_V))
     return keys % table.num_clusters, keys // table.num_clusters
+
+
+def _fit_clusters(known: Known, sample: Sequence[Batch], table: ClusterTable | None) -> Mix:
+    centroids_KD = known.centroids_RD
+    return fit(known, centroids_KD, [_clusters_scored(batch, known, centroids_KD, table) for batch in sample])
+
+
+def _fit_labels(model: Model, known: Known, sample: Sequence[Batch]) -> Mix:
+    centroids_LD = known.centroids_RD
+    return fit(known, centroids_LD, [_labels_scored(model, batch, known, centroids_LD) for batch in sample])
 
 
 def _clusters_scored(batch: Batch, known: Known, centroids_KD: Tensor, table: ClusterTable | None) -> Scored:

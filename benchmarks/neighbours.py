@@ -35,7 +35,7 @@ def measure(run: Predictor, split: Split) -> dict[str, Any]:
     """Documents a second of each part, and what is found."""
     opened = run._opened
     model, config = opened.model, opened.config
-    part = next(part for part in model.modules() if isinstance(part, Neighbours))
+    part = _part(run)
     store = token_store(split.texts, opened.tokenizer, config.text_cap)
     reader = Reader(store, model.encoder.template, config.max_len)
     begun = time.perf_counter()
@@ -71,6 +71,10 @@ def measure(run: Predictor, split: Split) -> dict[str, Any]:
     }
 
 
+def _part(run: Predictor) -> Neighbours:
+    return next(part for part in run._opened.model.modules() if isinstance(part, Neighbours))
+
+
 def main() -> None:
     """Measures, prints, writes JSON."""
     parser = argparse.ArgumentParser(
@@ -83,8 +87,10 @@ def main() -> None:
     given = parser.parse_args()
     split = load_corpus(given.data).test
     assert split is not None
-    result = measure(load(given.run), split.take(np.arange(min(given.documents, len(split.texts)))))
-    assert result["kept"] >= INDEXED_FROM
+    run = load(given.run)
+    if len(_part(run).bank_ND) < INDEXED_FROM:
+        parser.error(f"{given.run} keeps fewer than {INDEXED_FROM:,} documents: no index is made of them")
+    result = measure(run, split.take(np.arange(min(given.documents, len(split.texts)))))
     document = {"machine": machine(), "results": result}
     print(json.dumps(document["results"], indent=2))
     if given.out:

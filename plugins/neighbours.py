@@ -299,7 +299,7 @@ def shortlist(build: BuildContext, rank_width: int) -> Generator[None, Shortlist
     inner = yield
     options = build.options(Options)
     if options.search == "index":
-        vector_search.check_index()
+        vector_search.load_faiss()
     total = 0 if build.train_labels is None else len(build.train_labels)
     if (kept := options.kept_of(total)) < total:
         say(f"neighbours.most={kept}: of {total:,} training documents so many will be kept, at random")

@@ -43,16 +43,11 @@ def exact(query_BD: Tensor, bank_ND: Tensor, most: int) -> tuple[Tensor, Tensor]
     return best_BK, at_BK
 
 
-def check_index() -> None:
-    """Raises UserError where faiss is not installed."""
-    _faiss()
-
-
 class Index:
     """Finds most of the nearest of N vectors of length 1, N >= INDEXED_FROM."""
 
     def __init__(self, bank_ND: Tensor):
-        faiss, self.bank_ND = _faiss(), bank_ND
+        faiss, self.bank_ND = load_faiss(), bank_ND
         bank = bank_ND.cpu().contiguous().numpy()
         key = hashlib.sha256(f"{faiss.__version__} {bank.shape} {NUMBERS_A_CODE} {DOCUMENTS_A_LIST}".encode())
         key.update(bank.data)
@@ -95,7 +90,8 @@ def _padded(vectors: np.ndarray) -> np.ndarray:
     return np.pad(vectors.astype(np.float32), ((0, 0), (0, missing)))
 
 
-def _faiss() -> Any:
+def load_faiss() -> Any:
+    """The library. Raises UserError where it is not installed."""
     try:
         import faiss
     except ImportError:

@@ -615,9 +615,7 @@ class Reading(Protocol):
     def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
         """Scores and label ids as the model predicts them now, best first, both (B, k) or narrower.
 
-        Label vectors that a head computes, rather than stores, are computed at the first call alone.
-
-        The id is -1 where there are fewer.
+        The id is -1 where there are fewer. Label vectors that a head computes are those of the first call.
         """
 
     def metrics(self, ids_NK: Tensor) -> dict[str, float]:

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 import xmlkit
+from xmlkit.data.joined import joined_means
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.representation import TokenMean
 from xmlkit.training import train as training
-from xmlkit.training.freeze import joined_means
 
 SETTINGS = {
     "max_len": 16,

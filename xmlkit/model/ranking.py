@@ -67,11 +67,9 @@ def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: boo
     """The mean of the last layer's states over the real tokens of each text (N, H), on the host."""
     found_NH = torch.zeros(len(reader.store), encoder.hidden)
     for batch, documents in _batches(encoder, reader, np.arange(len(reader.store)), max_tokens):
-        mask_BT1 = documents.mask_BT[..., None]
         with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
-            states_BTH = encoder(documents).layer_BTH(-1)
-        mean_BH = (states_BTH.float() * mask_BT1).sum(1) / mask_BT1.sum(1)
-        found_NH[torch.from_numpy(batch)] = mean_BH.cpu()
+            states = encoder(documents)
+        found_NH[torch.from_numpy(batch)] = states.mean_BH.float().cpu()
     return found_NH
 
 

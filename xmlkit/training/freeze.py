@@ -1,12 +1,11 @@
 """`freeze`: an encoder that stays as it is reads each text once; steps read what it said.
 
-B documents, N documents of a store, H encoder width.
+H encoder width.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,8 @@ from xmlkit.model.inputs import Means, Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.representation import TokenMean
 from xmlkit.model.vectoriser import Vectoriser
+from xmlkit.training.feed import TrainingData
 from xmlkit.training.vectors import VectorStore, kept_vectors
-
-if TYPE_CHECKING:
-    from xmlkit.training.feed import TrainingData
 
 
 def with_means(model: Vectoriser, data: TrainingData, config: Config) -> TrainingData:
@@ -39,19 +36,6 @@ def with_means(model: Vectoriser, data: TrainingData, config: Config) -> Trainin
     if names is not None:
         names = replace(names, means=means_of(replace(data.reader, store=names.texts)))
     return replace(data, reader=replace(data.reader, means=means_of(data.reader)), names=names)
-
-
-def joined_means(first: Means | None, second: Means | None, count: int) -> Means | None:
-    """Of the rows of two stores, the first of which has so many."""
-    if first is None or second is None:
-        return None
-
-    def means(rows: np.ndarray) -> np.ndarray:
-        is_second = rows >= count
-        both = np.concatenate([first(rows[~is_second]), second(rows[is_second] - count)])
-        return both[np.argsort(np.argsort(is_second, kind="stable"))]
-
-    return means
 
 
 def _reads_states(model: Vectoriser) -> bool:

@@ -5,7 +5,7 @@ N documents, B of a batch, C candidates, D document width, K ranks, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -18,25 +18,23 @@ from xmlkit.hooks import Documents, Head, RaggedLabels, Vectors
 from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import Model
-from xmlkit.model.ranking import encode_documents
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.vectors import vectors_if_kept
+from xmlkit.training.vectors import Unkept, VectorStore, vectors_if_kept
 
 READING = "reading documents again"
-Encode = Callable[[np.ndarray], Iterator[tuple[np.ndarray, Documents, Vectors]]]
 
 
 class EncodedDocuments:
     """Some rows of the training file, encoded by the model as it is when they are asked for."""
 
-    def __init__(self, model: Model, data: TrainingData, rows: np.ndarray, encode: Encode):
-        self._rows, self._encode = rows, encode
+    def __init__(self, model: Model, data: TrainingData, rows: np.ndarray, source: VectorStore | Unkept):
+        self._rows, self._source = rows, source
         self.labels: RaggedLabels = ragged_labels(data.labels.take(rows), model.num_labels)
 
     def batches(self, places: Tensor | None = None) -> Iterator[tuple[Tensor, Documents, Vectors]]:
         """All of them, or those at these places, in batches of like length."""
         chosen = np.arange(len(self._rows)) if places is None else places.numpy()
-        for batch, documents, vectors in self._encode(self._rows[chosen]):
+        for batch, documents, vectors in self._source.batches(self._rows[chosen], READING):
             yield torch.from_numpy(chosen[batch]), documents, vectors
 
 
@@ -46,15 +44,10 @@ class RunReading:
     def __init__(self, model: Model, data: TrainingData, config: Config):
         self._model, self._data, self._config = model, data, config
         is_trained = config.epochs > 0 or data.reader.means is not None
-        store = None if is_trained else vectors_if_kept(model, data.reader, config)
-
-        def encode(rows: np.ndarray) -> Iterator[tuple[np.ndarray, Documents, Vectors]]:
-            if store:
-                return store.batches(rows, READING)
-            return encode_documents(model, data.reader, rows, config.tokens_at_once, READING)
-
-        self.training = EncodedDocuments(model, data, data.train_rows, encode)
-        self.held_out = EncodedDocuments(model, data, data.validation_rows, encode)
+        kept = None if is_trained else vectors_if_kept(model, data.reader, config)
+        source = kept or Unkept(model, data.reader, config)
+        self.training = EncodedDocuments(model, data, data.train_rows, source)
+        self.held_out = EncodedDocuments(model, data, data.validation_rows, source)
 
     @cached_property
     def _head(self) -> Head:

@@ -71,8 +71,10 @@ class VectorStore:
 
     def rank(self, rows: np.ndarray) -> np.ndarray:
         """The vectors to rank with (B, D), of rows that are known."""
-        width = self._model.representation.rank_width
-        return self._values_NW[rows, :width] + self._reference_1W[:, :width]
+        return self._whole(rows)[:, : self._model.representation.rank_width]
+
+    def _whole(self, rows: np.ndarray) -> np.ndarray:
+        return self._values_NW[rows] + self._reference_1W
 
     def batches(
         self, rows: np.ndarray, what: str | None = None
@@ -89,7 +91,7 @@ class VectorStore:
         )
         with in_eval_mode(self._model):
             for batch in micro_batches(np.arange(len(rows)), lengths, DOCUMENTS_AT_ONCE, self._most):
-                packed_BW = torch.from_numpy(self._values_NW[rows[batch]] + self._reference_1W).to(device)
+                packed_BW = torch.from_numpy(self._whole(rows[batch])).to(device)
                 rank_BD = packed_BW[:, :width]
                 recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
                 yield batch, self._reader.documents(rows[batch]).to(device), Vectors(recall_BD, rank_BD)
@@ -132,7 +134,7 @@ def _packed(vectors: Vectors) -> np.ndarray:
 
 
 class Unkept:
-    """The same of texts whose mean states are known already: what is left to do takes no time."""
+    """The same, made anew whenever they are asked for: weights are trained, or mean states are known."""
 
     def __init__(self, model: Vectoriser, reader: Reader, config: Config):
         self._model, self._reader, self._most = model, reader, config.tokens_at_once

@@ -160,11 +160,11 @@ BROKEN = [
     ("shapes", shortlist(votes="short.prior_BC"), r"votes_BC is \(12, 10\), expected \(12, 11\)"),
     ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12"), "padding holds"),
     ("shapes", shortlist(ids="(short.ids_BC.amax(1, keepdim=True) + 1) % 12", mask="True"), "twice|truth_BC"),
-    ("finite", representation(WEIGHT.format(start="zeros"), "return x * (1 + self.w.sqrt())"), "nan"),
+    ("finite", representation(WEIGHT.format(start="zeros"), "return x * (1 + self.w.sqrt())"), "not finite"),
     (
         "finite",
         representation(change="return x * (torch.nan if torch.is_autocast_enabled('cpu') else 1)"),
-        "nan",
+        "not finite",
     ),
     ("gradients", representation(WEIGHT.format(start="ones")), "none reached representation/w"),
     (

@@ -33,6 +33,7 @@ def plant(encoder: Path, **config) -> Path:
     ):
         known = json.loads((encoder / name).read_text())
         (encoder / name).write_text(json.dumps({**known, **changes}))
+    tiny.belong_together(encoder.parent)
     return written
 
 
@@ -87,6 +88,7 @@ def test_a_model_that_transformers_has_itself_is_opened_without_the_code_beside_
 def test_a_type_that_transformers_lacks_is_one_line(copied):
     config = copied / "encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "evil"}))
+    tiny.belong_together(copied)
     with pytest.raises(
         UserError, match=r"no usable config .*model type `evil`.*the run is not whole"
     ) as refused:

@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from transformers import (
@@ -23,9 +24,13 @@ from transformers import (
 )
 
 from xmlkit.data.template import Template
+from xmlkit.files import digests
+from xmlkit.model.folder import DESCRIPTION, WEIGHTS
+from xmlkit.model.tensor_file import load_tensors, save_tensors
 from xmlkit.testing import tiny as world
 from xmlkit.testing.tiny import SIZES, WORDS, label_rows, learnable_corpus, texts, tiny_model
 from xmlkit.testing.tiny import tiny_batch as batch
+from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.trainer import Trainer
 
 __all__ = ["WORDS", "batch", "label_rows", "learnable_corpus", "texts"]
@@ -70,6 +75,19 @@ def save_encoder(folder, name: str = "bert") -> str:
     backbone(name).save_pretrained(folder)
     tokenizer(name).save_pretrained(folder)
     return str(folder)
+
+
+def belong_together(run: Path) -> None:
+    """Gives a run whose files were edited the digests that a stranger would give it."""
+    path = run / DESCRIPTION
+    with suppress(ValueError, TypeError, KeyError, RecursionError):
+        document = json.loads(path.read_text())
+        names = [*document["files"], *(f"encoder/{file.name}" for file in (run / "encoder").iterdir())]
+        path.write_text(json.dumps({**document, "files": digests(run, names)}))
+    for name in (WEIGHTS, CHECKPOINT):
+        if (run / name).is_file():
+            tensors, note = load_tensors(run / name)
+            save_tensors(run / name, tensors, {**note, **digests(run, [DESCRIPTION])})
 
 
 @contextmanager

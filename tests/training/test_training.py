@@ -305,6 +305,7 @@ def test_a_run_from_cuda_opens_without(tmp_path, encoder):
     run(tmp_path / "a", encoder, max_steps=1)
     path = tmp_path / "a" / "config.json"
     path.write_text(path.read_text().replace('"device": "cpu"', '"device": "cuda"'))
+    tiny.belong_together(tmp_path / "a")
     assert xmlkit.load(tmp_path / "a").predict(["w1"])
 
 

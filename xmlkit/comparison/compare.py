@@ -16,6 +16,7 @@ from xmlkit.comparison.runs import Run, held_out, train_all
 from xmlkit.comparison.sets import NO_PLUGINS, parse_sets
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
+from xmlkit.files import replaced
 from xmlkit.metrics import Terms
 from xmlkit.model.encoder import NONE
 from xmlkit.model.folder import write_json
@@ -172,7 +173,10 @@ def _verdict(
 
 def _write(folder: Path, found: Comparison) -> None:
     write_json(folder / f"{found.part}.json", asdict(found))
-    with (folder / f"{found.part}.csv").open("w", encoding="utf-8", newline="") as file:
+    with (
+        replaced(folder / f"{found.part}.csv") as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
         table = csv.writer(file)
         kinds = ("", " difference", " low", " high")
         table.writerow(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from xmlkit.console import say
 from xmlkit.data.cache import digest
 from xmlkit.data.corpus import Corpus, Split, validation_rows
 from xmlkit.errors import UserError
+from xmlkit.files import replaced
 from xmlkit.inference.predict import load
 from xmlkit.metrics import Terms
 from xmlkit.plugins import activate
@@ -146,8 +146,6 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_bytes(content)
-    os.replace(unfinished, path)
+    with replaced(path) as unfinished:
+        unfinished.write_bytes(content)

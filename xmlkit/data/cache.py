@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
+import time
 from array import array
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from xmlkit.console import say
+from xmlkit.files import changed, digests
+
 TEXTS_AT_ONCE = 4096  # joined, to be hashed in one go
+DIGESTS = "digests.json"
+LOCK = ".lock"
+A_WHILE = 3600  # seconds
 
 
 def cache_folder() -> Path:
@@ -34,13 +45,25 @@ def digest(*parts: str | Iterable[str]) -> str:
 
 
 def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The folder `kind/key`; `make` fills it first where it is not there. It appears whole or not at all."""
+    """The folder `kind/key`, which appears whole or not at all; `make` fills it where it is not there.
+
+    What `make` wrote is compared with its digests at each opening, and made anew where it has changed since.
+    """
     folder = cache_folder() / kind / key
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
+    if folder.is_dir():
+        if (name := _changed(folder)) is None:
+            return folder
+        say(f"{folder / name} is damaged: made anew")
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
+    with FileLock(unfinished / LOCK):
         try:
             make(unfinished)
+            written = [file.name for file in unfinished.iterdir() if file.name != LOCK]
+            (unfinished / DIGESTS).write_text(json.dumps(digests(unfinished, sorted(written))))
+            (unfinished / LOCK).unlink()
             try:
                 unfinished.rename(folder)
             except OSError:
@@ -49,3 +72,22 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _changed(folder: Path) -> str | None:
+    """The name of a file that is not as it was made."""
+    try:
+        expected = json.loads((folder / DIGESTS).read_bytes())
+        return changed(folder, dict(expected))
+    except (ValueError, TypeError, RecursionError, OSError):
+        return DIGESTS
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what processes that were killed have left."""
+    for unfinished in folder.glob(".*-*"):
+        if time.time() - unfinished.stat().st_mtime < A_WHILE:  # its lock may be about to be taken
+            continue
+        lock = FileLock(unfinished / LOCK, timeout=0)
+        with suppress(Timeout), lock:
+            shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,19 +1,20 @@
 """A run's folder: all that is needed to open its model again, wherever the folder is moved.
 
 config.json        the settings, as a config file
-model.json         versions, plugins in order, sizes
 labels.jsonl       id, name, number of training documents and cluster of each label, one a line
 encoder/           the encoder's configuration and its tokenizer
-model.safetensors  the weights: `encoder/...`, or door / plugin / name
+model.json         versions, plugins in order, sizes, and the digests of all files above
+model.safetensors  the weights: `encoder/...`, or door / plugin / name; the digests of these and of model.json
 log.jsonl          what the training reported
 metrics.json       figures on the test split, where there is one
+
+So each file is told that is not as the run wrote it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -33,12 +33,39 @@ from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
+from xmlkit.files import changed, digests, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.model import Model, new_model
+from xmlkit.model.tensor_file import load_note, load_tensors, save_tensors
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
+DESCRIPTION = "model.json"
 WEIGHTS = "model.safetensors"
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class RecordedPlugin(_Recorded):
+    """A plugin that a run was trained with."""
+
+    name: str
+    version: str
+    distribution: str
+
+
+class Description(_Recorded):
+    """What model.json holds."""
+
+    source: str | None  # the folder that the corpus was read from, `demo`, or none
+    init_from: str | None
+    corpus: str
+    labels: int
+    training_documents: int
+    plugins: list[RecordedPlugin]
+    files: dict[str, str]  # the digest of each that was written before this one
 
 
 @dataclass(frozen=True)
@@ -61,34 +88,44 @@ def describe_run(folder: Path, opened: Opened, source: str | None, start: Path |
 
     `source` is where the corpus was read from, `start` the run whose weights it began with.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "config.json", opened.config.as_document())
-    plugins = [
-        {"name": p.name, "version": p.version, "distribution": p.distribution} for p in opened.active.plugins
-    ]
-    description = {
-        "source": source,
-        "init_from": start and str(start),
-        "corpus": opened.corpus_digest,
-        "labels": len(opened.labels),
-        "training_documents": opened.num_documents,
-        "plugins": plugins,
-    }
-    write_json(folder / "model.json", description)
     _write_labels(folder / "labels.jsonl", opened)
     if opened.config.encoder != NONE:
         opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
     opened.tokenizer.save_pretrained(folder / "encoder")
+    encoder = sorted(p.relative_to(folder).as_posix() for p in (folder / "encoder").rglob("*") if p.is_file())
+    description = Description(
+        source=source,
+        init_from=None if start is None else str(start),
+        corpus=opened.corpus_digest,
+        labels=len(opened.labels),
+        training_documents=opened.num_documents,
+        plugins=[
+            RecordedPlugin(name=p.name, version=p.version, distribution=p.distribution)
+            for p in opened.active.plugins
+        ],
+        files=digests(folder, ["config.json", "labels.jsonl", *encoder]),
+    )
+    write_json(folder / DESCRIPTION, description.model_dump())
 
 
 def save_weights(folder: Path, model: Model) -> None:
     """Writes the weights; a reader sees the old file or the new one, never a part."""
-    unfinished = folder / f".{WEIGHTS}"
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in model.weights().items()}, unfinished
-    )
-    shutil.copymode(folder / "model.json", unfinished)  # safetensors lets no one else read its files
-    os.replace(unfinished, folder / WEIGHTS)
+    write_tensors(folder, WEIGHTS, model.weights())
+
+
+def write_tensors(
+    folder: Path, name: str, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None
+) -> None:
+    """Replaces a file of a run's tensors, which knows what run it belongs to."""
+    save_tensors(folder / name, tensors, {**digests(folder, [DESCRIPTION]), **(note or {})})
+
+
+def read_tensors(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Such a file's tensors and its note. Raises UserError where it is damaged or another run's."""
+    tensors, note = load_tensors(folder / name)
+    _check_belongs(folder, name, note)
+    return tensors, note
 
 
 def open_run(folder: Path) -> Opened:
@@ -108,25 +145,24 @@ def open_run(folder: Path) -> Opened:
 
 def open_description(folder: Path) -> Opened:
     """All of a run's folder but the weights: the model's are random."""
-    description = _read_json(folder / "model.json")
-    _check_plugins(folder, description["plugins"])
+    description = _describe(folder)
+    _check_plugins(folder, description.plugins)
     config = read_config(folder)
     active = activate(config.plugins, config.options)
     labels, counts_L, clusters = read_labels(folder)
     tokenizer, encoder = open_encoder(folder, config.layers)
     known = (clusters, partial(spellings, tokenizer), labels.names is not None)
     model = new_model(encoder, len(labels), active, config, *known)
-    num_documents, corpus_digest = description["training_documents"], description["corpus"]
+    num_documents, corpus_digest = description.training_documents, description.corpus
     return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
 
 
 def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
     """A run's tokenizer, and its encoder with random weights."""
-    _require(folder / "encoder" / "tokenizer.json")
+    _check(folder, *(name for name in _describe(folder).files if name.startswith("encoder/")))
     if read_config(folder).encoder == NONE:
         tokenizer = load_tokenizer(folder / "encoder")
         return tokenizer, NoEncoder(Template.of(tokenizer))
-    _require(folder / "encoder" / "config.json")
     tokenizer = load_tokenizer(folder / "encoder")
     backbone = new_backbone(load_config(folder / "encoder"))
     return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
@@ -134,26 +170,21 @@ def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, En
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """A run's weights by name. Raises UserError where none were saved or the file is damaged."""
-    path = folder / WEIGHTS
-    _require(folder / "model.json")
-    if not path.is_file():
+    _describe(folder)
+    if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path}: {error}") from None
+    return read_tensors(folder, WEIGHTS)[0]
 
 
 def read_config(folder: Path) -> Config:
     """A run's settings."""
-    return resolve(_read_json(folder / "config.json"))
+    return resolve(_parse(folder / "config.json", _read(folder, "config.json")))
 
 
 def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     """A run's labels in the order of its rows, the training documents of each, and its clusters."""
     path = folder / "labels.jsonl"
-    _require(path)
-    lines = [_parse(path, line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+    lines = [_parse(path, line) for line in _read(folder, "labels.jsonl").split(b"\n") if line]
     try:
         columns = {key: [line[key] for line in lines] for key in (lines[0] if lines else ("id", "documents"))}
         labels, counts_L = Labels(columns["id"], columns.get("name")), np.array(columns["documents"])
@@ -168,7 +199,7 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
 
 def run_source(folder: Path) -> str:
     """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
-    source = _read_json(folder / "model.json")["source"]
+    source = _describe(folder).source
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
     if source != "demo" and not Path(source).is_dir():
@@ -178,41 +209,70 @@ def run_source(folder: Path) -> str:
 
 def write_json(path: Path, document: Any) -> None:
     """Indented, as people read it."""
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replaced(path) as unfinished:
+        unfinished.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _check_plugins(folder: Path, recorded: list[dict[str, str]]) -> None:
+def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
     """Refuses a plugin that is missing; another version than at training is worth a remark."""
     entries = installed()
     for plugin in recorded:
-        distribution, version = plugin["distribution"], plugin["version"]
-        if plugin["name"] not in entries:
+        distribution, version = plugin.distribution, plugin.version
+        if plugin.name not in entries:
             raise UserError(
-                f"{folder} needs the plugin {plugin['name']!r}, which is not installed: "
+                f"{folder} needs the plugin {plugin.name!r}, which is not installed: "
                 f"pip install {distribution}=={version}"
             )
-        dist = entries[plugin["name"]].dist
+        dist = entries[plugin.name].dist
         if dist and dist.version != version:
             say(f"{folder} was trained with {distribution} {version}; installed is {dist.version}")
 
 
-def _require(path: Path) -> None:
-    folder = path.parent.parent if path.parent.name == "encoder" else path.parent
-    if not (folder / "model.json").is_file():
-        raise UserError(f"{folder} is not a run: it holds no model.json")
+def _describe(folder: Path) -> Description:
+    """Raises UserError where it is no run's folder, or model.json is not what its weights belong to."""
+    path = folder / DESCRIPTION
     if not path.is_file():
-        raise UserError(f"{path} is missing: the run is not whole")
+        raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
+    if (folder / WEIGHTS).is_file():
+        _check_belongs(folder, WEIGHTS, load_note(folder / WEIGHTS))
+    try:
+        return Description.model_validate(_parse(path, path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path} is damaged, or another version's: {where}: {first['msg']}; put the file back"
+        ) from None
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    _require(path)
-    return _parse(path, path.read_text(encoding="utf-8"))
+def _check_belongs(folder: Path, name: str, note: Mapping[str, Any]) -> None:
+    if digests(folder, [DESCRIPTION])[DESCRIPTION] != note.get(DESCRIPTION):
+        raise UserError(
+            f"{folder / name} and {DESCRIPTION} are not of one run, or one is damaged: put both files back"
+        )
 
 
-def _parse(path: Path, text: str) -> dict[str, Any]:
+def _check(folder: Path, *names: str) -> None:
+    """Raises UserError where one of these files is not as the run wrote it."""
+    files = _describe(folder).files
+    name = changed(folder, {name: files.get(name, "") for name in names})
+    if name is None:
+        return
+    if not (folder / name).is_file():
+        raise UserError(f"{folder / name} is missing: the run is not whole")
+    advice = f"; to train with other settings: --config {folder / name} --out NEW" if "config" in name else ""
+    raise UserError(f"{folder / name} is not as the run wrote it: put the file back{advice}")
+
+
+def _read(folder: Path, name: str) -> bytes:
+    _check(folder, name)
+    return (folder / name).read_bytes()
+
+
+def _parse(path: Path, text: bytes) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
@@ -224,6 +284,6 @@ def _write_labels(path: Path, opened: Opened) -> None:
     if opened.clusters:
         every = torch.arange(len(opened.labels), device=opened.clusters.starts.device)
         columns["cluster"] = opened.clusters.of(every).tolist()
-    with path.open("w", encoding="utf-8") as lines:
+    with replaced(path) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
         for values in zip(*columns.values(), strict=True):
             lines.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")

@@ -1,52 +1,36 @@
 """The whole state of a training run in one file, so that it can go on as if nothing had happened.
 
-Tensors: `model/...`, `averaged/...`, `optimizer/I/PARAMETER/MOMENT`, `random/...`; numbers as JSON in the
-file's header. Bit-identity holds on the CPU, and on CUDA with `deterministic`.
+Tensors: `model/...`, `averaged/...`, `optimizer/I/PARAMETER/MOMENT`, `random/...`; numbers in the file's
+note. Bit-identity holds on the CPU, and on CUDA with `deterministic`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from xmlkit.errors import UserError
+from xmlkit.model.folder import WEIGHTS, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
     """Replaces the folder's checkpoint; at any moment there is a whole one."""
-    unfinished = folder / f".{CHECKPOINT}"
-    ready: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().cpu().contiguous()
-        # Two optimisers may hold one step count, and a file holds no tensor twice.
-        ready[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
-        seen.add(tensor.data_ptr())
-    save_file(ready, unfinished, {"numbers": json.dumps(dict(numbers))})
-    os.replace(unfinished, folder / CHECKPOINT)
+    write_tensors(folder, CHECKPOINT, tensors, numbers)
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and numbers. Raises UserError where there is no checkpoint or it is damaged."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise UserError(f"{folder} has no checkpoint to go on from: its training is over, or never began")
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-            return tensors, json.loads(file.metadata()["numbers"])
-    except SafetensorError as error:
-        raise UserError(f"{path}: {error}") from None
+    if not (folder / CHECKPOINT).is_file():
+        over = (folder / WEIGHTS).is_file()
+        why = "its training is over" if over else "it was broken off before the first; train anew, with --out"
+        raise UserError(f"{folder} has no checkpoint to go on from: {why}")
+    return read_tensors(folder, CHECKPOINT)
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from xmlkit.console import console, say
+from xmlkit.files import replaced
 
 
 class Report:
@@ -24,9 +25,9 @@ class Report:
 
     def __init__(self, log: Path, num_steps: int, done: int = 0, seconds: float = 0.0):
         kept = _lines_up_to(done, log)
-        self._log = log.open("w", encoding="utf-8")
-        self._log.writelines(kept)
-        self._log.flush()
+        with replaced(log) as unfinished:
+            unfinished.write_text("".join(kept), encoding="utf-8")
+        self._log = log.open("a", encoding="utf-8")
         self._progress = Progress(
             MofNCompleteColumn(),
             BarColumn(bar_width=8),

@@ -25,7 +25,7 @@ from xmlkit.console import say
 from xmlkit.data.batches import training_steps
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run, Training
-from xmlkit.model.folder import read_weights, save_weights
+from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
 from xmlkit.model.parts import loss_names
 from xmlkit.model.ranking import score_documents
@@ -237,6 +237,8 @@ class Trainer:
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
         self.step_number, self.best, self.best_step = (numbers[key] for key in ("step", "best", "best_step"))
         self.seconds = numbers["seconds"]
+        if self.best is not None or (self.run.folder / WEIGHTS).is_file():
+            read_weights(self.run.folder)  # of which damage is better told now than at the end
         self.evaluations_since_best = numbers["evaluations_since_best"]
 
     def _is_due(self, every: int) -> bool:

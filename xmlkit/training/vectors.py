@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
+import math
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
-from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
@@ -29,45 +29,52 @@ from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents, in_eval_mode
+from xmlkit.model.tensor_file import bytes_of
 from xmlkit.model.vectoriser import Vectoriser
 
-VERSION = 1  # of how the core makes vectors: another one finds no old ones in the cache
+VERSION = 2  # of how the core makes vectors: another one finds no old ones in the cache
 KIND = "vectors"
-BYTES = 2  # of a number
-NOTED_AT_ONCE = 4096  # texts that may have to be encoded again after a crash
+VALUE, CHECKSUM = np.dtype(np.float16), np.dtype(np.uint32)
 
 
 class VectorStore:
     """Vectors of a reader's texts, encoded when they are first asked for.
 
     What is kept is the difference from one text's vector, in float16: where all vectors lie close together,
-    as many encoders have it, their differences are what counts.
+    as many encoders have it, their differences are what counts. A text whose numbers have not the checksum
+    beside them, be it that it was not asked for yet or that a write was cut short, is encoded (again).
     """
 
     def __init__(self, model: Vectoriser, reader: Reader, config: Config, key: str):
         self._model, self._reader, self._most = model, reader, config.tokens_at_once
         count = len(reader.store)
 
-        def make(folder: Path) -> None:  # the files are as large as all texts need, and hold what was written
+        def make(folder: Path) -> None:
             ((_, _, first),) = encode_documents(model, reader, np.arange(1), self._most)
-            reference_1W = _packed(first)
-            np.save(folder / "reference.npy", reference_1W)
-            for name, size in (("values", count * reference_1W.size * BYTES), ("known", count)):
-                with (folder / name).open("wb") as file:
-                    file.truncate(size)
+            np.save(folder / "reference.npy", _packed(first))
 
         folder = cached(KIND, key, make)
         self._reference_1W = np.load(folder / "reference.npy")
-        self._files = (folder / "values", folder / "known")
+        self._files = (folder / "values", folder / "checksums")
         shape = (count, self._reference_1W.size)
-        self._values_NW = np.memmap(self._files[0], np.float16, "r", shape=shape)
-        self._known_N = np.memmap(self._files[1], np.bool_, "r", shape=shape[:1])
+        for file, size in zip(self._files, (math.prod(shape) * VALUE.itemsize, count * CHECKSUM.itemsize)):
+            with file.open("ab") as kept:  # as large as all texts need, with holes where nothing is known
+                kept.truncate(size)
+        self._values_NW = np.memmap(self._files[0], VALUE, "r", shape=shape)
+        self._checksums_N = np.memmap(self._files[1], CHECKSUM, "r", shape=shape[:1])
+        self._known_N = np.zeros(count, np.bool_)  # seen to be whole by this process
 
     def encode(self, rows: np.ndarray, what: str | None = None) -> None:
         """Encodes those of these rows that are not known yet."""
-        missing = rows[~self._known_N[rows]]
+        unseen = rows[~self._known_N[rows]]
+        is_whole = [
+            checksum == _checksum(value_W)
+            for checksum, value_W in zip(self._checksums_N[unseen].tolist(), self._values_NW[unseen])
+        ]
+        missing = unseen[~np.array(is_whole, np.bool_)]
         if len(missing):
             self._encode(missing, what)
+        self._known_N[unseen] = True
 
     def rank(self, rows: np.ndarray) -> np.ndarray:
         """The vectors to rank with (B, D), of rows that are known."""
@@ -97,33 +104,25 @@ class VectorStore:
                 yield batch, self._reader.documents(rows[batch]).to(device), Vectors(recall_BD, rank_BD)
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
-        """Written, not mapped: a full disk is then an error. A text is known once its numbers are there."""
-        stride = self._reference_1W.size * BYTES
-        written: list[int] = []
-        with self._files[0].open("r+b") as values, self._files[1].open("r+b") as known:
-
-            def note() -> None:
-                values.flush()
-                os.fsync(values.fileno())
-                for row in written:
-                    known.seek(row)
-                    known.write(b"\1")
-                known.flush()
-                written.clear()
-
+        """Written, not mapped: a full disk is then an error."""
+        stride = self._reference_1W.size * VALUE.itemsize
+        with self._files[0].open("r+b") as values, self._files[1].open("r+b") as checksums:
             for batch, _, vectors in encode_documents(self._model, self._reader, rows, self._most, what):
                 found_BW = _packed(vectors) - self._reference_1W
-                if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(np.float16).max:
+                if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(VALUE).max:
                     raise UserError(
                         "start=warm: the encoder's vectors are too large, or not finite: set start=prior"
                     )
-                for row, value_W in zip(rows[batch].tolist(), found_BW.astype(np.float16), strict=True):
+                for row, value_W in zip(rows[batch].tolist(), found_BW.astype(VALUE), strict=True):
                     values.seek(row * stride)
                     values.write(value_W.tobytes())
-                written.extend(rows[batch].tolist())
-                if len(written) >= NOTED_AT_ONCE:
-                    note()
-            note()
+                    checksums.seek(row * CHECKSUM.itemsize)
+                    checksums.write(CHECKSUM.type(_checksum(value_W)).tobytes())
+
+
+def _checksum(value_W: np.ndarray) -> int:
+    """Never 0, which is what a file holds where nothing was written."""
+    return zlib.crc32(value_W.tobytes()) or 1
 
 
 def _packed(vectors: Vectors) -> np.ndarray:
@@ -176,7 +175,7 @@ def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
             whole.update(_code_of(kind))
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            whole.update(_bytes_of(tensor))
+            whole.update(bytes_of(tensor))
     return whole.hexdigest()[:32]
 
 
@@ -201,7 +200,3 @@ def _code_of(kind: type) -> bytes:
             known = [inspect.getmodule(value) for value in vars(module).values()]
             modules += [other for other in known if other is not None]
     return name + b"".join(code for _, code in sorted(found.items()))
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

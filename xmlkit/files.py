@@ -1,0 +1,51 @@
+"""Files that are replaced whole, and digests by which a damaged one is told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A file to write, which then takes the place of `path`: at any moment there is a whole one.
+
+    It is on the disk before it has the name, so that a machine that stops leaves the old one or the new one.
+    """
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        yield unfinished
+        _sync(unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of these files of a folder, in hexadecimal digits."""
+    found = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def changed(folder: Path, expected: Mapping[str, str]) -> str | None:
+    """The first of these files that is not there, or not with this digest."""
+    for name, digest in expected.items():
+        if not (folder / name).is_file() or digests(folder, [name])[name] != digest:
+            return name
+    return None

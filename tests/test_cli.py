@@ -322,6 +322,77 @@ def test_ctrl_c_and_resume(place, tmp_path):
     assert losses == list(range(1, len(losses) + 1))  # no step twice, none left out
 
 
+def started(place, *arguments, **options):
+    return subprocess.Popen(
+        [XMLKIT, *map(str, arguments)],
+        cwd=place,
+        env=dict(os.environ, COLUMNS="200"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for_lines(log, count, process):
+    while not log.exists() or log.read_text().count("\n") < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, number, code):
+    """By a batch system, a container, or a connection that was lost."""
+    log = tmp_path / "run" / "log.jsonl"
+    long = [
+        "train",
+        "corpus",
+        "--encoder",
+        "encoder",
+        *QUICK,
+        "--set",
+        "epochs=200",
+        "--out",
+        tmp_path / "run",
+    ]
+    training = started(place, *long)
+    wait_for_lines(log, 3, training)
+    training.send_signal(number)
+    _, err = training.communicate(timeout=100)
+    assert training.returncode == code and "Traceback" not in err
+    assert "ending this step and saving; a second signal stops at once" in err
+    assert f"interrupted; go on with: xmlkit train --resume {tmp_path / 'run'}" in err
+    lines = log.read_text().count("\n")
+    resumed = started(place, "train", "--resume", tmp_path / "run")
+    wait_for_lines(log, lines + 2, resumed)
+    resumed.send_signal(number)
+    resumed.communicate(timeout=100)
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
+    assert resumed.returncode == code and steps == list(range(1, len(steps) + 1))
+
+
+def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
+    log = tmp_path / "run" / "log.jsonl"
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
+    command = ["train", "corpus", "--encoder", "encoder", *QUICK, "--set", "epochs=20", "--out", log.parent]
+    training = started(place, *command, **ignoring)
+    wait_for_lines(log, 3, training)
+    training.send_signal(signal.SIGHUP)
+    _, err = training.communicate(timeout=100)
+    assert training.returncode == 0 and "ending this step" not in err
+
+
+def test_a_signal_before_the_first_step_leaves_no_folder(place, tmp_path):
+    run = tmp_path / "run"
+    training = started(place, "train", "--encoder", "encoder", "--set", "max_len=16", "--out", run)
+    while not (run / ".owner").exists():
+        assert training.poll() is None, training.communicate()
+        time.sleep(0.001)
+    training.terminate()
+    _, err = training.communicate(timeout=100)
+    assert training.returncode == 143 and "Traceback" not in err and not run.exists()
+
+
 def test_compare_goes_on_after_ctrl_c(place, tmp_path):
     """In the middle of a run: what is printed and kept in the end is as without it."""
     command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from itertools import tee
@@ -39,6 +40,7 @@ OUT_OF_MEMORY = (
     "ALLOC_FAILED",
     "Storage size calculation overflowed",
 )
+GOES_ON = "interrupted; the same command goes on"
 DOUBT = (
     "Differences from base, with 95% intervals of a paired bootstrap over documents and seeds. `could show` "
     "is the smallest difference of P@5 that would have been told from 0. Each row is a test of its own: of "
@@ -238,11 +240,14 @@ def compare(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import comparison_table
 
-    found = run_comparison(
-        load_corpus(data or DEMO), plugin_sets, settings, seeds, "test" if final else "validation", out_
-    )
+    corpus = load_corpus(data or DEMO)
+    try:
+        found = run_comparison(corpus, plugin_sets, settings, seeds, "test" if final else "validation", out_)
+    except SystemExit:  # SIGTERM, SIGHUP
+        say(GOES_ON)
+        raise
     if found is None:
-        say("interrupted; the same command goes on")
+        say(GOES_ON)
         raise typer.Exit(130)
     table, wide = comparison_table(found), Console(width=1000)
     # As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut.
@@ -472,8 +477,16 @@ def _say_error(error: UserError) -> None:
     say(f"error: {error}", style="red")
 
 
+def _end(number: int, frame: Any) -> None:
+    sys.exit(128 + number)  # as a shell has it
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on the error stream."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)
     try:
         app()
     except UserError as error:

@@ -20,6 +20,7 @@ from xmlkit.files import replaced
 from xmlkit.metrics import Terms
 from xmlkit.model.encoder import NONE
 from xmlkit.model.folder import write_json
+from xmlkit.training.claim import claimed
 
 SHOWN = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
 DECIDES = "P@5"
@@ -104,7 +105,8 @@ def compare(
     if part == "test" and corpus.test is not None:
         split = corpus.test
     folder = Path("comparisons") / corpus.folder_name if out is None else Path(out)
-    runs = train_all(corpus, configs, folder)
+    with claimed(folder):
+        runs = train_all(corpus, configs, folder)
     if runs is None:
         return None
     scored = {key: run.scores(part, split) for key, run in runs.items()}

@@ -96,11 +96,17 @@ def train_all(
 def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
     """Returns whether to go on: false after Ctrl-C."""
     record = {"settings": config.as_document(), "corpus": corpus.digest}
-    if (folder / CHECKPOINT).is_file():
+    is_ours = bool(_record(folder))
+    if is_ours and (folder / CHECKPOINT).is_file():
         trained = resume(folder, corpus)
     else:
+        if is_ours:
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # it was broken off before its first step, or just noted
+        elif folder.exists():
+            raise UserError(f"{folder} was not made by this comparison: name another --out or remove it")
         _write_record(folder, record)
-        shutil.rmtree(folder, ignore_errors=True)  # of a run that was broken off before its first checkpoint
         trained = train(corpus, config, folder)
     if trained.outcome != "interrupted":
         parameters, versions = trained.model.num_parameters, _versions(config)

@@ -228,11 +228,16 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
             say(f"{folder} was trained with {distribution} {version}; installed is {dist.version}")
 
 
+def check_is_run(folder: Path) -> None:
+    """Raises UserError where it is no run's folder."""
+    if not (folder / DESCRIPTION).is_file():
+        raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
+
+
 def _describe(folder: Path) -> Description:
     """Raises UserError where it is no run's folder, or model.json is not what its weights belong to."""
+    check_is_run(folder)
     path = folder / DESCRIPTION
-    if not path.is_file():
-        raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
     if (folder / WEIGHTS).is_file():
         _check_belongs(folder, WEIGHTS, load_note(folder / WEIGHTS))
     try:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xmlkit.errors import UserError
-from xmlkit.model.folder import WEIGHTS, read_tensors, write_tensors
+from xmlkit.model.folder import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -27,9 +27,10 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], numbers: Mappin
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and numbers. Raises UserError where there is no checkpoint or it is damaged."""
     if not (folder / CHECKPOINT).is_file():
-        over = (folder / WEIGHTS).is_file()
-        why = "its training is over" if over else "it was broken off before the first; train anew, with --out"
-        raise UserError(f"{folder} has no checkpoint to go on from: {why}")
+        raise UserError(
+            f"{folder} has no checkpoint to go on from: its training is over, it never began, "
+            f"or {CHECKPOINT} was removed"
+        )
     return read_tensors(folder, CHECKPOINT)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from rich.progress import (
     BarColumn,
@@ -18,6 +19,8 @@ from rich.progress import (
 
 from xmlkit.console import console, say
 from xmlkit.files import replaced
+
+Outcome = Literal["finished", "stopped early", "interrupted"]
 
 
 class Report:
@@ -76,6 +79,10 @@ class Report:
         recall = "".join(f"  {name} {value:.1f}" for name, value in shortlists.items())
         say(f"step {step:,}{f', {when}' if when else ''}: validation{self._scores}{recall}")
 
+    def ended(self, step: int, outcome: Outcome) -> None:
+        """The training is over, whatever is still to be scored."""
+        self._write(step=step, outcome=outcome)
+
     def _write(self, **figures: Any) -> None:
         # What is undefined is null: NaN is no JSON.
         known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
@@ -83,10 +90,21 @@ class Report:
         self._log.flush()
 
 
+def outcome_of(log: Path) -> Outcome | None:
+    """How a training ended; None where it has not, or was broken off."""
+    return _lines(log)[-1][1].get("outcome") if _lines(log) else None
+
+
 def _lines_up_to(step: int, log: Path) -> list[str]:
     """The log up to a checkpoint: what a resumed run will do again it will write again."""
-    if not step or not log.exists():
-        return []
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-    # A line that a crash cut off is the last one, and behind the checkpoint.
-    return [line for line in lines if line.endswith("}\n") and json.loads(line)["step"] <= step]
+    return [line for line, figures in _lines(log) if step and figures["step"] <= step]
+
+
+def _lines(log: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Lines and what they say, but for such as a crash cut off."""
+    found = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines(True) if log.exists() else []:
+        with suppress(ValueError, TypeError, KeyError, RecursionError):
+            figures = json.loads(line)
+            found += [(line, figures)] if line.endswith("\n") and int(figures["step"]) >= 0 else []
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,8 +38,8 @@ from xmlkit.model.encoder import (
     scratch_config,
 )
 from xmlkit.model.folder import (
-    WEIGHTS,
     Opened,
+    check_is_run,
     describe_run,
     open_description,
     save_weights,
@@ -53,6 +52,7 @@ from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import CHECKPOINT
+from xmlkit.training.claim import LOG, claimed, new_folder
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.freeze import with_means
 from xmlkit.training.ingredients import Ingredients
@@ -64,10 +64,12 @@ from xmlkit.training.init_from import (
     take_weights,
 )
 from xmlkit.training.name_documents import check_names, name_documents
-from xmlkit.training.trainer import Outcome, Trainer, count_steps
+from xmlkit.training.report import Outcome, outcome_of
+from xmlkit.training.trainer import Trainer, count_steps
 from xmlkit.training.warm import label_vectors, warm_start
 
 MANY_LABELS = 50_000  # above it labels are clustered unless the settings say otherwise
+METRICS = "metrics.json"
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32_768}  # what a processor's memory and a device's load ask for
 
 
@@ -98,25 +100,20 @@ def train(
     start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
     weights that do not fit.
     """
-    folder, opened, data = _new_run(corpus, config, out, init_from)
-    try:
-        return _finish(_trainer(folder, opened, data), corpus)
-    except BaseException:
-        log = folder / "log.jsonl"
-        if not any((folder / name).exists() for name in (WEIGHTS, CHECKPOINT)) and not (
-            log.exists() and log.stat().st_size
-        ):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing came of it: the name is free again
-        raise
+    checked = _check(corpus, config, init_from)
+    with new_folder(out, corpus.folder_name) as folder:
+        return _finish(_trainer(folder, *_new_model(folder, corpus, checked)), corpus)
 
 
 def store_start(
     corpus: Corpus, config: Config | Mapping[str, Any] | None = None, out: str | Path | None = None
 ) -> Path:
     """Fills a new run folder with the weights that a training run of these settings would begin with."""
-    folder, opened, _ = _new_run(corpus, config, out, None)
-    save_weights(folder, opened.model)
-    return folder
+    checked = _check(corpus, config, None)
+    with new_folder(out, corpus.folder_name) as folder:
+        opened, _ = _new_model(folder, corpus, checked)
+        save_weights(folder, opened.model)
+        return folder
 
 
 def prepare(
@@ -126,15 +123,24 @@ def prepare(
     init_from: str | Path | None = None,
 ) -> Trainer:
     """All of `train` that comes before the first step."""
-    return _trainer(*_new_run(corpus, config, out, init_from))
+    checked = _check(corpus, config, init_from)
+    with new_folder(out, corpus.folder_name) as folder:
+        return _trainer(folder, *_new_model(folder, corpus, checked))
 
 
-def _new_run(
-    corpus: Corpus,
-    config: Config | Mapping[str, Any] | None,
-    out: str | Path | None,
-    init_from: str | Path | None,
-) -> tuple[Path, Opened, TrainingData]:
+@dataclass(frozen=True)
+class _Checked:
+    """Settings that can be trained with, as far as that can be told before the work."""
+
+    config: Config
+    active: Active
+    device: torch.device
+    start: Path | None  # of `init_from`
+
+
+def _check(
+    corpus: Corpus, config: Config | Mapping[str, Any] | None, init_from: str | Path | None
+) -> _Checked:
     if not isinstance(corpus, Corpus):
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
@@ -143,7 +149,7 @@ def _new_run(
     given = config.as_given() if isinstance(config, Config) else config or {}
     config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)
     active = activate(config.plugins, config.options)
-    device = _device(config)  # a wrong setting is better heard of before the work than after it
+    device = _device(config)
     if config.compile:
         check_compiler()
     config = _settled(config, len(corpus.labels), device).model_copy(
@@ -153,20 +159,12 @@ def _new_run(
         check_names(corpus.labels, config.name_documents, corpus.name)
     if start:
         check_settings(start, config)
-    folder = _new_folder(out, corpus.folder_name)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", config.as_document())  # taken: what follows takes its time
-    try:
-        return folder, *_new_model(folder, corpus, config, active, device, start)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return _Checked(config, active, device, start)
 
 
-def _new_model(
-    folder: Path, corpus: Corpus, config: Config, active: Active, device: torch.device, start: Path | None
-) -> tuple[Opened, TrainingData]:
+def _new_model(folder: Path, corpus: Corpus, checked: _Checked) -> tuple[Opened, TrainingData]:
     """Makes it, and fills the folder with all but its weights."""
+    config, active, device, start = checked.config, checked.active, checked.device, checked.start
     tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     made_of = Ingredients(config, active, tokenizer, encoder, device)
@@ -206,8 +204,15 @@ def _settled(config: Config, num_labels: int, device: torch.device) -> Config:
 def resume(folder: Path, corpus: Corpus) -> Trained:
     """Goes on with a run from its checkpoint, with its settings, to the weights of an unbroken run.
 
-    Raises UserError where there is no checkpoint, or the corpus is another one.
+    Where its training is over and its test split was not scored, that is done. Raises UserError where there
+    is no checkpoint, or the corpus is another one.
     """
+    check_is_run(folder)
+    with claimed(folder):
+        return _resume(folder, corpus)
+
+
+def _resume(folder: Path, corpus: Corpus) -> Trained:
     opened = open_description(folder)
     if opened.config.compile:
         check_compiler()
@@ -215,6 +220,9 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))
     corpus = replace(corpus, labels=opened.labels)  # the names that it began with
+    outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
+    if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
+        return _scored(Trained(folder, outcome, load(folder)), corpus)
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
     trainer.restore()
@@ -296,12 +304,16 @@ def make_ready(model: VectoriserT, config: Config, device: torch.device) -> Vect
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     _announce(trainer)
     outcome, folder = trainer.fit(), trainer.run.folder
-    model = load(folder)
-    metrics = None
-    if outcome != "interrupted" and corpus.test is not None:
-        metrics = model.evaluate(corpus.test)
-        write_json(folder / "metrics.json", metrics)
-    return Trained(folder, outcome, model, metrics, trainer.seconds, trainer.stop_asked)
+    trained = Trained(folder, outcome, load(folder), None, trainer.seconds, bool(trainer.stop_asked))
+    return trained if outcome == "interrupted" else _scored(trained, corpus)
+
+
+def _scored(trained: Trained, corpus: Corpus) -> Trained:
+    if corpus.test is None:
+        return trained
+    metrics = trained.model.evaluate(corpus.test)
+    write_json(trained.folder / METRICS, metrics)
+    return replace(trained, metrics=metrics)
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
@@ -329,24 +341,6 @@ def _check_window(encoder: Encoder, config: Config) -> None:
     if config.max_len <= encoder.template.special:
         special = encoder.template.special
         raise UserError(f"--set max_len={config.max_len}: the special tokens alone take {special}")
-
-
-def _new_folder(out: str | Path | None, name: str) -> Path:
-    if out is None:
-        candidates = (Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10**6))
-        folder = next(folder for folder in candidates if _is_free(folder))
-    else:
-        folder = Path(out)
-        if not _is_free(folder):
-            raise UserError(f"--out {out}: is there already; name another folder or remove it")
-    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise UserError(f"--out {folder}: {nearest} is not a folder that can be written to")
-    return folder
-
-
-def _is_free(folder: Path) -> bool:
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _announce(trainer: Trainer) -> None:

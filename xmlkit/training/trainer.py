@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice, tee
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,18 +34,20 @@ from xmlkit.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from xmlkit.training.claim import LOG
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.finite import FiniteWatch
 from xmlkit.training.freeze import with_means
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.reading import RunReading
-from xmlkit.training.report import Report
+from xmlkit.training.report import Outcome, Report
 from xmlkit.training.rows import forget_rows, row_parameters, unite_rows
 from xmlkit.training.shortlists import ShortlistWatch
+from xmlkit.training.stopping import stops_noted
 
 CHOSEN_BY = ("P@5", "nDCG@5")  # the second where the first is equal, as with five labels or fewer
-Outcome = Literal["finished", "stopped early", "interrupted"]
+CHECKPOINT_SECONDS = 300.0
 
 
 def count_steps(num_documents: int, config: Config) -> int:
@@ -83,35 +82,44 @@ class Trainer:
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
         self.seconds = 0.0  # of steps, without evaluations and checkpoints
-        self.stop_asked = False  # by Ctrl-C, be it in the last step
+        self.stop_asked: signal.Signals | None = None  # be it in the last step
         self.best: list[float] | None = None  # the figures of CHOSEN_BY, and below the step that they are of
         self.best_step = 0
         self.evaluations_since_best = 0
+        self._saved = time.monotonic(), 0.0  # when the last checkpoint was written, and how long that took
 
     def fit(self) -> Outcome:
         """Trains to the end, to an early stop or to Ctrl-C; weights are saved in each case.
 
-        The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once.
+        The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once. SIGTERM and
+        SIGHUP likewise, and then do what they would have done at once.
         """
         self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
         self.hook.run_started(run=self.run)
-        log = self.run.folder / "log.jsonl"
-        with Report(log, self.run.num_steps, self.step_number, self.seconds) as report:
+        if not self.step_number:
+            self.save()  # from here on there is a checkpoint until the training is over
+        with Report(self.run.folder / LOG, self.run.num_steps, self.step_number, self.seconds) as report:
             outcome = self._train(report)
             if self.best is None:
                 self.finite.check(self._evaluated_model().weights())
                 save_weights(self.run.folder, self._evaluated_model())
             else:
                 say(f"best weights: those of step {self.best_step:,}")
-            if outcome != "interrupted" and self.hook.trained.get_hookimpls():
-                self.save()  # it takes its time: what breaks it off can be made up for
-                self._call_trained(report)
+            if outcome != "interrupted":
+                if self.hook.trained.get_hookimpls():
+                    self.save()  # it takes its time: what breaks it off can be made up for
+                    self._call_trained(report)
+                report.ended(self.step_number, outcome)
         if outcome == "interrupted":
             self.save()
         else:
             (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
         self.hook.run_ended(run=self.run, outcome=outcome)
+        if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
+            if outcome == "interrupted":
+                say(f"interrupted; go on with: xmlkit train --resume {self.run.folder}")
+            signal.raise_signal(self.stop_asked)
         return outcome
 
     def _train(self, report: Report) -> Outcome:
@@ -123,12 +131,12 @@ class Trainer:
             for epoch in range(config.epochs)
             for rows in training_steps(lengths, config.batch_size, config.seed, epoch)
         )
-        with _ctrl_c_noted() as asked_to_stop:
+        with stops_noted() as asked:
             left = islice(order, self.step_number, self.run.num_steps)
             steps, their_rows = tee(documents.rows[rows] for rows in left)
             if not self.run.num_steps:  # the start is the model
                 self._evaluate(report)
-                self.stop_asked = asked_to_stop.is_set()
+                self.stop_asked = asked.by
             begun = time.perf_counter()
             for batches, rows in zip(fed(self.data, steps, config, self.device), their_rows):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
@@ -146,11 +154,10 @@ class Trainer:
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
                 if evaluates:
                     self._evaluate(report)
-                self.stop_asked = asked_to_stop.is_set()
+                self.stop_asked = asked.by
                 if evaluates and self._out_of_patience() and not last:
                     return "stopped early"
-                checkpoints = config.checkpoint_every and self._is_due(config.checkpoint_every)
-                if (evaluates or checkpoints) and not last:
+                if (evaluates or self._checkpoint_is_due()) and not last:
                     self.save()
                 if self.stop_asked and not last:
                     return "interrupted"
@@ -188,8 +195,16 @@ class Trainer:
             rate.step()
         return losses
 
+    def _checkpoint_is_due(self) -> bool:
+        """By the settings; else every few minutes, at a fiftieth of the time at most."""
+        if every := self.config.checkpoint_every:
+            return self._is_due(every)
+        ended, took = self._saved
+        return time.monotonic() - ended > max(CHECKPOINT_SECONDS, 50 * took)
+
     def save(self) -> None:
         """Replaces the run's checkpoint by the present state."""
+        begun = time.monotonic()
         tensors = {f"model/{name}": tensor for name, tensor in self.model.weights().items()}
         if self.averaged is not None:
             averaged = self.averaged.module.weights()
@@ -213,6 +228,7 @@ class Trainer:
             "schedules": [rate.state_dict() for rate in self.schedules],
         }
         save_checkpoint(self.run.folder, tensors, numbers)
+        self._saved = time.monotonic(), time.monotonic() - begun
 
     def restore(self) -> None:
         """Takes over the state of the run's checkpoint."""
@@ -337,24 +353,3 @@ class Average(AveragedModel):
 
 def _mean(average: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
     return average.lerp_(new.to(average.dtype), (1 / (torch.as_tensor(count) + 1)).to(average.dtype))
-
-
-@contextmanager
-def _ctrl_c_noted() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets, instead of breaking off in the middle of a step."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        asked.set()
-        say("ending this step and saving; Ctrl-C again stops at once and saves nothing")
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,102 @@
+"""Folders that are worked in: by one process at a time, and free again where nothing came of it.
+
+The lock is the operating system's: a process that dies has let go of it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from xmlkit.errors import UserError
+from xmlkit.model.folder import WEIGHTS
+
+LOCK, OWNER = ".lock", ".owner"
+LOG = "log.jsonl"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder is this process's alone. Raises UserError where another one works in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        owner = (folder / OWNER).read_text(encoding="utf-8") if (folder / OWNER).is_file() else "another one"
+        raise UserError(
+            f"{folder}: process {owner} is at work in it: wait until it ends, or name another --out"
+        ) from None
+    try:
+        (folder / OWNER).write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
+    """A new run's folder: `out`, or the first of `runs/NAME`, `runs/NAME-2` that is free.
+
+    What a process has left in it that was killed before its first step is removed, and so is the folder
+    where an error comes before. Raises UserError where `out` is in use.
+    """
+    with ExitStack() as stack:
+        folder = _claim_new(out, name, stack)
+        try:
+            yield folder
+        except BaseException:
+            if _came_to_nothing(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _claim_new(out: str | Path | None, name: str, stack: ExitStack) -> Path:
+    names = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in range(1, 10**6))
+    for folder in names if out is None else [Path(out)]:
+        if _is_free(folder):
+            _check_writable(folder)
+            try:
+                claim = stack.enter_context(ExitStack())
+                claim.enter_context(claimed(folder))
+            except UserError:
+                if out is not None:
+                    raise
+                continue
+            if _is_free(folder):  # nobody has filled it meanwhile
+                _clear(folder)
+                return folder
+            claim.close()
+    raise UserError(f"--out {out}: is there already; name another folder or remove it")
+
+
+def _is_free(folder: Path) -> bool:
+    if not folder.exists():
+        return True
+    return folder.is_dir() and (not any(folder.iterdir()) or _came_to_nothing(folder))
+
+
+def _came_to_nothing(folder: Path) -> bool:
+    """It is a run's folder, from before the first step."""
+    log = folder / LOG
+    begun = (folder / WEIGHTS).exists() or (log.exists() and log.stat().st_size > 0)
+    return (folder / LOCK).exists() and not begun
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name not in (LOCK, OWNER):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _check_writable(folder: Path) -> None:
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise UserError(f"--out {folder}: {nearest} is not a folder that can be written to")

@@ -1,0 +1,53 @@
+"""Signals that ask a training to stop: the step is finished and a checkpoint written first.
+
+Ctrl-C (SIGINT), a batch system or a container that ends (SIGTERM), a connection that is lost (SIGHUP).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from xmlkit.console import say
+
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Asked:
+    """Which signal has asked to stop, if one has."""
+
+    by: signal.Signals | None = None
+
+
+@contextmanager
+def stops_noted() -> Iterator[Asked]:
+    """The first such signal is noted, instead of breaking off in the middle of a step; a second one is not.
+
+    Those that the process ignores, as `nohup` has it, stay ignored.
+    """
+    asked = Asked()
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield asked
+        return
+    before = {number: signal.getsignal(number) for number in STOPS}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: Any) -> None:
+        asked.by = signal.Signals(number)
+        put_back()
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
+        say(f"ending this step and saving; {again} stops at once and saves nothing")
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield asked
+    finally:
+        put_back()

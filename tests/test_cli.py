@@ -273,9 +273,65 @@ def test_mistakes_are_one_line(place, arguments, expected):
     assert last.startswith("error: ") and expected in last and out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'?; see --help"),
+        (["train", "--foo"], "No such option: --foo"),
+        (["train", "demo", "x"], "Got unexpected extra argument"),
+        (["data"], "Missing command; see --help"),
+        (["predict"], "Missing argument 'RUN'; see --help"),
+        (["predict", "run", "--top-k", "0"], "Invalid value for '--top-k'"),
+        (["predict", "run", "--format", "xml"], "Invalid value for '--format'"),
+    ],
+)
+def test_mistyped_options_are_one_line(arguments, expected):
+    out, err = xmlkit(*arguments, code=2)
+    assert err.startswith(f"error: {expected}") and err.count("\n") == 1 and out == ""
+
+
+def test_without_a_command_it_shows_what_there_is():
+    assert "Usage: xmlkit" in xmlkit()[0]
+
+
+@pytest.fixture(scope="module")
+def odd_run(place, tmp_path_factory):
+    """A run whose labels would colour a terminal, and are not ASCII."""
+    folder = tmp_path_factory.mktemp("odd")
+    names = {"w1": "\x1b]0;title\x07red", "w2": "\x9b31mgrün", "w3": "Straße"}
+    lines = "".join(f"{'w1 w2 w3'[3 * (i % 3) :][:2]}\tw{i % 3 + 1}\n" for i in range(60))
+    (folder / "corpus").mkdir()
+    for split in ("train", "test"):
+        (folder / "corpus" / f"{split}.tsv").write_text(lines)
+    table = "".join(f"{label}\t{name}\n" for label, name in names.items())
+    (folder / "corpus" / "labels.tsv").write_text(table, newline="")
+    settings = [*QUICK, "--set", "epochs=1", "--encoder", place / "encoder"]
+    out, err = xmlkit("train", "corpus", *settings, "--out", "run", cwd=folder)
+    assert not {"\x1b", "\x07", "\x9b"} & set(out + err) and "\\x1b" in out
+    return folder / "run"
+
+
+@pytest.mark.parametrize("layout", ["text", "jsonl", "tsv"])
+def test_no_order_of_a_label_or_text_reaches_the_terminal(odd_run, layout):
+    out, err = xmlkit("predict", odd_run, "--format", layout, stdin="w1 \x1b[2J \x9b2J\n")
+    assert not {"\x1b", "\x07", "\x9b"} & set(out + err) and "red" in out and "grün" in out
+    if layout == "jsonl":
+        found = json.loads(out)
+        assert found["text"] == "w1 \x1b[2J \x9b2J"
+        names = {label["name"] for label in found["labels"]}
+        assert names == {"\x1b]0;title\x07red", "\x9b31mgrün", "Straße"}
+
+
+def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    out, _ = xmlkit("predict", odd_run, stdin="w3 ü\n")
+    assert "Stra\\xdfe" in out
+
+
 def test_a_run_whose_plugin_is_gone(place):
     _, err = xmlkit("predict", "run", cwd=place, code=1)
-    assert "needs the plugin 'layer-gain', which is not installed: pip install xmlkit-layer-gain==1.2" in err
+    assert "needs the plugin 'layer-gain', which is not installed; by what the run says it comes with" in err
+    assert "'xmlkit-layer-gain' '1.2': install that if you trust it" in err and "pip" not in err
 
 
 def test_invalid_utf8_on_standard_input(place):

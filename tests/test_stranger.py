@@ -101,6 +101,6 @@ def test_from_nothing_to_a_plugin_and_back(stranger):
     stranger("python", "-m", "pip", "uninstall", "-y", "xmlkit-my-idea")
     assert "my-idea" not in stranger("xmlkit", "plugins")
     assert stranger("xmlkit", "predict", "runs/demo", stdin="Open a file.\n", code=1) == (
-        "error: runs/demo needs the plugin 'my-idea', which is not installed: "
-        "pip install xmlkit-my-idea==0.1.0\n"
+        "error: runs/demo needs the plugin 'my-idea', which is not installed; "
+        "by what the run says it comes with 'xmlkit-my-idea' '0.1.0': install that if you trust it\n"
     )

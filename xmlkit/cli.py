@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from itertools import tee
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,22 +17,22 @@ from rich.console import Console
 
 import xmlkit
 from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file, resolve
-from xmlkit.console import say
+from xmlkit.console import say, visible
 from xmlkit.errors import UserError
 from xmlkit.presets import preset_settings
 
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-data_app = typer.Typer(help="Looks at corpora.", no_args_is_help=True)
+data_app = typer.Typer(help="Looks at corpora.")
 app.add_typer(data_app, name="data")
-plugin_app = typer.Typer(help="Begins plugins of your own.", no_args_is_help=True)
+plugin_app = typer.Typer(help="Begins plugins of your own.")
 app.add_typer(plugin_app, name="plugin")
 out = Console()
 
+MISTYPED: Any = typer.BadParameter.mro()[1]  # click's UsageError, which typer now carries within itself
 EXAMPLES = 5
 DEMO = "demo"
 OUT_OF_MEMORY = (
@@ -189,7 +190,7 @@ def train(
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
-        print(f"{corpus.name}, test split, {len(corpus.test):,} documents")
+        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
         out.print(metric_table(trained.metrics))
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
@@ -313,7 +314,7 @@ def evaluate(
     split = load_split(data or run_source(run), model.labels)
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
-    print(f"{run} on {data or run_source(run)}, {len(split):,} documents")
+    print(visible(f"{run} on {data or run_source(run)}, {len(split):,} documents"))
     out.print(metric_table(model.evaluate(split)))
 
 
@@ -462,13 +463,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Prints the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Extreme multi-label text classification: give a text the few right labels out of very many."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def _say_error(error: UserError) -> None:
@@ -487,8 +491,16 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # of a terminal that knows no more than ASCII
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except MISTYPED as error:
+        say(f"error: {error.format_message().rstrip('.')}; see --help", style="red")
+        sys.exit(2)
+    except typer.Abort:  # Ctrl-C, as older typers tell it
+        sys.exit(130)
     except UserError as error:
         _say_error(error)
         sys.exit(1)

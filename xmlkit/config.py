@@ -129,7 +129,9 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         default=None, ge=1, description="stop after this many evaluations without a better P@5"
     )
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="steps between two checkpoints, besides those at evaluations"
+        default=None,
+        ge=1,
+        description="steps between two checkpoints, besides those at evaluations; none: every five minutes",
     )
     log_every: int = Field(default=20, ge=1, description="steps between two lines of the log")
     seed: int = Field(default=0, ge=0, description="of weights, clusters, order and dropout")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -9,12 +10,18 @@ from rich.console import Console
 from rich.progress import track as rich_track
 
 T = TypeVar("T")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the end of a line
 console = Console(stderr=True)
 
 
 def say(line: str, style: str | None = None) -> None:
-    """A line as it is, unbroken, so that paths and commands can be copied."""
-    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+    """A line as it is, unbroken, so that paths and commands can be copied; control characters are shown."""
+    console.print(visible(line), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """With control characters spelt out: a terminal takes them, whoever wrote the text, for orders."""
+    return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:

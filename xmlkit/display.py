@@ -11,6 +11,7 @@ from rich.table import Table
 
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.config import Config
+from xmlkit.console import CONTROLS, visible
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
@@ -62,14 +63,15 @@ def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[P
         marks = [f"{'✓' if p.label in true else ' '} {p.score:.2f} {p.name}" for p in found]
         unknown = len(split.labels[row]) - len(known)
         names = [labels.name(i) for i in known] + ([f"({unknown} unknown to the model)"] if unknown else [])
-        table.add_row(*map(escape, (shortened(split.texts[row]), "\n".join(marks), "\n".join(names))))
+        lists = (visible("\n".join(lines)) for lines in (marks, names))
+        table.add_row(*map(escape, (shortened(split.texts[row]), *lists)))
     return table
 
 
 def shortened(text: str) -> str:
     """A text as one line that fits."""
     line = " ".join(text.split())
-    return line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…"
+    return visible(line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…")
 
 
 def plugin_list() -> tuple[str, list[UserError]]:
@@ -173,20 +175,24 @@ def _as_set(value: Any) -> str:
 
 def as_text(text: str, found: Sequence[Prediction], number: int) -> str:
     """The text, then a label a line."""
-    lines = [f"{p.score:8.3f}  {p.name}" for p in found] or ["          (no label)"]
+    lines = [f"{p.score:8.3f}  {visible(p.name)}" for p in found] or ["          (no label)"]
     return "\n".join([shortened(text), *lines, ""])
 
 
 def as_jsonl(text: str, found: Sequence[Prediction], number: int) -> str:
     """One JSON object."""
     labels = [{"label": p.label, "name": p.name, "score": round(p.score, 6)} for p in found]
-    return json.dumps({"text": text, "labels": labels}, ensure_ascii=False)
+    line = json.dumps({"text": text, "labels": labels}, ensure_ascii=False)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)  # JSON leaves some of them raw
 
 
 def as_tsv(text: str, found: Sequence[Prediction], number: int) -> str:
-    """A line a label: the text's number from 1, label, name, score; tabs in names become spaces."""
+    """A line a label: the text's number from 1, label, name, score; tabs in names become spaces.
+
+    Control characters are spelt out.
+    """
     rows = ([str(number), p.label, p.name, f"{p.score:.6f}"] for p in found)
-    return "\n".join("\t".join(" ".join(cell.split()) for cell in row) for row in rows)
+    return "\n".join("\t".join(visible(" ".join(cell.split())) for cell in row) for row in rows)
 
 
 LAYOUTS = {"text": as_text, "jsonl": as_jsonl, "tsv": as_tsv}

@@ -67,6 +67,8 @@ def test_take_keeps_texts_and_labels_together() -> None:
         ((["one"], [None]), "labels[0]: None is no list"),
         ((["one"], [["a", 3]]), "labels[0]: ['a', 3]; a label is a string"),
         (([None], [["a"]]), "texts[0]: None is not a string"),
+        ((["one", "\ud800"], [["a"], []]), "texts[1]: half of a surrogate pair"),
+        ((["one"], [["a", "\udfff"]]), "labels[0]: half of a surrogate pair"),
         (([], []), "corpus: no documents in the train split"),
         ((["one"], [["a"]], [], []), "corpus: no documents in the test split"),
         ((["one"], [[]]), "corpus: no training document has a label"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from xmlkit.data import tokens as tokens_module
+from xmlkit.data import wordpiece
 from xmlkit.data.batches import micro_batches, training_steps
 from xmlkit.data.cache import cached, digest
 from xmlkit.data.template import Template
@@ -144,6 +148,45 @@ def test_the_trained_tokenizer_is_the_same_in_every_process(tmp_path):
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     files = [path.read_text() for path in tmp_path.rglob("tokenizer.json")]
     assert len(files) == 3 and len(set(files)) == 1
+
+
+def test_a_word_of_any_length_is_cut_for_the_trained_tokenizer():
+    """Whole, this one would keep the trainer busy for a day; and it is no unknown word."""
+    blob = "".join(random.Random(0).choices("abcdefgh", k=1_000_000))
+    tokenizer = corpus_tokenizer([blob, "some text"], 500)
+    pieces = [piece.removeprefix("##") for piece in tokenizer.tokenize(blob[:350])]
+    assert "".join(pieces) == blob[:350] and max(map(len, tokenizer.get_vocab())) <= 100
+    assert [len("".join(group)) for group in _words(tokenizer.tokenize(blob[:350]))] == [100, 100, 100, 50]
+
+
+def _words(pieces):
+    """Pieces by the words that they are of."""
+    words = []
+    for piece in pieces:
+        if not piece.startswith("##"):
+            words.append([])
+        words[-1].append(piece.removeprefix("##"))
+    return words
+
+
+def test_ctrl_c_is_heard_while_a_library_is_busy():
+    """As its trainers and tokenizers are, for as long as they like."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    held = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        wordpiece._in_a_thread(held.wait)
+    held.set()
+    signal.signal(signal.SIGINT, before)
+    with pytest.raises(ZeroDivisionError):
+        wordpiece._in_a_thread(lambda: 1 / 0)
+
+
+def test_a_text_of_any_length_has_its_first_tokens():
+    words = [f"w{row % 60}" for row in range(100_000)]
+    found = tokenise([" ".join(words), "w1"], tiny.tokenizer(), 7)
+    expected = tiny.tokenizer()(" ".join(words[:7]), add_special_tokens=False)["input_ids"]
+    assert len(expected) == 7 and found[0].tolist() == expected and found[1].tolist() == expected[1:2]
 
 
 def test_the_trained_tokenizer_lower_cases_and_frames():

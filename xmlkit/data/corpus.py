@@ -15,7 +15,7 @@ import numpy as np
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents
 from xmlkit.data.formats import Document, Format, formats
-from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 
@@ -223,6 +223,10 @@ def _paired(
             raise UserError(f"{labels_name}[{row}]: {names!r} is no list; give a list of label names")
         if not all(isinstance(name, str) and name for name in names):
             raise UserError(f"{labels_name}[{row}]: {names!r}; a label is a string that is not empty")
+        if not is_unicode(text):
+            raise UserError(f"{texts_name}[{row}]: {HALF_A_PAIR}")
+        if not all(map(is_unicode, names)):
+            raise UserError(f"{labels_name}[{row}]: {HALF_A_PAIR}")
         yield Document(text, list(names))
 
 

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from xmlkit.console import visible
 from xmlkit.data.corpus import Corpus
 
 
@@ -46,7 +47,7 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
 def render(description: dict[str, Any]) -> RenderableType:
     """The description as tables for a terminal."""
-    overview = Table(title=escape(description["name"]), show_header=False)
+    overview = Table(title=escape(visible(description["name"])), show_header=False)
     spreads = Table("", title="Train")
     for column in ("mean", "median", "min", "max"):
         spreads.add_column(column, justify="right")

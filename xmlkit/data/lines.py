@@ -10,6 +10,7 @@ from pathlib import Path
 from xmlkit.errors import UserError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+HALF_A_PAIR = "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -36,6 +37,15 @@ def read_stream(file: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
         raise UserError(f"{name}:{number}: not valid UTF-8 ({error.reason}); save it as UTF-8") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{name}: damaged gzip file after line {number} ({error}); copy it again") from None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: what Python calls a string may hold halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def find_file(folder: Path, name: str) -> Path | None:

@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TEXTS_AT_ONCE = 4096
+CHARACTERS_A_TOKEN = 200
 
 
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:
     """Token ids of each text, without special tokens, at most `cap` of them; in memory.
 
-    The fast tokenizers spread a list of texts over all cores.
+    A text is cut beforehand where a token would have to be hundreds of characters long to reach so far. The
+    fast tokenizers spread a list of texts over all cores.
     """
     ids = tokenizer(
-        list(texts),
+        [text[: cap * CHARACTERS_A_TOKEN] for text in texts],
         add_special_tokens=False,
         truncation=True,
         max_length=cap,

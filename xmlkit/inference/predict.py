@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -13,6 +13,7 @@ import numpy as np
 
 from xmlkit.config import Config
 from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
@@ -60,13 +61,16 @@ class Predictor:
         """Of the whole model, the encoder's included."""
         return sum(parameter.numel() for parameter in self._opened.model.parameters())
 
-    def predict(self, texts: Sequence[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
+    def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
         """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; for one text: predict([text])")
+        texts = list(texts)
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UserError(f"texts[{row}]: {text!r} is not a string; give the text itself")
+            if not is_unicode(text):
+                raise UserError(f"texts[{row}]: {HALF_A_PAIR}")
         return list(self.stream(texts, top_k, threshold))
 
     def stream(

@@ -220,8 +220,8 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
         distribution, version = plugin.distribution, plugin.version
         if plugin.name not in entries:
             raise UserError(
-                f"{folder} needs the plugin {plugin.name!r}, which is not installed: "
-                f"pip install {distribution}=={version}"
+                f"{folder} needs the plugin {plugin.name!r}, which is not installed; by what the run says it "
+                f"comes with {distribution!r} {version!r}: install that if you trust it"
             )
         dist = entries[plugin.name].dist
         if dist and dist.version != version:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmlkit.data.formats import Document
-from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines
 from xmlkit.errors import UserError
 
 DESCRIPTION = "train.jsonl, test.jsonl"
@@ -54,10 +54,8 @@ def _document(line: str) -> Document:
     labels = [str(label) for label in labels]
     if "" in labels:
         raise UserError('an empty label ""; remove it or name it')
-    try:
-        "".join([text, *labels]).encode()
-    except UnicodeEncodeError:
-        raise UserError("half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it") from None
+    if not is_unicode("".join([text, *labels])):
+        raise UserError(HALF_A_PAIR)
     return Document(text, labels)
 
 

@@ -322,6 +322,21 @@ def test_no_order_of_a_label_or_text_reaches_the_terminal(odd_run, layout):
         assert names == {"\x1b]0;title\x07red", "\x9b31mgrün", "Straße"}
 
 
+@pytest.mark.parametrize("layout", ["jsonl", "tsv"])
+def test_answers_in_a_file_are_gone_on_with(odd_run, tmp_path, layout):
+    texts = "".join(f"w{row % 60} w{row % 7}\n" for row in range(40))
+    (tmp_path / "texts").write_text(texts)
+    command = ["predict", odd_run, tmp_path / "texts", "--format", layout, "--threshold", "0.3"]
+    expected, _ = xmlkit(*command)
+    out, _ = xmlkit(*command, "--out", tmp_path / "found")
+    assert out == "" and (tmp_path / "found").read_text() == expected
+    (tmp_path / "found").write_bytes(expected.encode()[: len(expected) // 2])
+    _, err = xmlkit(*command, "--out", tmp_path / "found")
+    assert "texts already" in err and (tmp_path / "found").read_text() == expected
+    _, err = xmlkit(*command[:3], "--out", tmp_path / "found", code=1)
+    assert "add --format jsonl or --format tsv" in err
+
+
 def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     out, _ = xmlkit("predict", odd_run, stdin="w3 ü\n")

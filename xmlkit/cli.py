@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from io import TextIOWrapper
-from itertools import tee
+from itertools import islice, tee
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -333,19 +334,35 @@ def predict(
     format_: Annotated[
         Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
     ] = Layout.text,
+    out_: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Writes `jsonl` or `tsv` there; texts that it answers already are passed over, so that the "
+            "same command goes on with what was broken off.",
+        ),
+    ] = None,
 ) -> None:
     """Labels texts."""
+    if out_ and format_ == Layout.text:
+        raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.data.lines import read_lines, read_stream
     from xmlkit.display import LAYOUTS
+    from xmlkit.inference.answers import answered
     from xmlkit.inference.predict import load
 
     model = load(run)
     lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
-    texts, again = tee(text for _, text in lines)
+    done = answered(out_, format_.value) if out_ else 0
+    if done:
+        say(f"{out_} has {done:,} texts already")
+    texts, again = tee(text for _, text in islice(lines, done, None))
     layout = LAYOUTS[format_]
-    for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), start=1):
-        if block := layout(text, found, number):
-            print(block)
+    with out_.open("a", encoding="utf-8") if out_ else nullcontext(sys.stdout) as answers:
+        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), done + 1):
+            if block := layout(text, found, number):
+                print(block, file=answers)
 
 
 @app.command()
@@ -409,8 +426,12 @@ def describe(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.data.describe import describe as describe_corpus
     from xmlkit.data.describe import render
+    from xmlkit.data.remarks import remarks
 
-    out.print(render(describe_corpus(load_corpus(path))))
+    corpus = load_corpus(path)
+    out.print(render(describe_corpus(corpus)))
+    for remark in remarks(corpus):
+        say(remark)
 
 
 def _settings(

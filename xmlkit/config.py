@@ -215,6 +215,7 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
 
     Raises UserError for an unknown setting or a value out of bounds, in one line.
     """
+    _check_size(given)
     settings = {key: value for key, value in given.items() if key in SETTINGS}
     if settings.get("encoder", "") is None:  # `--set encoder=none`
         settings["encoder"] = "none"
@@ -247,6 +248,16 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     return config.model_copy(
         update={name: value for name, value in left_open.items() if getattr(config, name) is None}
     )
+
+
+def _check_size(given: Mapping[str, Any], prefix: str = "") -> None:
+    """Raises UserError for whole numbers that no library takes."""
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            _check_size(value, f"{key}.")
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, int) and abs(number) >= 2**63:
+                raise UserError(f"{prefix}{key}: a number of more than 64 bits; choose a smaller one")
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:
@@ -285,7 +296,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from None
-    except ValueError as error:  # both parsers' and the decoder's errors are ValueErrors
+    except (ValueError, RecursionError) as error:  # both parsers' and the decoder's errors are ValueErrors
         raise UserError(f"--config {path}: {error}") from None
     if not isinstance(document, dict):
         raise UserError(f"--config {path}: expected settings by name, found a {type(document).__name__}")
@@ -302,7 +313,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"--set {assignment}: expected KEY=VALUE, as in --set epochs=3")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = None if text in ("none", "None") else _list_of_numbers(text) or text
         plugin, dot, option = key.partition(".")
         if dot:
@@ -315,7 +326,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def _list_of_numbers(text: str) -> list[Any] | None:
     try:
         return json.loads(f"[{text}]")  # `ks=1,3`
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.formats import formats
 from xmlkit.data.lines import read_lines
+from xmlkit.data.remarks import remarks
 from xmlkit.errors import UserError
 
 TEXTS = ["a first text", "", "third: ünïcode\u2028one line"]
@@ -106,9 +108,69 @@ def test_file_without_permission_to_read(tmp_path: Path) -> None:
 
 
 def test_annif_labels_in_brackets_may_hold_spaces(tmp_path: Path) -> None:
-    write(tmp_path / "train.tsv", "text\t<a b> bare <http://x/1>\tlast <a b>\n")
+    write(tmp_path / "train.tsv", "text\t<a b> <http://x/1>\t<last> <a b>\n")
     corpus = load_corpus(tmp_path)
-    assert documents(corpus, "train") == [("text", ["a b", "bare", "http://x/1", "last"])]
+    assert documents(corpus, "train") == [("text", ["a b", "http://x/1", "last"])]
+
+
+@pytest.mark.parametrize(
+    ("lines", "bare", "bracketed"),
+    [
+        ("fine\t<x>\na tab\tin it\t<y>\n", 2, 1),
+        ("one\tbare words\nfine\t<x>\n", 1, 2),
+        ("text\t<a b> bare <c>\n", 1, 1),
+    ],
+)
+def test_annif_words_of_a_text_with_a_tab_are_no_labels(tmp_path: Path, lines, bare, bracketed) -> None:
+    path = write(tmp_path / "train.tsv", lines)
+    expected = f"{path}:{bare}: labels that are bare words, where line {bracketed} has them in <>"
+    assert error_of(tmp_path).startswith(expected)
+
+
+def test_annif_bare_words_throughout(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "text\tone two\nmore\t\nand\ttwo\n")
+    assert documents(load_corpus(tmp_path), "train") == [
+        ("text", ["one", "two"]),
+        ("more", []),
+        ("and", ["two"]),
+    ]
+
+
+@pytest.mark.parametrize("blank", ["\n", "\n\n \n", "\r\n\r\n"])
+@pytest.mark.parametrize("write_split", [write_annif, write_lightxml, write_jsonl])
+def test_blank_lines_at_the_end(tmp_path: Path, write_split, blank: str) -> None:
+    write_split(tmp_path, "train", "")
+    write(tmp_path / "labels.tsv", f"x\tan x\n{blank}")
+    files = [path for path in tmp_path.iterdir() if path.name != "train_labels.txt"]
+    for path in files:
+        write(path, path.read_bytes() + blank.encode())
+    assert documents(load_corpus(tmp_path), "train") == list(zip(TEXTS, LABELS))
+
+
+def test_two_files_of_one_name(tmp_path: Path, capsys) -> None:
+    write(tmp_path / "train.tsv", "text\t<x>\n")
+    write(tmp_path / "train.tsv.gz", "text\t<y>\n")
+    assert load_corpus(tmp_path).labels.ids == ["x"]
+    assert "train.tsv is read, and train.tsv.gz beside it is not" in capsys.readouterr().err
+
+
+def test_keys_that_are_there_twice(tmp_path: Path, capsys) -> None:
+    lines = ['{"text": "a", "labels": ["x"]}', '{"text": "b", "text": "c", "labels": ["y"], "labels": ["x"]}']
+    path = write(tmp_path / "train.jsonl", "\n".join([*lines, lines[1]]))
+    assert documents(load_corpus(tmp_path), "train") == [("a", ["x"]), ("c", ["x"]), ("c", ["x"])]
+    told = "".join(capsys.readouterr().err.splitlines())
+    assert f"{path}:2: a key is there twice, and the last one counts, and so in 1 more places" in told
+
+
+def test_remarks() -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    corpus = Corpus.of(["one", "two", "three"], [[composed], [apart], ["z"]])
+    (found,) = remarks(corpus)
+    assert "'caf\\xe9' and 'cafe\\u0301'" in found or "'cafe\\u0301' and 'caf\\xe9'" in found
+    labels = Labels(["a", "b", "c", "d"], ["same", "same", composed, apart])
+    (found,) = remarks(replace(corpus, labels=labels))
+    assert found == "the labels 'a' and 'b' have one name, 'same', and so 1 more"
+    assert remarks(Corpus.of(["one"], [["a", "b"]])) == []
 
 
 def test_annif_line_without_a_tab(tmp_path: Path) -> None:
@@ -118,7 +180,7 @@ def test_annif_line_without_a_tab(tmp_path: Path) -> None:
 
 def test_annif_bad_line_of_the_test_split(tmp_path: Path) -> None:
     write(tmp_path / "train.tsv", "fine\t<x>\n")
-    path = write(tmp_path / "test.tsv.gz", "fine\t<x>\nfine\t\n\n")
+    path = write(tmp_path / "test.tsv.gz", "fine\t<x>\nfine\t\n\nfine\t\n")
     assert error_of(tmp_path).startswith(f"{path}:3: no tab")
 
 
@@ -139,7 +201,7 @@ def test_lightxml_unequal_line_counts(tmp_path: Path) -> None:
 def test_lightxml_more_labels_than_texts(tmp_path: Path) -> None:
     texts = write(tmp_path / "train_texts.txt", "one\n")
     labels = write(tmp_path / "train_labels.txt", "x\ny\n\n")
-    assert error_of(tmp_path).startswith(f"{texts} has 1 lines and {labels} has 3;")
+    assert error_of(tmp_path).startswith(f"{texts} has 1 lines and {labels} has 2;")
 
 
 @pytest.mark.parametrize("kept, lost", [("texts", "labels"), ("raw_texts", "labels"), ("labels", "texts")])

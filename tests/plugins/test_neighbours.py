@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import product
 
@@ -250,7 +249,7 @@ def test_the_numbers_are_the_best_of_the_grid_by_the_models_own_ranking(tmp_path
         found[tuple(part.fitted.tolist())] = (metrics["nDCG@5"], metrics["P@5"])
     assert found[tuple(chosen.tolist())] == pytest.approx(max(found.values()))
     assert max(found.values()) > next(iter(found.values()))  # of weight 0
-    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    line = losses_of(tmp_path / "run")[-1]
     assert line["trained/validation/nDCG@5"] == pytest.approx(max(found.values())[0], abs=1e-3)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import xmlkit
 from xmlkit.hooks import Training
+from xmlkit.model.tensor_file import load_tensors, save_tensors
 from xmlkit.training import train as training
 from xmlkit.training.optim import clip_gradients
 from xmlkit.training.rows import row_parameters, unite_rows
@@ -128,9 +129,9 @@ def test_label_names_are_encoded_by_the_start_that_a_run_takes(tmp_path):
     corpus = named_corpus()
     base = {**CLUSTERED, "encoder": encoder}
     start = training.store_start(corpus, base, tmp_path / "start")
-    weights = load_file(start / "model.safetensors")
+    weights, note = load_tensors(start / "model.safetensors")
     shaken = {name: t * 1.5 if name.startswith("encoder/") else t for name, t in weights.items()}
-    save_file(shaken, start / "model.safetensors")
+    save_tensors(start / "model.safetensors", shaken, note)
     names = []
     for number in range(2):
         torch.manual_seed(number)

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from xmlkit import Corpus
 from xmlkit.config import resolve
+from xmlkit.model.finite import not_finite
 from xmlkit.training import train as training
-from xmlkit.training.finite import FiniteWatch, NotFinite, not_finite
+from xmlkit.training.finite import FiniteWatch, NotFinite
 from xmlkit.training.trainer import Trainer
 
 SETTINGS = {

@@ -15,7 +15,7 @@ import numpy as np
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents
 from xmlkit.data.formats import Document, Format, formats
-from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines
+from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines, without_blank_end
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 
@@ -277,7 +277,7 @@ def _read_label_names(folder: Path) -> Labels:
     if path is None:
         return Labels([], None)
     names: dict[str, str] = {}
-    for number, line in read_lines(path):
+    for number, line in without_blank_end(read_lines(path)):
         label, tab, name = line.partition("\t")
         if not tab:
             raise UserError(f"{path}:{number}: no tab; a line is: <id> TAB name")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
+from xmlkit.console import say
 from xmlkit.errors import UserError
 
+LONGEST_LINE = 2**26  # bytes
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HALF_A_PAIR = "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
 
@@ -20,16 +24,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from read_stream(file, str(path))
+            yield from read_stream(cast(BinaryIO, file), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file") from None
 
 
-def read_stream(file: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+def read_stream(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
     """The same for an open stream; `name` is what errors call it."""
     number = 0
     try:
-        for number, line in enumerate(file, start=1):
+        # A few kilobytes of gzip may unpack to a line that fills the memory.
+        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), start=1):
+            if len(line) > LONGEST_LINE:
+                raise UserError(f"{name}:{number}: longer than {LONGEST_LINE >> 20} MiB; is it text?")
             if number == 1:
                 line = line.removeprefix(BYTE_ORDER_MARK)
             yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode()
@@ -48,9 +55,19 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def without_blank_end(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The same lines without the blank ones after the last that is not."""
+    held: list[tuple[int, str]] = []
+    for line in lines:
+        held.append(line)
+        if line[1].strip() or "\t" in line[1]:
+            yield from held
+            held.clear()
+
+
 def find_file(folder: Path, name: str) -> Path | None:
     """The file of that name in the folder, plain or with `.gz` added; the plain one where both are there."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
+    found = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+    if len(found) > 1:
+        say(f"{found[0]} is read, and {found[1].name} beside it is not")
+    return found[0] if found else None

@@ -81,7 +81,7 @@ class Predictor:
             raise UserError(f"top_k={top_k}: must be at least 1")
         if not 0 <= threshold <= 1:
             raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
-        texts = iter(texts)
+        texts, top_k = iter(texts), min(top_k, len(self.labels))
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
             store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)
             scores_NK, ids_NK = rank_documents(

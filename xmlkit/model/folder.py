@@ -35,8 +35,9 @@ from xmlkit.discovery import installed
 from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
+from xmlkit.model.finite import not_finite
 from xmlkit.model.model import Model, new_model
-from xmlkit.model.tensor_file import load_note, load_tensors, save_tensors
+from xmlkit.model.tensor_file import load_note, load_sizes, load_tensors, save_tensors
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
@@ -135,6 +136,8 @@ def open_run(folder: Path) -> Opened:
     """
     opened = open_description(folder)
     weights = read_weights(folder)
+    if (name := not_finite(weights)) is not None:
+        raise UserError(f"{folder / WEIGHTS}: {name!r} is not finite: train it again")
     try:
         opened.model.load_weights(weights)
     except UserError as error:
@@ -164,8 +167,26 @@ def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, En
         tokenizer = load_tokenizer(folder / "encoder")
         return tokenizer, NoEncoder(Template.of(tokenizer))
     tokenizer = load_tokenizer(folder / "encoder")
-    backbone = new_backbone(load_config(folder / "encoder"))
+    config = load_config(folder / "encoder")
+    _check_size(folder, config)
+    backbone = new_backbone(config)
     return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
+
+
+def _check_size(folder: Path, config: Any) -> None:
+    """Raises UserError where the encoder's configuration asks for far more than its weights are."""
+    if not (folder / WEIGHTS).is_file():
+        return
+    sizes = load_sizes(folder / WEIGHTS)
+    held = [size for name, size in sizes.items() if name.startswith("encoder/")]
+    fits = config.num_hidden_layers <= len(held)
+    if fits:
+        with torch.device("meta"):  # which takes no memory
+            fits = sum(p.numel() for p in new_backbone(config).parameters()) <= 2 * sum(held)
+    if not fits:
+        raise UserError(
+            f"{folder}: encoder/config.json asks for more than {WEIGHTS} has: put both files back"
+        )
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -187,12 +208,21 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     lines = [_parse(path, line) for line in _read(folder, "labels.jsonl").split(b"\n") if line]
     try:
         columns = {key: [line[key] for line in lines] for key in (lines[0] if lines else ("id", "documents"))}
-        labels, counts_L = Labels(columns["id"], columns.get("name")), np.array(columns["documents"])
-    except KeyError as error:
-        raise UserError(f"{path} is damaged: a line lacks {error}") from None
+        labels, counts_L = (
+            Labels(columns["id"], columns.get("name")),
+            np.array(columns["documents"], np.int64),
+        )
+        numbers = np.array(columns.get("cluster", []), np.int64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    texts = [*labels.ids, *(labels.names or [])]
+    if not (all(isinstance(text, str) for text in texts) and len(labels.rows) == len(labels) > 0):
+        raise UserError(f"{path} is damaged: labels are texts, and each is there once")
     clusters = None
     if "cluster" in columns:
-        sizes = np.bincount(columns["cluster"])
+        if numbers[0] != 0 or not np.isin(np.diff(numbers), (0, 1)).all():
+            raise UserError(f"{path} is damaged: labels lie in the order of their clusters")
+        sizes = np.bincount(numbers)
         clusters = ClusterTable(torch.from_numpy(np.concatenate([[0], sizes.cumsum()])))
     return labels, counts_L, clusters
 

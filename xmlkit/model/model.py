@@ -285,6 +285,9 @@ class _Stored:
         if saved.shape != self.tensor.shape:
             shapes = f"{tuple(saved.shape)}, expected {tuple(self.tensor.shape)}"
             raise UserError(f"the weights do not fit: {self.name!r} is {shapes}")
+        if saved.is_floating_point() != self.tensor.is_floating_point():
+            kinds = f"{saved.dtype}, expected {self.tensor.dtype}"
+            raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
         self.tensor.copy_(saved)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -56,6 +57,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if header.get("digest") != _digest(tensors, noted):
         raise UserError(f"{path} is damaged, or another version's: put the file back")
     return tensors, json.loads(noted)
+
+
+def load_sizes(path: Path) -> dict[str, int]:
+    """How many numbers each tensor has, by the header alone."""
+    with _opened(path) as file:
+        return {name: math.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def load_note(path: Path) -> dict[str, Any]:

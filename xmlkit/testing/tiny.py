@@ -203,10 +203,11 @@ def tiny_run(
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
-    """What the log has of each step, but for its times."""
+    """What the log has of the steps, but for their times."""
     lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
     times = ("seconds", "documents_per_second")
-    return [{name: value for name, value in line.items() if name not in times} for line in lines]
+    steps = [line for line in lines if "outcome" not in line]
+    return [{name: value for name, value in line.items() if name not in times} for line in steps]
 
 
 def tiny_trainer(folder: Path, settings: Mapping[str, Any]) -> Trainer:

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
+from xmlkit.data.remarks import remarks
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
@@ -145,6 +146,8 @@ def _check(
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
+    for remark in remarks(corpus):
+        say(remark)
     start = None if init_from is None else Path(init_from).resolve()
     given = config.as_given() if isinstance(config, Config) else config or {}
     config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmlkit.data.formats import Document
-from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.lines import find_file, read_lines, without_blank_end
 from xmlkit.errors import UserError
 
 DESCRIPTION = "train.tsv, test.tsv"
@@ -23,13 +23,25 @@ def find(folder: Path, split: str) -> tuple[Path, ...] | None:
 
 
 def read(paths: tuple[Path, ...]) -> Iterator[Document]:
-    """Text up to the first tab; then labels in angle brackets (which may hold spaces) or as bare words."""
+    """Text up to the first tab; then labels in angle brackets (which may hold spaces), or all as bare words.
+
+    Blank lines at the end are skipped.
+    """
     (path,) = paths
-    for number, line in read_lines(path):
+    first: dict[bool, int] = {}  # the line with the first bare label, and with the first one in brackets
+    for number, line in without_blank_end(read_lines(path)):
         text, tab, rest = line.partition("\t")
         if not tab:
             raise UserError(f"{path}:{number}: no tab; a line is: text TAB <label> <label> ...")
-        labels = [bracketed or bare for bracketed, bare in LABEL.findall(rest)]
+        found = LABEL.findall(rest)
+        labels = [bracketed or bare for bracketed, bare in found]
         if "" in labels:
             raise UserError(f"{path}:{number}: an empty label <>; remove it or name it")
+        for _, bare in found:
+            first.setdefault(not bare, number)
+        if len(first) > 1:  # most likely words of a text with a tab in it
+            raise UserError(
+                f"{path}:{first[False]}: labels that are bare words, where line {first[True]} has them in <>"
+                ": is there a tab in the text?"
+            )
         yield Document(text, labels)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from xmlkit.console import say
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines
 from xmlkit.errors import UserError
@@ -23,17 +26,26 @@ def find(folder: Path, split: str) -> tuple[Path, ...] | None:
 def read(paths: tuple[Path, ...]) -> Iterator[Document]:
     """Integer labels become strings; blank lines are skipped; other keys are ignored."""
     (path,) = paths
+    twice: list[int] = []  # lines
     for number, line in read_lines(path):
         if line.strip():
             try:
-                yield _document(line)
+                yield _document(line, partial(twice.append, number))
             except UserError as error:
                 raise UserError(f"{path}:{number}: {error}") from None
+    if twice:
+        more = f", and so in {len(twice) - 1:,} more places" if len(twice) > 1 else ""
+        say(f"{path}:{twice[0]}: a key is there twice, and the last one counts{more}")
 
 
-def _document(line: str) -> Document:
+def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
+    def made_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            has_key_twice()
+        return dict(pairs)
+
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=made_of)
     except (ValueError, RecursionError) as error:
         # The position that the error's own text gives counts lines within this one line.
         reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error

@@ -34,8 +34,9 @@ def read(paths: tuple[Path, ...]) -> Iterator[Document]:
     for text, names in zip_longest(read_lines(texts), read_lines(labels)):
         if text and names:
             yield Document(text[1], names[1].split())
-        text_count += text is not None
-        label_count += names is not None
+        # A file's blank lines are documents, but for such as the other one has not.
+        text_count += text is not None and bool(names or text[1].strip())
+        label_count += names is not None and bool(text or names[1].strip())
     if text_count != label_count:
         raise UserError(
             f"{texts} has {text_count} lines and {labels} has {label_count}; each needs a line a document"

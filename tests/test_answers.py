@@ -1,0 +1,56 @@
+"""An output file that was cut off anywhere is gone on with to the same whole."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmlkit import Prediction, UserError
+from xmlkit.display import LAYOUTS
+from xmlkit.inference.answers import answered
+
+WORDS = st.text("ab\n\t\x1bü\u2028", max_size=4)
+ANSWERS = st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3)), max_size=6)
+
+
+def blocks(answers, layout: str, first: int = 1) -> str:
+    """As `predict` prints them."""
+    found = (
+        LAYOUTS[layout](text, [Prediction("id", name, 0.5) for name in names], number)
+        for number, (text, names) in enumerate(answers[first - 1 :], first)
+    )
+    return "".join(f"{block}\n" for block in found if block)
+
+
+@given(ANSWERS, st.sampled_from(["jsonl", "tsv"]), st.data())
+def test_cut_off_anywhere(answers, layout, data):
+    whole = blocks(answers, layout).encode()
+    cut = data.draw(st.integers(0, len(whole)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "out"
+        path.write_bytes(whole[:cut])
+        count = answered(path, layout)
+        assert count <= len(answers)
+        with path.open("ab") as file:
+            file.write(blocks(answers, layout, count + 1).encode())
+        assert path.read_bytes() == whole
+
+
+def test_nothing_is_done_twice_that_is_whole(tmp_path):
+    answers = [("one", ["a", "b"]), ("two", []), ("three", ["c"]), ("four", ["d", "e"])]
+    for layout, expected in (("jsonl", 4), ("tsv", 3)):  # of the last text's lines there may be more to come
+        (tmp_path / layout).write_text(blocks(answers, layout))
+        assert answered(tmp_path / layout, layout) == expected
+    assert answered(tmp_path / "nothing", "tsv") == 0
+
+
+@pytest.mark.parametrize("layout", ["jsonl", "tsv"])
+def test_another_kind_of_file_is_left_alone(tmp_path, layout):
+    (tmp_path / "mine").write_text("my notes\n")
+    with pytest.raises(UserError, match=f"mine: it holds other lines than {layout} has"):
+        answered(tmp_path / "mine", layout)
+    assert (tmp_path / "mine").read_text() == "my notes\n"

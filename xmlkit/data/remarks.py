@@ -1,0 +1,40 @@
+"""What a corpus holds that its owner may not have meant; it can be trained on all the same."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from xmlkit.data.corpus import Corpus
+
+
+def remarks(corpus: Corpus) -> list[str]:
+    """A line each, with an example."""
+    labels, found = corpus.labels, []
+    if same := _alike(labels.ids):
+        first, second = (labels.ids[row] for row in same[0])
+        found.append(
+            f"{first!a} and {second!a} are two labels that differ in their Unicode normalisation alone"
+            f"{_more(same)}: write both in one form (NFC), if they are one"
+        )
+    if labels.names and (same := _alike(labels.names)):
+        first, second = (labels.ids[row] for row in same[0])
+        found.append(
+            f"the labels {first!r} and {second!r} have one name, {labels.names[same[0][0]]!r}{_more(same)}"
+        )
+    return found
+
+
+def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Rows of texts that are one in NFC with an earlier one, each with the first of them."""
+    first: dict[str, int] = {}
+    pairs = []
+    for row, text in enumerate(texts):
+        earlier = first.setdefault(unicodedata.normalize("NFC", text), row)
+        if earlier != row:
+            pairs.append((earlier, row))
+    return pairs
+
+
+def _more(pairs: Sequence[tuple[int, int]]) -> str:
+    return f", and so {len(pairs) - 1:,} more" if len(pairs) > 1 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -462,6 +463,40 @@ def test_a_signal_before_the_first_step_leaves_no_folder(place, tmp_path):
     training.terminate()
     _, err = training.communicate(timeout=100)
     assert training.returncode == 143 and "Traceback" not in err and not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "where"),
+    [(1, "tokens"), (100, "checkpoint.safetensors")],
+)
+def test_a_full_disk_is_one_line_and_there_is_a_way_on(place, tmp_path, kilobytes, where):
+    """A real one: a file may grow to so many bytes and no further."""
+    limit = (kilobytes * 1024, resource.RLIM_INFINITY)
+    command = [
+        "train",
+        "corpus",
+        "--encoder",
+        "encoder",
+        *QUICK,
+        "--set",
+        "epochs=2",
+        "--out",
+        tmp_path / "run",
+    ]
+    environment = dict(os.environ, COLUMNS="200", XMLKIT_CACHE=str(tmp_path / "cache"))
+    done = subprocess.run(
+        [XMLKIT, *map(str, command)],
+        cwd=place,
+        env=environment,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and "Traceback" not in done.stderr and last.startswith("error: ")
+    assert where in last and "File too large; once there is room, go on" in last
+    assert not (tmp_path / "run").exists() and not list((tmp_path / "cache").rglob(".*"))
+    xmlkit(*command, cwd=place)
 
 
 def test_compare_goes_on_after_ctrl_c(place, tmp_path):

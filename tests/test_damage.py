@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -185,7 +186,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert told.value.filename == str(tmp_path / "a")
+    assert told.value.filename == str(tmp_path / "a") and told.value.errno == errno.EFBIG
     assert os.listdir(tmp_path) == ["a"] and len(load_tensors(tmp_path / "a")[0]["x"]) == 3
 
 

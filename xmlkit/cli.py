@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ out = Console()
 MISTYPED: Any = typer.BadParameter.mro()[1]  # click's UsageError, which typer now carries within itself
 EXAMPLES = 5
 DEMO = "demo"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -529,7 +531,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:  # a disk that is full, a folder that is not ours
-        say(f"error: {error.filename or 'input or output'}: {error.strerror or error}", style="red")
+        room = "; once there is room, go on (train --resume RUN, or the same command)"
+        advice = room if error.errno in NO_ROOM else ""
+        say(f"error: {error.filename or 'input or output'}: {error.strerror or error}{advice}", style="red")
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:  # numpy's, and torch's, which has no one kind for it
         what = str(error).partition("\n")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,14 +17,27 @@ def replaced(path: Path) -> Iterator[Path]:
     It is on the disk before it has the name, so that a machine that stops leaves the old one or the new one.
     """
     unfinished = path.with_name(f".{path.name}")
+    with errors_named(path):
+        try:
+            yield unfinished
+            _sync(unfinished)
+            os.replace(unfinished, path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+@contextmanager
+def errors_named(path: Path) -> Iterator[None]:
+    """What is written here: an error of the disk that names no file names this one."""
     try:
-        yield unfinished
-        _sync(unfinished)
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno is None:  # numpy's, of a file that could not be written whole
+            raise OSError(errno.EIO, f"could not be written ({error})", str(path)) from None
+        error.filename = error.filename or str(path)
         raise
-    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from xmlkit.console import say
-from xmlkit.files import changed, digests
+from xmlkit.files import changed, digests, errors_named
 
 TEXTS_AT_ONCE = 4096  # joined, to be hashed in one go
 DIGESTS = "digests.json"
@@ -60,7 +60,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
     with FileLock(unfinished / LOCK):
         try:
-            make(unfinished)
+            with errors_named(folder):
+                make(unfinished)
             written = [file.name for file in unfinished.iterdir() if file.name != LOCK]
             (unfinished / DIGESTS).write_text(json.dumps(digests(unfinished, sorted(written))))
             (unfinished / LOCK).unlink()

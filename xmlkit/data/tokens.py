@@ -56,7 +56,7 @@ def _write(folder: Path, texts: Sequence[str], tokenizer: PreTrainedTokenizerBas
         for start in track(range(0, len(texts), TEXTS_AT_ONCE), "tokenising"):
             part = tokenise(texts[start : start + TEXTS_AT_ONCE], tokenizer, cap)
             lengths[start : start + len(part)] = part.lengths
-            part.values.tofile(values)
+            values.write(part.values.data)
     offsets = np.concatenate([np.zeros(1, np.int64), lengths.cumsum()])
     np.save(folder / "offsets.npy", offsets)
     shape = (int(offsets[-1]),)

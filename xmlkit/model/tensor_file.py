@@ -10,6 +10,8 @@ import errno
 import hashlib
 import json
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +46,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, A
         try:
             save_file(ready, unfinished, header)
         except SafetensorError as error:  # which has an operating system's error in its words alone
-            raise OSError(errno.EIO, str(error), str(path)) from None
+            found = re.search(r"os error (\d+)", str(error))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number), str(path)) from None
         unfinished.chmod(mode)  # safetensors lets no one else read its files
 
 

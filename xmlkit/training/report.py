@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from xmlkit.console import console, say
-from xmlkit.files import replaced
+from xmlkit.files import errors_named, replaced
 
 Outcome = Literal["finished", "stopped early", "interrupted"]
 
@@ -86,8 +86,9 @@ class Report:
     def _write(self, **figures: Any) -> None:
         # What is undefined is null: NaN is no JSON.
         known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
-        self._log.write(json.dumps(known) + "\n")
-        self._log.flush()
+        with errors_named(Path(self._log.name)):
+            self._log.write(json.dumps(known) + "\n")
+            self._log.flush()
 
 
 def outcome_of(log: Path) -> Outcome | None:

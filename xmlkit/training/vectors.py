@@ -25,6 +25,7 @@ from xmlkit.data.batches import micro_batches
 from xmlkit.data.cache import cache_folder, cached
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
+from xmlkit.files import errors_named
 from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
@@ -106,7 +107,11 @@ class VectorStore:
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error."""
         stride = self._reference_1W.size * VALUE.itemsize
-        with self._files[0].open("r+b") as values, self._files[1].open("r+b") as checksums:
+        with (
+            errors_named(self._files[0]),
+            self._files[0].open("r+b") as values,
+            self._files[1].open("r+b") as checksums,
+        ):
             for batch, _, vectors in encode_documents(self._model, self._reader, rows, self._most, what):
                 found_BW = _packed(vectors) - self._reference_1W
                 if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(VALUE).max:

@@ -59,6 +59,29 @@ def test_an_encoder_larger_than_its_weights(copied, sizes):
     assert "asks for more than model.safetensors has" in refused(copied, "encoder/config.json")
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"hidden_size": 33},
+        {"hidden_size": -4},
+        {"num_attention_heads": 0},
+        {"hidden_act": "evil"},
+        {"num_hidden_layers": None},
+        {"vocab_size": "many"},
+    ],
+)
+def test_an_encoder_that_makes_no_model(copied, sizes):
+    path = copied / "encoder" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **sizes}))
+    refused(copied, "encoder")
+
+
+@pytest.mark.parametrize("text", ["[1]", "null", '"x"', "3"])
+def test_settings_that_are_no_table(copied, text):
+    (copied / "config.json").write_text(text)
+    assert "is damaged: no settings by name" in refused(copied, "config.json")
+
+
 @pytest.mark.parametrize("changed", ["nan", "inf", "integers"])
 def test_weights_that_are_no_weights(copied, changed):
     tensors, note = load_tensors(copied / "model.safetensors")
@@ -85,6 +108,7 @@ def test_weights_that_are_no_weights(copied, changed):
         {"id": 3},
         {"id": ["w1"]},
         {"id": None},
+        {"id": "\ud800"},
     ],
 )
 def test_labels_that_are_none(copied, change):

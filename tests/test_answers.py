@@ -49,8 +49,21 @@ def test_nothing_is_done_twice_that_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "tsv"])
-def test_another_kind_of_file_is_left_alone(tmp_path, layout):
-    (tmp_path / "mine").write_text("my notes\n")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "my notes\n",
+        "notes without an end",
+        '{"text": "of a corpus", "labels": ["x"]}\n{"text": "cut", ',
+        '{"text": "x"}\n',
+        "1\ta\tb\n",
+        "0\ta\tb\t0.5\n",
+        f"{'9' * 5000}\ta\tb\t0.5\n",
+        "[" * 100_000 + "\n",
+    ],
+)
+def test_another_kind_of_file_is_left_alone(tmp_path, layout, content):
+    (tmp_path / "mine").write_text(content)
     with pytest.raises(UserError, match=f"mine: it holds other lines than {layout} has"):
         answered(tmp_path / "mine", layout)
-    assert (tmp_path / "mine").read_text() == "my notes\n"
+    assert (tmp_path / "mine").read_text() == content

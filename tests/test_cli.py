@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -334,6 +336,10 @@ def test_answers_in_a_file_are_gone_on_with(odd_run, tmp_path, layout):
     (tmp_path / "found").write_bytes(expected.encode()[: len(expected) // 2])
     _, err = xmlkit(*command, "--out", tmp_path / "found")
     assert "texts already" in err and (tmp_path / "found").read_text() == expected
+    if layout == "jsonl":  # by a line's number alone it can't be told
+        (tmp_path / "texts").write_text("another text\n" + texts)
+        _, err = xmlkit(*command, "--out", tmp_path / "found", code=1)
+        assert "its line 1 answers another text" in err and (tmp_path / "found").read_text() == expected
     _, err = xmlkit(*command[:3], "--out", tmp_path / "found", code=1)
     assert "add --format jsonl or --format tsv" in err
 
@@ -342,6 +348,8 @@ def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     out, _ = xmlkit("predict", odd_run, stdin="w3 ü\n")
     assert "Stra\\xdfe" in out
+    out, _ = xmlkit("predict", odd_run, "--format", "jsonl", stdin="w3 ü\n")
+    assert "Straße" in {label["name"] for label in json.loads(out)["labels"]} and out.isascii()
 
 
 def test_a_run_whose_plugin_is_gone(place):
@@ -432,7 +440,7 @@ def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, num
     training.send_signal(number)
     _, err = training.communicate(timeout=100)
     assert training.returncode == code and "Traceback" not in err
-    assert "ending this step and saving; a second signal stops at once" in err
+    assert "ending this step and saving\n" in err
     assert f"interrupted; go on with: xmlkit train --resume {tmp_path / 'run'}" in err
     lines = log.read_text().count("\n")
     resumed = started(place, "train", "--resume", tmp_path / "run")
@@ -443,6 +451,55 @@ def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, num
     assert resumed.returncode == code and steps == list(range(1, len(steps) + 1))
 
 
+def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
+    """What is said then is an error; and a shell passes the signal on that the kernel sends, too."""
+    log = tmp_path / "run" / "log.jsonl"
+    ours, theirs = pty.openpty()
+    training = subprocess.Popen(
+        [
+            XMLKIT,
+            "train",
+            "corpus",
+            "--encoder",
+            "encoder",
+            *QUICK,
+            "--set",
+            "epochs=200",
+            "--out",
+            log.parent,
+        ],
+        cwd=place,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    reader = threading.Thread(target=lambda: [None for _ in iter(lambda: _read(ours), b"")], daemon=True)
+    reader.start()
+    while not log.exists() or log.read_text().count("\n") < 3:
+        assert training.poll() is None
+        time.sleep(0.02)
+    os.close(os.dup2(os.open(os.devnull, os.O_RDONLY), ours))  # closes the terminal's other end
+    for _ in range(2):
+        training.send_signal(signal.SIGHUP)
+    assert training.wait(timeout=100) == 129
+    assert (log.parent / "checkpoint.safetensors").exists() and (log.parent / "model.safetensors").exists()
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
+    resumed = started(place, "train", "--resume", log.parent)
+    wait_for_lines(log, len(steps) + 2, resumed)
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=100)
+    assert "going on after step" in err and "going on after step 0" not in err
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 1024)
+    except OSError:
+        return b""
+
+
 def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
     log = tmp_path / "run" / "log.jsonl"
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
@@ -450,6 +507,7 @@ def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
     training = started(place, *command, **ignoring)
     wait_for_lines(log, 3, training)
     training.send_signal(signal.SIGHUP)
+    assert training.poll() is None
     _, err = training.communicate(timeout=100)
     assert training.returncode == 0 and "ending this step" not in err
 

@@ -237,14 +237,23 @@ def test_a_vector_that_is_damaged_is_encoded_again(encoder, tmp_path, own_cache)
             assert file.read_bytes() == content
 
 
+def test_files_of_subfolders_are_looked_at_too(cache_folder, capsys):
+    def make(folder):
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text("x")
+
+    folder = cached("kind", "a", make)
+    (folder / "deep" / "file").write_text("y")
+    assert (cached("kind", "a", make) / "deep" / "file").read_text() == "x"
+    assert "deep/file is damaged" in "".join(capsys.readouterr().err.splitlines())
+
+
 def test_leftovers_of_killed_processes_are_swept(cache_folder):
     def killed(folder):
         (folder / "part").write_text("x")
-        os._exit(1)
+        os._exit(9)
 
-    if (child := os.fork()) == 0:
-        cached("kind", "a", killed)
-    os.waitpid(child, 0)
+    assert tiny.in_a_child(lambda: cached("kind", "a", killed)) == 9
     (left,) = (cache_folder / "kind").iterdir()
     cached("kind", "b", lambda folder: None)
     assert left.exists()  # it may be alive, and about to take its lock

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -88,6 +88,19 @@ def belong_together(run: Path) -> None:
         if (run / name).is_file():
             tensors, note = load_tensors(run / name)
             save_tensors(run / name, tensors, {**note, **digests(run, [DESCRIPTION])})
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """Its exit status: that of `os._exit` within, else 0, or 1 after an error."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @contextmanager

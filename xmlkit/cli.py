@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from enum import StrEnum
 from io import TextIOWrapper
-from itertools import islice, tee
+from itertools import islice, repeat, tee
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import numpy as np
 import typer
@@ -21,7 +22,11 @@ import xmlkit
 from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file, resolve
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
+from xmlkit.files import errors_named
 from xmlkit.presets import preset_settings
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -37,7 +42,7 @@ out = Console()
 MISTYPED: Any = typer.BadParameter.mro()[1]  # click's UsageError, which typer now carries within itself
 EXAMPLES = 5
 DEMO = "demo"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -188,6 +193,7 @@ def train(
         trained = training.resume(resume, corpus)
     else:
         corpus = load_corpus(data or DEMO)
+        _remark(corpus)
         trained = training.train(corpus, checked, out_, init_from)
     if trained.outcome == "interrupted":
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
@@ -245,6 +251,7 @@ def compare(
     from xmlkit.display import comparison_table
 
     corpus = load_corpus(data or DEMO)
+    _remark(corpus)
     try:
         found = run_comparison(corpus, plugin_sets, settings, seeds, "test" if final else "validation", out_)
     except SystemExit:  # SIGTERM, SIGHUP
@@ -351,7 +358,7 @@ def predict(
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.data.lines import read_lines, read_stream
     from xmlkit.display import LAYOUTS
-    from xmlkit.inference.answers import answered
+    from xmlkit.inference.answers import answered, answered_texts
     from xmlkit.inference.predict import load
 
     model = load(run)
@@ -359,12 +366,21 @@ def predict(
     done = answered(out_, format_.value) if out_ else 0
     if done:
         say(f"{out_} has {done:,} texts already")
-    texts, again = tee(text for _, text in islice(lines, done, None))
+    passed_over = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
+    for old, (number, text) in zip(passed_over, islice(lines, done)):
+        if old not in (None, text):
+            raise UserError(f"--out {out_}: its line {number} answers another text; name another file")
+    texts, again = tee(text for _, text in lines)
     layout = LAYOUTS[format_]
-    with out_.open("a", encoding="utf-8") if out_ else nullcontext(sys.stdout) as answers:
+    with ExitStack() as stack:
+        answers: TextIO = sys.stdout
+        if out_:
+            stack.enter_context(errors_named(out_))
+            answers = stack.enter_context(out_.open("a", encoding="utf-8"))
+        spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
         for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), done + 1):
             if block := layout(text, found, number):
-                print(block, file=answers)
+                print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
 
 
 @app.command()
@@ -428,12 +444,10 @@ def describe(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.data.describe import describe as describe_corpus
     from xmlkit.data.describe import render
-    from xmlkit.data.remarks import remarks
 
     corpus = load_corpus(path)
     out.print(render(describe_corpus(corpus)))
-    for remark in remarks(corpus):
-        say(remark)
+    _remark(corpus)
 
 
 def _settings(
@@ -463,6 +477,13 @@ def _settings(
 
 def _say_demo() -> None:
     say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+
+
+def _remark(corpus: Corpus) -> None:
+    from xmlkit.data.remarks import remarks
+
+    for remark in remarks(corpus):
+        say(remark)
 
 
 def _texts(file: str, run: Path) -> Path:

@@ -215,7 +215,10 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
 
     Raises UserError for an unknown setting or a value out of bounds, in one line.
     """
-    _check_size(given)
+    try:
+        _check_size(given)
+    except RecursionError:
+        raise UserError("settings are nested too deeply: a plugin's options are one table") from None
     settings = {key: value for key, value in given.items() if key in SETTINGS}
     if settings.get("encoder", "") is None:  # `--set encoder=none`
         settings["encoder"] = "none"

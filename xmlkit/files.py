@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -25,19 +26,28 @@ def replaced(path: Path) -> Iterator[Path]:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        with suppress(OSError):  # some file systems know no such thing
+            _sync(path.parent)
 
 
 @contextmanager
 def errors_named(path: Path) -> Iterator[None]:
-    """What is written here: an error of the disk that names no file names this one."""
+    """What is written here: an error of the disk that names no file names this one.
+
+    Some libraries have the system's error in their words alone, and numpy tells of a file that could not be
+    written whole by two numbers.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno is None:  # numpy's, of a file that could not be written whole
-            raise OSError(errno.EIO, f"could not be written ({error})", str(path)) from None
-        error.filename = error.filename or str(path)
-        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = error.filename or str(path)
+            raise
+        found = re.search(r"os error (\d+)|requested and \d+ written", str(error))
+        if found is None:
+            raise
+        number = int(found[1] or errno.ENOSPC)
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def _sync(path: Path) -> None:

@@ -28,7 +28,7 @@ import sys, time
 from pathlib import Path
 from xmlkit.training.claim import new_folder
 with new_folder(sys.argv[1], "name") as folder:
-    (folder / "half").write_text("x")
+    (folder / "labels.jsonl").write_text("x")
     print("ready", flush=True)
     time.sleep(100)
 """
@@ -59,11 +59,11 @@ def test_a_folder_that_another_process_works_in(holder, encoder, tmp_path):
     ):
         with pytest.raises(UserError, match=f"run: process {holder.pid} on .* is at work in it"):
             work()
-    assert (tmp_path / "run" / "half").exists()
+    assert (tmp_path / "run" / "labels.jsonl").read_text() == "x"
     holder.kill()  # and it has let go of it: what it left is removed
     holder.wait()
     assert training.train(CORPUS, settings, tmp_path / "run").outcome == "finished"
-    assert not (tmp_path / "run" / "half").exists()
+    assert len(xmlkit.load(tmp_path / "run").labels) == len(CORPUS.labels)
     with pytest.raises(UserError, match="is there already"):
         training.train(CORPUS, settings, tmp_path / "run")
 
@@ -92,6 +92,31 @@ def test_a_comparison_replaces_nothing_that_it_did_not_make(encoder, tmp_path):
     assert (mine / "model.safetensors").read_bytes() == before
 
 
+def test_a_comparison_takes_a_run_that_ended_before_it_was_noted(encoder, tmp_path, monkeypatch):
+    settings = {**SETTINGS, "encoder": encoder}
+    xmlkit.compare(CORPUS, "base", settings, 1, out=tmp_path / "out")
+    record = tmp_path / "out" / "base" / "seed-0.json"
+    whole = json.loads(record.read_text())
+    record.write_text(json.dumps({key: value for key, value in whole.items() if key != "result"}))
+    monkeypatch.setattr(Trainer, "step", None)
+    xmlkit.compare(CORPUS, "base", settings, 1, out=tmp_path / "out")
+    again = json.loads(record.read_text())
+    assert again.pop("result")["seconds"] == pytest.approx(whole.pop("result")["seconds"], abs=1e-3)
+    assert again == whole
+
+
+def test_folders_that_are_no_run_are_never_removed(encoder, tmp_path):
+    """Whatever was locked there before."""
+    settings = {**SETTINGS, "encoder": encoder}
+    for name, content in (("mine", "thesis.tex"), ("out", "base")):
+        folder = tmp_path / name
+        with claimed(folder):
+            (folder / content).mkdir()
+        with pytest.raises(UserError, match="is there already"):
+            training.train(CORPUS, settings, folder)
+        assert (folder / content).is_dir()
+
+
 def test_names_that_are_taken_are_passed_over(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "name").mkdir(parents=True)
@@ -117,10 +142,9 @@ def test_a_training_that_is_killed_at_its_first_step_begins_anew(encoder, tmp_pa
     """By `--resume`, or by the same command; in a process that has no time to clean up."""
     settings = {**SETTINGS, "encoder": encoder}
     training.train(CORPUS, settings, tmp_path / "whole")
-    if (child := os.fork()) == 0:
-        monkeypatch.setattr(Trainer, "step", lambda self, batches: os._exit(9))
-        training.train(CORPUS, settings, tmp_path / "killed")
-    os.waitpid(child, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", lambda self, batches: os._exit(9))
+        assert tiny.in_a_child(lambda: training.train(CORPUS, settings, tmp_path / "killed")) == 9
     assert (tmp_path / "killed" / CHECKPOINT).exists()
     training.resume(tmp_path / "killed", CORPUS)
     whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
@@ -171,8 +195,12 @@ def test_a_log_is_never_cut_by_a_kill(encoder, tmp_path, monkeypatch):
     with tiny.killed_before_step(3):
         training.train(CORPUS, settings, tmp_path / "run")
     before = (tmp_path / "run" / "log.jsonl").read_text()
-    if (child := os.fork()) == 0:
-        monkeypatch.setattr(Path, "write_text", lambda self, *_, **__: os._exit(9))
-        training.resume(tmp_path / "run", CORPUS)
-    os.waitpid(child, 0)
+    real = Path.write_text
+
+    def write_text(self, *given, **options):
+        return os._exit(9) if self.name == ".log.jsonl" else real(self, *given, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", write_text)
+        assert tiny.in_a_child(lambda: training.resume(tmp_path / "run", CORPUS)) == 9
     assert (tmp_path / "run" / "log.jsonl").read_text() == before

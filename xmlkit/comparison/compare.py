@@ -107,17 +107,17 @@ def compare(
     folder = Path("comparisons") / corpus.folder_name if out is None else Path(out)
     with claimed(folder):
         runs = train_all(corpus, configs, folder)
-    if runs is None:
-        return None
-    scored = {key: run.scores(part, split) for key, run in runs.items()}
-    dates = sorted(day for _, day in scored.values())
-    scores = {key: terms for key, (terms, _) in scored.items()}
-    rows = _rows([found.name for found in sets], seeds, runs, scores)
-    plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
-    document = configs[0][2].as_document()
-    found = Comparison(part, dates[0], len(split), seeds, rows, document, plugins)
-    _write(folder, found)
-    return found
+        if runs is None:
+            return None
+        scored = {key: run.scores(part, split) for key, run in runs.items()}
+        dates = sorted(day for _, day in scored.values())
+        scores = {key: terms for key, (terms, _) in scored.items()}
+        rows = _rows([found.name for found in sets], seeds, runs, scores)
+        plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
+        document = configs[0][2].as_document()
+        found = Comparison(part, dates[0], len(split), seeds, rows, document, plugins)
+        _write(folder, found)
+        return found
 
 
 def _rows(

@@ -29,7 +29,9 @@ from xmlkit.inference.predict import load
 from xmlkit.metrics import Terms
 from xmlkit.plugins import activate
 from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.train import resume, train
+from xmlkit.training.claim import LOG
+from xmlkit.training.report import outcome_of, seconds_of
+from xmlkit.training.train import Trained, resume, train
 
 KS = (1, 3, 5)
 
@@ -96,17 +98,17 @@ def train_all(
 def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
     """Returns whether to go on: false after Ctrl-C."""
     record = {"settings": config.as_document(), "corpus": corpus.digest}
-    is_ours = bool(_record(folder))
-    if is_ours and (folder / CHECKPOINT).is_file():
-        trained = resume(folder, corpus)
-    else:
-        if is_ours:
-            shutil.rmtree(
-                folder, ignore_errors=True
-            )  # it was broken off before its first step, or just noted
-        elif folder.exists():
+    if not _record(folder):
+        if folder.exists():
             raise UserError(f"{folder} was not made by this comparison: name another --out or remove it")
         _write_record(folder, record)
+    log = folder / LOG
+    if (folder / CHECKPOINT).is_file():
+        trained = resume(folder, corpus)
+    elif outcome := outcome_of(log):  # it was broken off between its end and the record of it
+        trained = Trained(folder, outcome, load(folder), seconds=seconds_of(log))
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # it was broken off before its first step
         trained = train(corpus, config, folder)
     if trained.outcome != "interrupted":
         parameters, versions = trained.model.num_parameters, _versions(config)

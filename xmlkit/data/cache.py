@@ -53,8 +53,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     if folder.is_dir():
         if (name := _changed(folder)) is None:
             return folder
-        say(f"{folder / name} is damaged: made anew")
-        shutil.rmtree(folder)
+        say(f"{folder / name} is damaged, or another version's: made anew")
+        _remove(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
@@ -62,7 +62,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
         try:
             with errors_named(folder):
                 make(unfinished)
-            written = [file.name for file in unfinished.iterdir() if file.name != LOCK]
+            files = (path for path in unfinished.rglob("*") if path.is_file() and path.name != LOCK)
+            written = [path.relative_to(unfinished).as_posix() for path in files]
             (unfinished / DIGESTS).write_text(json.dumps(digests(unfinished, sorted(written))))
             (unfinished / LOCK).unlink()
             try:
@@ -84,11 +85,18 @@ def _changed(folder: Path) -> str | None:
         return DIGESTS
 
 
+def _remove(folder: Path) -> None:
+    """Out of the way at once: another process may have seen the same, and be making it anew."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    with suppress(FileNotFoundError):
+        folder.rename(aside / "damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def _sweep(folder: Path) -> None:
     """Removes what processes that were killed have left."""
     for unfinished in folder.glob(".*-*"):
-        if time.time() - unfinished.stat().st_mtime < A_WHILE:  # its lock may be about to be taken
-            continue
-        lock = FileLock(unfinished / LOCK, timeout=0)
-        with suppress(Timeout), lock:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with suppress(OSError, Timeout):  # it may be gone meanwhile, or be worked in
+            if time.time() - unfinished.stat().st_mtime > A_WHILE:  # else its lock may be about to be taken
+                with FileLock(unfinished / LOCK, timeout=0):
+                    shutil.rmtree(unfinished, ignore_errors=True)

@@ -22,8 +22,8 @@ CHARACTERS_A_TOKEN = 200
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:
     """Token ids of each text, without special tokens, at most `cap` of them; in memory.
 
-    A text is cut beforehand where a token would have to be hundreds of characters long to reach so far. The
-    fast tokenizers spread a list of texts over all cores.
+    Of a text no more is read than 200 characters for each of them, so that none of any length is waited for.
+    The fast tokenizers spread a list of texts over all cores.
     """
     ids = tokenizer(
         [text[: cap * CHARACTERS_A_TOKEN] for text in texts],
@@ -44,7 +44,7 @@ def token_store(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: i
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()  # left over from an earlier call, these would be part of the content
     backend.no_padding()
-    key = digest(texts, backend.to_str(), str(cap))
+    key = digest(texts, backend.to_str(), f"{cap} of {CHARACTERS_A_TOKEN}")
     folder = cached("tokens", key, lambda folder: _write(folder, texts, tokenizer, cap))
     return Ragged(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
 

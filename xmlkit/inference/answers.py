@@ -2,38 +2,74 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from xmlkit.errors import UserError
+
+KEYS = {"text", "labels"}
+COLUMNS = 4
+BEGINNINGS = {  # of a line that was cut off
+    "jsonl": re.compile(rb'\{"text": "|\{"text": ?$|\{("(t(e(x(t":?)?)?)?)?)?$'),
+    "tsv": re.compile(rb"[1-9]\d*(\t|$)"),
+}
 
 
 def answered(path: Path, layout: str) -> int:
     """How many texts a file of `jsonl` or `tsv` answers; what comes behind is cut off, to be answered again.
 
-    Raises UserError where it is another kind of file.
+    Raises UserError where it holds anything else, which then stays as it is.
     """
     if not path.exists():
         return 0
-    count = kept = 0
-    with path.open("r+b") as file:
-        end = 0
+    count = kept = end = 0
+    with path.open("rb") as file:
         for line in file:
-            number = _text_of(path, line, count, layout) if line.endswith(b"\n") else None
-            if number is None:  # cut off in the middle of a line
+            if not line.endswith(b"\n"):
+                if not BEGINNINGS[layout].match(line):
+                    raise _other_lines(path, layout)
                 break
             if layout == "jsonl":
-                count, kept = number, end + len(line)
-            elif number > count + 1 or end == 0:  # the one before is whole
+                _text_of(path, line)
+                count, kept = count + 1, end + len(line)
+            elif (number := _number_of(path, line, count)) > count + 1 or not end:  # the text before is whole
                 count, kept = number - 1, end
             end += len(line)
+    with path.open("r+b") as file:
         file.truncate(kept)
     return count
 
 
-def _text_of(path: Path, line: bytes, count: int, layout: str) -> int:
-    """The number of the text that a line answers, from 1."""
-    if layout == "jsonl" and line.startswith(b'{"text": '):
-        return count + 1
-    if layout == "tsv" and (number := line.partition(b"\t")[0]).isdigit():
-        return int(number)
-    raise UserError(f"--out {path}: it holds other lines than {layout} has; name another file")
+def answered_texts(path: Path) -> Iterator[str]:
+    """The texts of such a file of `jsonl`."""
+    with path.open("rb") as file:
+        for line in file:
+            yield _text_of(path, line)
+
+
+def _text_of(path: Path, line: bytes) -> str:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and found.keys() == KEYS and isinstance(found["labels"], list):
+        labels = found["labels"]
+        if all(isinstance(label, dict) and label.keys() >= {"label", "score"} for label in labels):
+            return str(found["text"])
+    raise _other_lines(path, "jsonl")
+
+
+def _number_of(path: Path, line: bytes, count: int) -> int:
+    """Of the text that a line answers, from 1: that of the line before, or a later one."""
+    cells = line.split(b"\t")
+    if len(cells) == COLUMNS and cells[0].isdigit() and len(cells[0]) < 16:
+        number = int(cells[0])
+        if number > count:
+            return number
+    raise _other_lines(path, "tsv")
+
+
+def _other_lines(path: Path, layout: str) -> UserError:
+    return UserError(f"--out {path}: it holds other lines than {layout} has; name another file")

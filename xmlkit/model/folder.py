@@ -29,11 +29,12 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import Config, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
+from xmlkit.data.lines import is_unicode
 from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
-from xmlkit.files import changed, digests, replaced
+from xmlkit.files import changed, digests, errors_named, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
 from xmlkit.model.model import Model, new_model
@@ -91,9 +92,10 @@ def describe_run(folder: Path, opened: Opened, source: str | None, start: Path |
     """
     write_json(folder / "config.json", opened.config.as_document())
     _write_labels(folder / "labels.jsonl", opened)
-    if opened.config.encoder != NONE:
-        opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
-    opened.tokenizer.save_pretrained(folder / "encoder")
+    with errors_named(folder / "encoder"):
+        if opened.config.encoder != NONE:
+            opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
+        opened.tokenizer.save_pretrained(folder / "encoder")
     encoder = sorted(p.relative_to(folder).as_posix() for p in (folder / "encoder").rglob("*") if p.is_file())
     description = Description(
         source=source,
@@ -167,9 +169,17 @@ def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, En
         tokenizer = load_tokenizer(folder / "encoder")
         return tokenizer, NoEncoder(Template.of(tokenizer))
     tokenizer = load_tokenizer(folder / "encoder")
-    config = load_config(folder / "encoder")
-    _check_size(folder, config)
-    backbone = new_backbone(config)
+    try:
+        config = load_config(folder / "encoder")
+        _check_size(folder, config)
+        backbone = new_backbone(config)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a library makes of sizes that don't go together
+        first = str(error).partition("\n")[0]
+        raise UserError(
+            f"{folder}: encoder/config.json makes no model ({first}): put the file back"
+        ) from None
     return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
 
 
@@ -199,7 +209,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def read_config(folder: Path) -> Config:
     """A run's settings."""
-    return resolve(_parse(folder / "config.json", _read(folder, "config.json")))
+    document = _parse(folder / "config.json", _read(folder, "config.json"))
+    if not isinstance(document, dict):
+        raise UserError(f"{folder / 'config.json'} is damaged: no settings by name")
+    return resolve(document)
 
 
 def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
@@ -216,7 +229,8 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
     texts = [*labels.ids, *(labels.names or [])]
-    if not (all(isinstance(text, str) for text in texts) and len(labels.rows) == len(labels) > 0):
+    are_texts = all(isinstance(text, str) and is_unicode(text) for text in texts)
+    if not (are_texts and len(labels.rows) == len(labels) > 0 and counts_L.ndim == 1):
         raise UserError(f"{path} is damaged: labels are texts, and each is there once")
     clusters = None
     if "cluster" in columns:
@@ -283,7 +297,8 @@ def _describe(folder: Path) -> Description:
 def _check_belongs(folder: Path, name: str, note: Mapping[str, Any]) -> None:
     if digests(folder, [DESCRIPTION])[DESCRIPTION] != note.get(DESCRIPTION):
         raise UserError(
-            f"{folder / name} and {DESCRIPTION} are not of one run, or one is damaged: put both files back"
+            f"{folder / name} and {DESCRIPTION} are not of one run, or one is damaged or another "
+            "version's: put both files back"
         )
 
 
@@ -295,7 +310,9 @@ def _check(folder: Path, *names: str) -> None:
         return
     if not (folder / name).is_file():
         raise UserError(f"{folder / name} is missing: the run is not whole")
-    advice = f"; to train with other settings: --config {folder / name} --out NEW" if "config" in name else ""
+    advice = (
+        f"; to train with other settings: --config {folder / name} --out NEW" if name == "config.json" else ""
+    )
     raise UserError(f"{folder / name} is not as the run wrote it: put the file back{advice}")
 
 

@@ -9,16 +9,19 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from xmlkit.errors import UserError
-from xmlkit.model.folder import WEIGHTS
+from xmlkit.files import errors_named
+from xmlkit.model.folder import DESCRIPTION, WEIGHTS
+from xmlkit.training.checkpoint import CHECKPOINT
 
 LOCK, OWNER = ".lock", ".owner"
 LOG = "log.jsonl"
+BEFORE_THE_FIRST_STEP = {LOCK, OWNER, LOG, CHECKPOINT, "config.json", "labels.jsonl", "encoder", DESCRIPTION}
 
 
 @contextmanager
@@ -29,12 +32,15 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        owner = (folder / OWNER).read_text(encoding="utf-8") if (folder / OWNER).is_file() else "another one"
+        owner = "another one"
+        with suppress(OSError):  # it may be ending
+            owner = (folder / OWNER).read_text(encoding="utf-8")
         raise UserError(
-            f"{folder}: process {owner} is at work in it: wait until it ends, or name another --out"
+            f"{folder}: process {owner} is at work in it: wait until it ends, or name another folder"
         ) from None
     try:
-        (folder / OWNER).write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
+        with errors_named(folder / OWNER):
+            (folder / OWNER).write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
         (folder / OWNER).unlink(missing_ok=True)
@@ -84,10 +90,16 @@ def _is_free(folder: Path) -> bool:
 
 
 def _came_to_nothing(folder: Path) -> bool:
-    """It is a run's folder, from before the first step."""
+    """It is a run's folder from before the first step, and holds nothing but what a run writes until then."""
+    names = {path.name for path in folder.iterdir()}
+    written = BEFORE_THE_FIRST_STEP | {f".{name}" for name in BEFORE_THE_FIRST_STEP}
+    return LOCK in names <= written and not has_begun(folder)
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a step of this run is in its log, or its weights are there."""
     log = folder / LOG
-    begun = (folder / WEIGHTS).exists() or (log.exists() and log.stat().st_size > 0)
-    return (folder / LOCK).exists() and not begun
+    return (folder / WEIGHTS).exists() or (log.exists() and log.stat().st_size > 0)
 
 
 def _clear(folder: Path) -> None:

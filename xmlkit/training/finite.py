@@ -12,8 +12,7 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.errors import UserError
 from xmlkit.model.finite import not_finite
-from xmlkit.model.folder import WEIGHTS
-from xmlkit.training.checkpoint import CHECKPOINT
+from xmlkit.training.claim import has_begun
 
 SHOWN = 3  # documents of the step
 
@@ -56,8 +55,7 @@ class FiniteWatch:
     def _refuse(self, fact: str, step: int) -> None:
         config = self.config
         others = f", or leave out a plugin ({', '.join(config.plugins)})" if config.plugins else ""
-        saved = any((self.folder / name).exists() for name in (WEIGHTS, CHECKPOINT))
-        before = f"; {self.folder} is as it was saved before" if saved else ""
+        before = f"; {self.folder} is as it was saved before" if has_begun(self.folder) else ""
         raise NotFinite(
             f"{fact}{self._documents(step)}: lower lr ({config.lr:g}) or head_lr ({config.head_lr:g}), set "
             f"precision=float32{others}{before}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -50,7 +50,8 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-        self._log.close()
+        with suppress(OSError) if kind else nullcontext():  # the disk is full: that was said already
+            self._log.close()
 
     def advance(self, documents: int) -> None:
         """A step of so many documents is done."""
@@ -93,7 +94,13 @@ class Report:
 
 def outcome_of(log: Path) -> Outcome | None:
     """How a training ended; None where it has not, or was broken off."""
-    return _lines(log)[-1][1].get("outcome") if _lines(log) else None
+    lines = _lines(log)
+    return lines[-1][1].get("outcome") if lines else None
+
+
+def seconds_of(log: Path) -> float:
+    """Of all steps of a training that has ended."""
+    return next((figures["seconds"] for _, figures in reversed(_lines(log)) if "seconds" in figures), 0.0)
 
 
 def _lines_up_to(step: int, log: Path) -> list[str]:

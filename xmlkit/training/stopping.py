@@ -5,7 +5,9 @@ Ctrl-C (SIGINT), a batch system or a container that ends (SIGTERM), a connection
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,17 @@ from xmlkit.console import say
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+def _leave_a_terminal_that_is_gone() -> None:
+    """What is said from then on would be an error in the midst of saving."""
+    try:
+        sys.stderr.write("\n")
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+
+
 class Asked:
     """Which signal has asked to stop, if one has."""
 
@@ -24,7 +37,7 @@ class Asked:
 
 @contextmanager
 def stops_noted() -> Iterator[Asked]:
-    """The first such signal is noted, instead of breaking off in the middle of a step; a second one is not.
+    """The first such signal is noted, instead of breaking off in the middle of a step; a second Ctrl-C isn't.
 
     Those that the process ignores, as `nohup` has it, stay ignored.
     """
@@ -42,8 +55,11 @@ def stops_noted() -> Iterator[Asked]:
     def note(number: int, frame: Any) -> None:
         asked.by = signal.Signals(number)
         put_back()
-        again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
-        say(f"ending this step and saving; {again} stops at once and saves nothing")
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_IGN)  # a shell that ends passes on what the kernel sends, too
+            _leave_a_terminal_that_is_gone()
+        again = "; Ctrl-C again stops at once and saves nothing" if number == signal.SIGINT else ""
+        say(f"ending this step and saving{again}")
 
     for number in before:
         signal.signal(number, note)

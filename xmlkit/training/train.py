@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
-from xmlkit.data.remarks import remarks
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
@@ -86,7 +85,7 @@ class Trained:
     model: Predictor  # with the best weights, or where it was interrupted with the best so far
     metrics: dict[str, float] | None = None  # on the corpus's test split, in percent; None without one
     seconds: float = 0.0  # of training steps
-    stop_asked: bool = False  # by Ctrl-C, be it when all was done
+    stop_asked: bool = False  # by Ctrl-C, be it when all was done; other signals end the process
 
 
 def train(
@@ -146,8 +145,6 @@ def _check(
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
-    for remark in remarks(corpus):
-        say(remark)
     start = None if init_from is None else Path(init_from).resolve()
     given = config.as_given() if isinstance(config, Config) else config or {}
     config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)

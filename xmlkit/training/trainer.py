@@ -117,8 +117,9 @@ class Trainer:
             (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
         self.hook.run_ended(run=self.run, outcome=outcome)
         if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
-            if outcome == "interrupted":
-                say(f"interrupted; go on with: xmlkit train --resume {self.run.folder}")
+            over = outcome != "interrupted"
+            what = "the training is over; score the test split" if over else "interrupted; go on"
+            say(f"{what} with: xmlkit train --resume {self.run.folder}")
             signal.raise_signal(self.stop_asked)
         return outcome
 

@@ -68,10 +68,8 @@ class VectorStore:
     def encode(self, rows: np.ndarray, what: str | None = None) -> None:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
-        is_whole = [
-            checksum == _checksum(value_W)
-            for checksum, value_W in zip(self._checksums_N[unseen].tolist(), self._values_NW[unseen])
-        ]
+        pairs = zip(self._checksums_N[unseen].tolist(), unseen.tolist())
+        is_whole = [checksum == _checksum(self._values_NW[row]) for checksum, row in pairs]
         missing = unseen[~np.array(is_whole, np.bool_)]
         if len(missing):
             self._encode(missing, what)

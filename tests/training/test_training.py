@@ -52,7 +52,7 @@ def test_it_learns_and_the_folder_can_be_moved(tmp_path, encoder):
     assert json.loads((tmp_path / "b" / "metrics.json").read_text()) == trained.metrics
     assert {path.name for path in (tmp_path / "b").iterdir()} == {
         *["config.json", "model.json", "labels.jsonl", "encoder", "model.safetensors", "log.jsonl"],
-        "metrics.json",
+        *["metrics.json", ".lock"],
     }
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import pty
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from unittest.mock import Mock
@@ -451,55 +449,6 @@ def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, num
     assert resumed.returncode == code and steps == list(range(1, len(steps) + 1))
 
 
-def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
-    """What is said then is an error; and a shell passes the signal on that the kernel sends, too."""
-    log = tmp_path / "run" / "log.jsonl"
-    ours, theirs = pty.openpty()
-    training = subprocess.Popen(
-        [
-            XMLKIT,
-            "train",
-            "corpus",
-            "--encoder",
-            "encoder",
-            *QUICK,
-            "--set",
-            "epochs=200",
-            "--out",
-            log.parent,
-        ],
-        cwd=place,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    reader = threading.Thread(target=lambda: [None for _ in iter(lambda: _read(ours), b"")], daemon=True)
-    reader.start()
-    while not log.exists() or log.read_text().count("\n") < 3:
-        assert training.poll() is None
-        time.sleep(0.02)
-    os.close(os.dup2(os.open(os.devnull, os.O_RDONLY), ours))  # closes the terminal's other end
-    for _ in range(2):
-        training.send_signal(signal.SIGHUP)
-    assert training.wait(timeout=100) == 129
-    assert (log.parent / "checkpoint.safetensors").exists() and (log.parent / "model.safetensors").exists()
-    steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
-    resumed = started(place, "train", "--resume", log.parent)
-    wait_for_lines(log, len(steps) + 2, resumed)
-    resumed.send_signal(signal.SIGINT)
-    _, err = resumed.communicate(timeout=100)
-    assert "going on after step" in err and "going on after step 0" not in err
-
-
-def _read(terminal):
-    try:
-        return os.read(terminal, 1024)
-    except OSError:
-        return b""
-
-
 def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
     log = tmp_path / "run" / "log.jsonl"
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
@@ -520,7 +469,10 @@ def test_a_signal_before_the_first_step_leaves_no_folder(place, tmp_path):
         time.sleep(0.001)
     training.terminate()
     _, err = training.communicate(timeout=100)
-    assert training.returncode == 143 and "Traceback" not in err and not run.exists()
+    assert training.returncode == 143 and "Traceback" not in err
+    assert not run.exists() or os.listdir(run) == [
+        ".lock"
+    ]  # while it is taken: the name is free all the same
 
 
 @pytest.mark.parametrize(

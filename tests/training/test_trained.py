@@ -104,8 +104,12 @@ def test_what_it_leaves_in_the_model_is_saved_scored_and_opened(tmp_path, encode
     run(tmp_path / "run", encoder, max_steps=3, **settings)
     before, trained, after, ended = keeper.heard
     assert [before[0], trained[0], after[0], ended] == ["evaluated", "trained", "evaluated", ("finished",)]
-    last = lines(tmp_path / "run")[-1]
-    assert last["step"] == 3 and last["trained/validation/P@1"] == round(after[1]["P@1"], 4)
+    last, end = lines(tmp_path / "run")[-2:]
+    assert (
+        last["step"] == 3
+        and end == {"step": 3, "outcome": "finished"}
+        and last["trained/validation/P@1"] == round(after[1]["P@1"], 4)
+    )
     assert before[1] != after[1]
     assert "step 3, trained: validation" in capsys.readouterr().err
     assert weights(tmp_path / "run")["shortlist/keeper/votes_L"].tolist() == keeper.votes

@@ -221,8 +221,8 @@ def test_the_start_alone_is_a_model(tmp_path, encoder, clustered):
     trained = training.train(named_corpus(), settings, tmp_path / "run")
     chance = training.train(named_corpus(), {**settings, "start": "prior"}, tmp_path / "prior")
     assert trained.outcome == "finished" and trained.metrics["P@1"] > 2 * chance.metrics["P@1"]
-    (line,) = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
-    assert line["step"] == 0 and line["validation/P@1"] > 50
+    line, end = map(json.loads, (tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert line["step"] == 0 and line["validation/P@1"] > 50 and end == {"step": 0, "outcome": "finished"}
     texts = ["w1 w2 w3", "", "w9"]
     here = [[[p.label, p.score.hex()] for p in ps] for ps in trained.model.predict(texts)]
     assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == here

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
 
 import pytest
+import tiny
 from hypothesis import settings
+
+from xmlkit import train
 
 settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("xmlkit")
@@ -67,3 +71,18 @@ def example_plugins(plugin_folder):
     for name, source in (EXAMPLES | GUIDE).items():
         install(plugin_folder, name, source)
     return plugin_folder
+
+
+@pytest.fixture(scope="session")
+def stored_run(tmp_path_factory):
+    """A run with clusters, to be opened; `copied_run` is one to be changed."""
+    folder = tmp_path_factory.mktemp("stored")
+    given = {"encoder": tiny.save_encoder(folder / "encoder"), "max_len": 16, "max_steps": 1}
+    given |= {"device": "cpu", "start": "random", "clustered": True, "cluster_size": 3, "label_width": 8}
+    train(tiny.learnable_corpus(), given, folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def copied_run(stored_run, tmp_path):
+    return Path(shutil.copytree(stored_run, tmp_path / "run"))

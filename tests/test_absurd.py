@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,22 +15,6 @@ from xmlkit import UserError
 from xmlkit.config import parse_assignments, read_config_file, resolve
 from xmlkit.data.lines import LONGEST_LINE, read_lines
 from xmlkit.model.tensor_file import load_tensors, save_tensors
-from xmlkit.training import train as training
-
-SETTINGS = {"max_len": 16, "max_steps": 1, "device": "cpu", "cluster_size": 3, "clustered": True}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    settings = {**SETTINGS, "encoder": tiny.save_encoder(folder / "encoder"), "start": "random"}
-    training.train(tiny.learnable_corpus(), settings, folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture
-def copied(run, tmp_path):
-    return Path(shutil.copytree(run, tmp_path / "run"))
 
 
 def refused(run: Path, name: str) -> str:
@@ -53,10 +36,10 @@ def refused(run: Path, name: str) -> str:
         {"max_position_embeddings": 2**40},
     ],
 )
-def test_an_encoder_larger_than_its_weights(copied, sizes):
-    path = copied / "encoder" / "config.json"
+def test_an_encoder_larger_than_its_weights(copied_run, sizes):
+    path = copied_run / "encoder" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **sizes}))
-    assert "asks for more than model.safetensors has" in refused(copied, "encoder/config.json")
+    assert "asks for more than model.safetensors has" in refused(copied_run, "encoder/config.json")
 
 
 @pytest.mark.parametrize(
@@ -70,30 +53,30 @@ def test_an_encoder_larger_than_its_weights(copied, sizes):
         {"vocab_size": "many"},
     ],
 )
-def test_an_encoder_that_makes_no_model(copied, sizes):
-    path = copied / "encoder" / "config.json"
+def test_an_encoder_that_makes_no_model(copied_run, sizes):
+    path = copied_run / "encoder" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **sizes}))
-    refused(copied, "encoder")
+    refused(copied_run, "encoder")
 
 
 @pytest.mark.parametrize("text", ["[1]", "null", '"x"', "3"])
-def test_settings_that_are_no_table(copied, text):
-    (copied / "config.json").write_text(text)
-    assert "is damaged: no settings by name" in refused(copied, "config.json")
+def test_settings_that_are_no_table(copied_run, text):
+    (copied_run / "config.json").write_text(text)
+    assert "is damaged: no settings by name" in refused(copied_run, "config.json")
 
 
 @pytest.mark.parametrize("changed", ["nan", "inf", "integers"])
-def test_weights_that_are_no_weights(copied, changed):
-    tensors, note = load_tensors(copied / "model.safetensors")
+def test_weights_that_are_no_weights(copied_run, changed):
+    tensors, note = load_tensors(copied_run / "model.safetensors")
     name = next(name for name in tensors if name.startswith("head/"))
     for value in ("nan", "inf"):
         if changed == value:
             tensors[name].flatten()[0] = float(value)
     if changed == "integers":
         tensors[name] = tensors[name].to(torch.int64)
-    save_tensors(copied / "model.safetensors", tensors, note)
+    save_tensors(copied_run / "model.safetensors", tensors, note)
     expected = "is of torch.int64, expected" if changed == "integers" else "is not finite"
-    assert expected in refused(copied, "model.safetensors")
+    assert expected in refused(copied_run, "model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -111,29 +94,29 @@ def test_weights_that_are_no_weights(copied, changed):
         {"id": "\ud800"},
     ],
 )
-def test_labels_that_are_none(copied, change):
-    path = copied / "labels.jsonl"
+def test_labels_that_are_none(copied_run, change):
+    path = copied_run / "labels.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[-1] |= change
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert "is damaged" in refused(copied, "labels.jsonl")
+    assert "is damaged" in refused(copied_run, "labels.jsonl")
 
 
-def test_a_label_that_is_there_twice(copied):
-    path = copied / "labels.jsonl"
+def test_a_label_that_is_there_twice(copied_run):
+    path = copied_run / "labels.jsonl"
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text("".join([first, first, *rest]))
-    assert "each is there once" in refused(copied, "labels.jsonl")
+    assert "each is there once" in refused(copied_run, "labels.jsonl")
 
 
 @pytest.mark.parametrize("name", ["config.json", "labels.jsonl", "encoder/config.json"])
-def test_deep_nesting(copied, name):
-    (copied / name).write_text("[" * 200_000)
-    refused(copied, name.partition("/")[0])
+def test_deep_nesting(copied_run, name):
+    (copied_run / name).write_text("[" * 200_000)
+    refused(copied_run, name.partition("/")[0])
 
 
-def test_more_labels_than_there_are(run):
-    model = xmlkit.load(run)
+def test_more_labels_than_there_are(stored_run):
+    model = xmlkit.load(stored_run)
     assert model.predict(["w1"], top_k=10**15) == model.predict(["w1"], top_k=len(model.labels))
 
 

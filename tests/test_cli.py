@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -42,6 +44,25 @@ def xmlkit(*arguments, stdin="", cwd=None, path=None, code=0):
     assert done.returncode == code, out + err
     assert "Traceback" not in err
     return out, err
+
+
+def started(place, *arguments, path=None, **options):
+    """A command that runs on."""
+    return subprocess.Popen(
+        [XMLKIT, *map(str, arguments)],
+        cwd=place,
+        env=dict(os.environ, COLUMNS="200", PYTHONPATH=str(path or "")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for_lines(log, count, process):
+    while not log.exists() or log.read_text().count("\n") < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
 
 
 def write_corpus(folder: Path) -> Path:
@@ -363,59 +384,23 @@ def test_invalid_utf8_on_standard_input(place):
 
 def test_ctrl_c_and_resume(place, tmp_path):
     run = tmp_path / "run"
-    arguments = ["train", "corpus", "--encoder", "encoder", "--out", run, *QUICK, "--set", "epochs=200"]
-    environment = dict(os.environ, COLUMNS="200")
-    training = subprocess.Popen(
-        [XMLKIT, *map(str, arguments)], cwd=place, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not (run / "log.jsonl").exists() or len((run / "log.jsonl").read_text().splitlines()) < 3:
-        assert time.monotonic() < deadline and training.poll() is None
-        time.sleep(0.05)
+    log = run / "log.jsonl"
+    long = [*QUICK, "--set", "epochs=200"]
+    training = started(place, "train", "corpus", "--encoder", "encoder", "--out", run, *long)
+    wait_for_lines(log, 3, training)
     training.send_signal(signal.SIGINT)
     _, err = training.communicate(timeout=60)
     assert training.returncode == 130 and "Traceback" not in err
     assert f"interrupted; go on with: xmlkit train --resume {run}" in err
     xmlkit("predict", run, stdin="w1\n")
-    resumed = subprocess.Popen(
-        [XMLKIT, "train", "corpus", "--resume", str(run)],
-        cwd=place,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    steps = len((run / "log.jsonl").read_text().splitlines())
-    while len((run / "log.jsonl").read_text().splitlines()) < steps + 3:
-        assert time.monotonic() < deadline and resumed.poll() is None
-        time.sleep(0.05)
+    steps = len(log.read_text().splitlines())
+    resumed = started(place, "train", "corpus", "--resume", run)
+    wait_for_lines(log, steps + 3, resumed)
     resumed.send_signal(signal.SIGINT)
     _, err = resumed.communicate(timeout=60)
     assert "going on after step" in err and resumed.returncode == 130
-    numbers = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
-    losses = [
-        n
-        for n, line in zip(numbers, (run / "log.jsonl").read_text().splitlines(), strict=True)
-        if "lr" in line
-    ]
+    losses = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
     assert losses == list(range(1, len(losses) + 1))  # no step twice, none left out
-
-
-def started(place, *arguments, **options):
-    return subprocess.Popen(
-        [XMLKIT, *map(str, arguments)],
-        cwd=place,
-        env=dict(os.environ, COLUMNS="200"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def wait_for_lines(log, count, process):
-    while not log.exists() or log.read_text().count("\n") < count:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -447,6 +432,39 @@ def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, num
     resumed.communicate(timeout=100)
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
     assert resumed.returncode == code and steps == list(range(1, len(steps) + 1))
+
+
+def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
+    """What is said then is an error; and a shell passes the signal on that the kernel sends, too."""
+    log = tmp_path / "run" / "log.jsonl"
+    ours, theirs = pty.openpty()
+    long = [*QUICK, "--set", "epochs=2000", "--set", "eval_every=100000", "--out", log.parent]
+    training = subprocess.Popen(
+        list(map(str, [XMLKIT, "train", "corpus", "--encoder", "encoder", *long])),
+        cwd=place,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )
+    os.close(theirs)
+    while not log.exists() or log.read_text().count("\n") < 3:
+        assert training.poll() is None
+        if select.select([ours], [], [], 0.05)[0]:
+            os.read(ours, 4096)
+    os.close(ours)
+    for _ in range(2):
+        training.send_signal(signal.SIGHUP)
+    assert training.wait(timeout=100) == 129
+    assert (log.parent / "model.safetensors").exists()
+    resumed = started(place, "train", "--resume", log.parent)
+    wait_for_lines(log, log.read_text().count("\n") + 2, resumed)
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=100)
+    assert "going on after step" in err
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if '"lr"' in line]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
@@ -513,19 +531,8 @@ def test_compare_goes_on_after_ctrl_c(place, tmp_path):
     """In the middle of a run: what is printed and kept in the end is as without it."""
     command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]
     command += ["--encoder", "encoder", "--set", "epochs=40", "--set", "device=cpu"]
-    environment = dict(os.environ, PYTHONPATH=str(place / "site"))
-    broken = subprocess.Popen(
-        [XMLKIT, *command, "--out", str(tmp_path / "broken")],
-        cwd=place,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    log = tmp_path / "broken" / "base" / "seed-0" / "log.jsonl"
-    while not (log.exists() and log.read_text().count("\n") > 3):
-        assert broken.poll() is None, broken.communicate()
-        time.sleep(0.01)
+    broken = started(place, *command, "--out", tmp_path / "broken", path=place / "site")
+    wait_for_lines(tmp_path / "broken" / "base" / "seed-0" / "log.jsonl", 4, broken)
     broken.send_signal(signal.SIGINT)
     _, err = broken.communicate(timeout=100)
     assert broken.returncode == 130 and "interrupted; the same command goes on" in err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,19 +36,6 @@ def plant(encoder: Path, **config) -> Path:
     return written
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    settings = {**SETTINGS, "encoder": tiny.save_encoder(folder / "encoder"), "start": "random"}
-    training.train(tiny.learnable_corpus(), settings, folder / "run")
-    return folder / "run"
-
-
-@pytest.fixture
-def copied(run, tmp_path):
-    return Path(shutil.copytree(run, tmp_path / "run"))
-
-
 @pytest.fixture(autouse=True)
 def nobody_answers(monkeypatch):
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
@@ -71,36 +57,36 @@ OPENED_BY = {
 
 
 @pytest.mark.parametrize("command", OPENED_BY)
-def test_a_model_that_needs_its_own_code_is_refused(command, copied, tmp_path):
-    written = plant(copied / "encoder", model_type="evil")
+def test_a_model_that_needs_its_own_code_is_refused(command, copied_run, tmp_path):
+    written = plant(copied_run / "encoder", model_type="evil")
     with pytest.raises(UserError, match="asks for code that comes with it, which is never run") as refused:
-        OPENED_BY[command](copied, tmp_path / "out")
-    assert str(copied / "encoder") in str(refused.value) and "\n" not in str(refused.value)
+        OPENED_BY[command](copied_run, tmp_path / "out")
+    assert str(copied_run / "encoder") in str(refused.value) and "\n" not in str(refused.value)
     assert not written.exists()
 
 
-def test_a_model_that_transformers_has_itself_is_opened_without_the_code_beside_it(copied):
-    written = plant(copied / "encoder")
-    assert xmlkit.load(copied).predict(["w1 w2"])
+def test_a_model_that_transformers_has_itself_is_opened_without_the_code_beside_it(copied_run):
+    written = plant(copied_run / "encoder")
+    assert xmlkit.load(copied_run).predict(["w1 w2"])
     assert not written.exists()
 
 
-def test_a_type_that_transformers_lacks_is_one_line(copied):
-    config = copied / "encoder" / "config.json"
+def test_a_type_that_transformers_lacks_is_one_line(copied_run):
+    config = copied_run / "encoder" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_type": "evil"}))
-    tiny.belong_together(copied)
+    tiny.belong_together(copied_run)
     with pytest.raises(
         UserError, match=r"no usable config .*model type `evil`.*the run is not whole"
     ) as refused:
-        xmlkit.load(copied)
+        xmlkit.load(copied_run)
     assert "\n" not in str(refused.value)
 
 
-def test_a_kernel_that_the_configuration_names_is_not_fetched(copied):
-    config = copied / "encoder" / "config.json"
+def test_a_kernel_that_the_configuration_names_is_not_fetched(copied_run):
+    config = copied_run / "encoder" / "config.json"
     known = json.loads(config.read_text())
     config.write_text(json.dumps({**known, "attn_implementation": "evil/kernel"}))
-    assert new_backbone(load_config(copied / "encoder")).config._attn_implementation == "sdpa"
+    assert new_backbone(load_config(copied_run / "encoder")).config._attn_implementation == "sdpa"
 
 
 def test_pickled_weights_are_not_read(tmp_path):
@@ -111,11 +97,11 @@ def test_pickled_weights_are_not_read(tmp_path):
         load_backbone(str(folder), tiny.tokenizer())
 
 
-def test_the_texts_to_label_are_no_answer(copied):
+def test_the_texts_to_label_are_no_answer(copied_run):
     """A real process, whose input begins with what would have been a yes."""
-    written = plant(copied / "encoder", model_type="evil")
+    written = plant(copied_run / "encoder", model_type="evil")
     found = subprocess.run(
-        [str(Path(sys.executable).with_name("xmlkit")), "predict", str(copied)],
+        [str(Path(sys.executable).with_name("xmlkit")), "predict", str(copied_run)],
         input="y\n1\nsome text\n",
         capture_output=True,
         text=True,

@@ -27,6 +27,7 @@ from xmlkit.errors import UserError
 from xmlkit.files import replaced
 from xmlkit.inference.predict import load
 from xmlkit.metrics import Terms
+from xmlkit.model.folder import write_json
 from xmlkit.plugins import activate
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.claim import LOG
@@ -59,7 +60,8 @@ class Run:
         packed = io.BytesIO()
         arrays = {name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()}
         np.savez_compressed(packed, documents=key, date=today, **arrays)
-        _write(file, packed.getvalue())
+        with replaced(file) as unfinished:
+            unfinished.write_bytes(packed.getvalue())
         return found, today
 
 
@@ -150,10 +152,5 @@ def _record(folder: Path) -> dict[str, Any]:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    _write(folder.with_name(f"{folder.name}.json"), (json.dumps(record, indent=2) + "\n").encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as unfinished:
-        unfinished.write_bytes(content)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_json(folder.with_name(f"{folder.name}.json"), record)

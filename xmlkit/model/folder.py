@@ -155,24 +155,24 @@ def open_description(folder: Path) -> Opened:
     config = read_config(folder)
     active = activate(config.plugins, config.options)
     labels, counts_L, clusters = read_labels(folder)
-    tokenizer, encoder = open_encoder(folder, config.layers)
+    tokenizer, encoder = open_encoder(folder, config)
     known = (clusters, partial(spellings, tokenizer), labels.names is not None)
     model = new_model(encoder, len(labels), active, config, *known)
     num_documents, corpus_digest = description.training_documents, description.corpus
     return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
 
 
-def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
-    """A run's tokenizer, and its encoder with random weights."""
+def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
+    """A run's tokenizer, and its encoder with random weights, for settings with the run's encoder."""
     _check(folder, *(name for name in _describe(folder).files if name.startswith("encoder/")))
-    if read_config(folder).encoder == NONE:
+    if config.encoder == NONE:
         tokenizer = load_tokenizer(folder / "encoder")
         return tokenizer, NoEncoder(Template.of(tokenizer))
     tokenizer = load_tokenizer(folder / "encoder")
     try:
-        config = load_config(folder / "encoder")
-        _check_size(folder, config)
-        backbone = new_backbone(config)
+        shape = load_config(folder / "encoder")
+        _check_size(folder, shape)
+        backbone = new_backbone(shape)
     except UserError:
         raise
     except Exception as error:  # whatever a library makes of sizes that don't go together
@@ -180,19 +180,19 @@ def open_encoder(folder: Path, layers: int) -> tuple[PreTrainedTokenizerBase, En
         raise UserError(
             f"{folder}: encoder/config.json makes no model ({first}): put the file back"
         ) from None
-    return tokenizer, Encoder(backbone, Template.of(tokenizer), layers)
+    return tokenizer, Encoder(backbone, Template.of(tokenizer), config.layers)
 
 
-def _check_size(folder: Path, config: Any) -> None:
+def _check_size(folder: Path, shape: Any) -> None:
     """Raises UserError where the encoder's configuration asks for far more than its weights are."""
     if not (folder / WEIGHTS).is_file():
         return
     sizes = load_sizes(folder / WEIGHTS)
     held = [size for name, size in sizes.items() if name.startswith("encoder/")]
-    fits = config.num_hidden_layers <= len(held)
+    fits = shape.num_hidden_layers <= len(held)
     if fits:
         with torch.device("meta"):  # which takes no memory
-            fits = sum(p.numel() for p in new_backbone(config).parameters()) <= 2 * sum(held)
+            fits = sum(p.numel() for p in new_backbone(shape).parameters()) <= 2 * sum(held)
     if not fits:
         raise UserError(
             f"{folder}: encoder/config.json asks for more than {WEIGHTS} has: put both files back"

@@ -46,9 +46,9 @@ def in_order_of(run: Path, corpus: Corpus) -> tuple[Corpus, ClusterTable | None]
     return corpus.reordered(np.array([corpus.labels.rows[label] for label in labels.ids])), clusters
 
 
-def encoder_of(run: Path, layers: int) -> tuple[PreTrainedTokenizerBase, Encoder]:
+def encoder_of(run: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
     """The run's tokenizer, and its encoder with its weights: parts may use it before `take_weights`."""
-    tokenizer, encoder = open_encoder(run, layers)
+    tokenizer, encoder = open_encoder(run, config)
     encoder.backbone.load_state_dict(below("encoder/", read_weights(run)))
     return tokenizer, encoder
 

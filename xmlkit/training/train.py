@@ -165,7 +165,7 @@ def _check(
 def _new_model(folder: Path, corpus: Corpus, checked: _Checked) -> tuple[Opened, TrainingData]:
     """Makes it, and fills the folder with all but its weights."""
     config, active, device, start = checked.config, checked.active, checked.device, checked.start
-    tokenizer, encoder = encoder_of(start, config.layers) if start else _encoder(corpus, config)
+    tokenizer, encoder = encoder_of(start, config) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     made_of = Ingredients(config, active, tokenizer, encoder, device)
     corpus_digest, clusters = corpus.digest, None

@@ -251,11 +251,15 @@ def test_files_of_subfolders_are_looked_at_too(cache_folder, capsys):
 
 
 def test_leftovers_of_killed_processes_are_swept(cache_folder):
-    def killed(folder):
-        (folder / "part").write_text("x")
-        os._exit(9)
-
-    assert tiny.in_a_child(lambda: cached("swept", "a", killed)) == 9
+    killed = """
+import os
+from xmlkit.data.cache import cached
+def killed(folder):
+    (folder / "part").write_text("x")
+    os._exit(9)
+cached("swept", "a", killed)
+"""
+    assert tiny.status_of(killed) == 9
     (left,) = (cache_folder / "swept").iterdir()
     cached("swept", "b", lambda folder: None)
     assert left.exists()  # it may be alive, and about to take its lock

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,17 +90,11 @@ def belong_together(run: Path) -> None:
             save_tensors(run / name, tensors, {**note, **digests(run, [DESCRIPTION])})
 
 
-def in_a_child(work: Callable[[], object]) -> int:
-    """Its exit status: that of `os._exit` within, else 0, or 1 after an error."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def status_of(script: str, *arguments: object) -> int:
+    """The exit status of a Python process of its own; a fork would inherit the state of torch's threads."""
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import tiny
@@ -31,6 +30,25 @@ with new_folder(sys.argv[1], "name") as folder:
     (folder / "labels.jsonl").write_text("x")
     print("ready", flush=True)
     time.sleep(100)
+"""
+KILLED_AT_ITS_FIRST_STEP = """
+import json, os, sys
+from pathlib import Path
+import tiny
+from xmlkit.training import train as training
+training.Trainer.step = lambda self, batches: os._exit(9)
+training.train(tiny.learnable_corpus(), json.loads(sys.argv[1]), Path(sys.argv[2]))
+"""
+KILLED_IN_ITS_LOG = """
+import os, sys
+from pathlib import Path
+import tiny
+from xmlkit.training import train as training
+real = Path.write_text
+def write_text(self, *given, **options):
+    return os._exit(9) if self.name == ".log.jsonl" else real(self, *given, **options)
+Path.write_text = write_text
+training.resume(Path(sys.argv[1]), tiny.learnable_corpus())
 """
 
 
@@ -138,13 +156,11 @@ def test_an_error_before_the_first_step_leaves_no_folder_and_after_it_does(tmp_p
         assert (tmp_path / name).exists() == is_kept
 
 
-def test_a_training_that_is_killed_at_its_first_step_begins_anew(encoder, tmp_path, monkeypatch):
+def test_a_training_that_is_killed_at_its_first_step_begins_anew(encoder, tmp_path):
     """By `--resume`, or by the same command; in a process that has no time to clean up."""
     settings = {**SETTINGS, "encoder": encoder}
     training.train(CORPUS, settings, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", lambda self, batches: os._exit(9))
-        assert tiny.in_a_child(lambda: training.train(CORPUS, settings, tmp_path / "killed")) == 9
+    assert tiny.status_of(KILLED_AT_ITS_FIRST_STEP, json.dumps(settings), tmp_path / "killed") == 9
     assert (tmp_path / "killed" / CHECKPOINT).exists()
     training.resume(tmp_path / "killed", CORPUS)
     whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
@@ -189,18 +205,11 @@ def test_scoring_that_was_broken_off_is_made_up_for(encoder, tmp_path, monkeypat
         training.resume(tmp_path / "run", CORPUS)
 
 
-def test_a_log_is_never_cut_by_a_kill(encoder, tmp_path, monkeypatch):
+def test_a_log_is_never_cut_by_a_kill(encoder, tmp_path):
     """While a resumed run takes over the old lines."""
     settings = {**SETTINGS, "encoder": encoder, "eval_every": 2, "log_every": 1}
     with tiny.killed_before_step(3):
         training.train(CORPUS, settings, tmp_path / "run")
     before = (tmp_path / "run" / "log.jsonl").read_text()
-    real = Path.write_text
-
-    def write_text(self, *given, **options):
-        return os._exit(9) if self.name == ".log.jsonl" else real(self, *given, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", write_text)
-        assert tiny.in_a_child(lambda: training.resume(tmp_path / "run", CORPUS)) == 9
+    assert tiny.status_of(KILLED_IN_ITS_LOG, tmp_path / "run") == 9
     assert (tmp_path / "run" / "log.jsonl").read_text() == before

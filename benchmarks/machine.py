@@ -15,11 +15,12 @@ import torch
 import transformers
 
 import xmlkit
+from xmlkit.model.device import processor
 
 
 def machine() -> dict[str, Any]:
     """Device, versions, commit and date."""
-    cpu = getattr(torch.cpu, "get_capabilities", dict)()
+    cpu = processor()
     return {
         "date": datetime.date.today().isoformat(),
         "commit": _commit(),

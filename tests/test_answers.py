@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit import Prediction, UserError
 from xmlkit.display import LAYOUTS
-from xmlkit.inference.answers import answered
+from xmlkit.inference.answers import answered, only_writer
 
 WORDS = st.text("ab\n\t\x1bü\u2028", max_size=4)
 ANSWERS = st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3)), max_size=6)
@@ -67,3 +68,27 @@ def test_another_kind_of_file_is_left_alone(tmp_path, layout, content):
     with pytest.raises(UserError, match=f"mine: it holds other lines than {layout} has"):
         answered(tmp_path / "mine", layout)
     assert (tmp_path / "mine").read_text() == content
+
+
+KILLED_WHILE_IT_WRITES = """
+import os, sys
+from pathlib import Path
+from xmlkit.inference.answers import only_writer
+with only_writer(Path(sys.argv[1])):
+    os._exit(9)
+"""
+
+
+def test_one_process_at_a_time_writes(tmp_path):
+    for _ in range(2):
+        with (
+            only_writer(tmp_path / "out"),
+            pytest.raises(UserError, match=f"--out {tmp_path}/out: another process writes it"),
+            only_writer(tmp_path / "out"),
+        ):
+            pass
+        assert not any(tmp_path.iterdir())
+    assert tiny.status_of(KILLED_WHILE_IT_WRITES, tmp_path / "out") == 9
+    with only_writer(tmp_path / "out"):
+        pass
+    assert not any(tmp_path.iterdir())

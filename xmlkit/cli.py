@@ -12,7 +12,7 @@ from enum import StrEnum
 from io import TextIOWrapper
 from itertools import islice, repeat, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -358,25 +358,26 @@ def predict(
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.data.lines import read_lines, read_stream
     from xmlkit.display import LAYOUTS
-    from xmlkit.inference.answers import answered, answered_texts
+    from xmlkit.inference.answers import answered, answered_texts, only_writer
     from xmlkit.inference.predict import load
 
     model = load(run)
     lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
-    done = answered(out_, format_.value) if out_ else 0
-    if done:
-        say(f"{out_} has {done:,} texts already")
-    passed_over = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
-    for old, (number, text) in zip(passed_over, islice(lines, done)):
-        if old not in (None, text):
-            raise UserError(f"--out {out_}: its line {number} answers another text; name another file")
-    texts, again = tee(text for _, text in lines)
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
-        answers: TextIO = sys.stdout
+        answers, done = sys.stdout, 0
         if out_:
             stack.enter_context(errors_named(out_))
+            stack.enter_context(only_writer(out_))
+            done = answered(out_, format_.value)
             answers = stack.enter_context(out_.open("a", encoding="utf-8"))
+        if done:
+            say(f"{out_} has {done:,} texts already")
+        passed_over = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
+        for old, (number, text) in zip(passed_over, islice(lines, done)):
+            if old not in (None, text):
+                raise UserError(f"--out {out_}: its line {number} answers another text; name another file")
+        texts, again = tee(text for _, text in lines)
         spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
         for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), done + 1):
             if block := layout(text, found, number):

@@ -145,7 +145,10 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     compile: bool = Field(
         default=False, description="torch.compile the encoder, which takes a minute and needs a C++ compiler"
     )
-    deterministic: bool = Field(default=False, description="the same numbers on CUDA too, slower")
+    deterministic: bool = Field(
+        default=False,
+        description="the same numbers on CUDA too, slower; on the CPU they are, for one number of threads",
+    )
 
     ks: tuple[PositiveInt, ...] = Field(
         default=(1, 3, 5), min_length=1, description="the k of P@k and of the others, as in 1,3,5"

@@ -395,3 +395,19 @@ def test_a_run_that_came_to_nothing_leaves_its_name_free(tmp_path, encoder, monk
             training.train(tiny.learnable_corpus(), settings, tmp_path / "run")
         assert (tmp_path / "run").exists() == (step > 0)
     assert training.resume(tmp_path / "run", tiny.learnable_corpus()).outcome == "finished"
+
+
+def test_going_on_elsewhere_is_told(tmp_path, encoder, capsys):
+    corpus, threads = tiny.learnable_corpus(), torch.get_num_threads()
+    settings = {"encoder": encoder, **QUICK}
+    for name, now in (("same", threads), ("other", threads + 1)):
+        with tiny.killed_before_step(2):
+            training.train(corpus, settings, tmp_path / name)
+        capsys.readouterr()
+        torch.set_num_threads(now)
+        try:
+            training.resume(tmp_path / name, corpus)
+        finally:
+            torch.set_num_threads(threads)
+        said = f"threads {now} instead of {threads}: it will end close to an unbroken run"
+        assert (said in capsys.readouterr().err) == (name == "other")

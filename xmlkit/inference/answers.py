@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from xmlkit.errors import UserError
 
@@ -15,6 +18,26 @@ BEGINNINGS = {  # of a line that was cut off
     "jsonl": re.compile(rb'\{"text": "|\{"text": ?$|\{("(t(e(x(t":?)?)?)?)?)?$'),
     "tsv": re.compile(rb"[1-9]\d*(\t|$)"),
 }
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """No other process answers into this file meanwhile. Raises UserError where one does already."""
+    beside = path.with_name(f".{path.name}.lock")
+    lock = FileLock(beside, timeout=0)
+    try:
+        lock.acquire()
+        if not beside.exists():  # it belonged to one that has just ended
+            raise Timeout(str(beside))
+    except Timeout:
+        raise UserError(
+            f"--out {path}: another process writes it: wait until it ends, or name another file"
+        ) from None
+    try:
+        yield
+    finally:
+        beside.unlink(missing_ok=True)
+        lock.release()
 
 
 def answered(path: Path, layout: str) -> int:

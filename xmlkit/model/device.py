@@ -26,9 +26,13 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # PyTorch of 2025 does not know.
+    return any(processor().get(name) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def processor() -> dict[str, Any]:
+    """The CPU's name and what it can do, as PyTorch tells; PyTorch of 2025 does not know."""
     capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    return any(capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return capabilities()
 
 
 def check_compiler() -> None:

@@ -3,7 +3,7 @@
 config.json        the settings, as a config file
 labels.jsonl       id, name, number of training documents and cluster of each label, one a line
 encoder/           the encoder's configuration and its tokenizer
-model.json         versions, plugins in order, sizes, and the digests of all files above
+model.json         machine, plugins in order, sizes, and the digests of all files above
 model.safetensors  the weights: `encoder/...`, or door / plugin / name; the digests of these and of model.json
 log.jsonl          what the training reported
 metrics.json       figures on the test split, where there is one
@@ -37,6 +37,7 @@ from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
+from xmlkit.model.machine import machine
 from xmlkit.model.model import Model, new_model
 from xmlkit.model.tensor_file import load_note, load_sizes, load_tensors, save_tensors
 from xmlkit.plugins import Active, activate
@@ -66,6 +67,7 @@ class Description(_Recorded):
     corpus: str
     labels: int
     training_documents: int
+    machine: dict[str, str]  # that it was begun on
     plugins: list[RecordedPlugin]
     files: dict[str, str]  # the digest of each that was written before this one
 
@@ -85,7 +87,9 @@ class Opened:
     clusters: ClusterTable | None  # labels lie in the order of these
 
 
-def describe_run(folder: Path, opened: Opened, source: str | None, start: Path | None) -> None:
+def describe_run(
+    folder: Path, opened: Opened, source: str | None, start: Path | None, device: torch.device
+) -> None:
     """Writes everything but the weights.
 
     `source` is where the corpus was read from, `start` the run whose weights it began with.
@@ -103,6 +107,7 @@ def describe_run(folder: Path, opened: Opened, source: str | None, start: Path |
         corpus=opened.corpus_digest,
         labels=len(opened.labels),
         training_documents=opened.num_documents,
+        machine=machine(device),
         plugins=[
             RecordedPlugin(name=p.name, version=p.version, distribution=p.distribution)
             for p in opened.active.plugins
@@ -249,6 +254,11 @@ def run_source(folder: Path) -> str:
     if source != "demo" and not Path(source).is_dir():
         raise UserError(f"{folder} was trained on {source}, which is not there any more: name DATA")
     return source
+
+
+def run_machine(folder: Path) -> dict[str, str]:
+    """What a run was begun on."""
+    return _describe(folder).machine
 
 
 def write_json(path: Path, document: Any) -> None:

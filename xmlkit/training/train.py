@@ -42,10 +42,12 @@ from xmlkit.model.folder import (
     check_is_run,
     describe_run,
     open_description,
+    run_machine,
     save_weights,
     write_json,
 )
 from xmlkit.model.inputs import Reader
+from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, chains, seeded
 from xmlkit.model.vectoriser import Vectoriser
@@ -184,7 +186,7 @@ def _new_model(folder: Path, corpus: Corpus, checked: _Checked) -> tuple[Opened,
         warm_start(model, data, made_of.names(corpus.labels), config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     opened = Opened(model, active, tokenizer, config, *known)
-    describe_run(folder, opened, corpus.source, start)
+    describe_run(folder, opened, corpus.source, start, device)
     return opened, data
 
 
@@ -225,6 +227,8 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
         return _scored(Trained(folder, outcome, load(folder)), corpus)
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
+    if other := differences(machine(trainer.device), run_machine(folder)):
+        say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
     trainer.restore()
     return _finish(trainer, corpus)
 

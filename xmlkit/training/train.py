@@ -227,9 +227,9 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
         return _scored(Trained(folder, outcome, load(folder)), corpus)
     data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
     trainer = _trainer(folder, opened, data)
+    trainer.restore()
     if other := differences(machine(trainer.device), run_machine(folder)):
         say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
-    trainer.restore()
     return _finish(trainer, corpus)
 
 

@@ -230,6 +230,32 @@ def test_a_hook_that_returns_something_else(plugin_folder):
             "@hookimpl(wrapper=True)\ndef head(build):\n    yield\n    build.options(Settings)",
             "build.options(Settings): no plugin in use has these options",
         ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl(wrapper=True)\ndef head(build):\n"
+            "    if build.num_labels > 3: return None\n    return (yield)",
+            "odd.py:2: head: a wrapper has one `inner = yield` on every way through it",
+        ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl(wrapper=True)\ndef head():\n    yield\n    yield",
+            "odd.py:2: head: a wrapper has one `inner = yield` on every way through it",
+        ),
+        (
+            WRAPS_HEAD.replace("pass", "learning_rate = 'fast'"),
+            "head: Own.learning_rate is 'fast': give it a number from 0 up",
+        ),
+        (
+            WRAPS_HEAD.replace("pass", "weight_decay = -1"),
+            "head: Own.weight_decay is -1: give it a number from 0 up",
+        ),
+        (
+            "import torch\n"
+            + WRAPS_HEAD.replace(
+                "pass",
+                "\n    counted = ('shown_L', 'spare_L')\n    def __init__(self, inner):\n"
+                "        super().__init__(inner)\n        self.register_buffer('shown_l', torch.zeros(3))",
+            ),
+            "head: Own has no buffer 'shown_L', which it names as counted or sized: did you mean 'shown_l'?",
+        ),
     ],
 )
 def test_a_hook_that_returns_what_can_not_work(plugin_folder, source, expected):
@@ -237,6 +263,59 @@ def test_a_hook_that_returns_what_can_not_work(plugin_folder, source, expected):
     with pytest.raises(UserError) as error:
         tiny.model(plugins=["odd"])
     assert expected in str(error.value) and "\n" not in str(error.value)
+
+
+DROPS_HEAD = """
+'''Makes a head where it should wrap one.'''
+from xmlkit import hookimpl
+from xmlkit.testing import tiny_model
+@hookimpl(wrapper=True)
+def head():
+    yield
+    return tiny_model().head
+"""
+
+
+def test_a_wrapper_that_drops_what_an_earlier_plugin_made(plugin_folder):
+    """The base's part may give way; another plugin's would be gone without a word."""
+    install(plugin_folder, "drops", DROPS_HEAD)
+    install(plugin_folder, "wrap", WRAPS_HEAD)
+    tiny.model(plugins=["drops"])
+    tiny.model(plugins=["drops", "wrap"])
+    with pytest.raises(UserError, match="plugin 'drops', head: RowHead drops what 'wrap' made: hand `inner`"):
+        tiny.model(plugins=["wrap", "drops"])
+
+
+def test_plugins_that_are_one_module_or_share_their_options(plugin_folder):
+    own_options = "from pydantic import BaseModel\nclass Options(BaseModel): pass\n"
+    install(plugin_folder, "one", WRAPS_HEAD + own_options)
+    install(plugin_folder, "two", WRAPS_HEAD + "from one import Options\n")
+    assert refused(["one", "two"]).startswith("plugins 'one' and 'two' have one class Options")
+    activate(["two"], {})
+    info = plugin_folder / "again-3.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: again\nVersion: 3.0\n")
+    (info / "entry_points.txt").write_text("[xmlkit]\nagain = one\n")
+    assert refused(["one", "again"]) == "plugins 'one' and 'again' are one module: use one of them"
+
+
+def test_what_stands_at_a_door_so_far(plugin_folder):
+    """`build.parts` has it for the plugins and doors that come later."""
+    source = """
+from xmlkit import hookimpl
+seen = []
+@hookimpl(wrapper=True)
+def head(build):
+    before = sorted(build.parts)
+    inner = yield
+    seen.append((before, build.parts["head"] is inner, type(build.parts["representation"]).__name__))
+    return inner
+"""
+    install(plugin_folder, "looks", source)
+    tiny.model(plugins=["looks"])
+    from looks import seen
+
+    assert seen == [(["representation", "shortlist"], True, "FirstTokens")]
 
 
 def test_a_maker_that_returns_nothing_is_not_replaced_by_the_base(plugin_folder):

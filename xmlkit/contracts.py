@@ -70,12 +70,13 @@ def hold_to_promises(part_class: type[Part]) -> None:
     contract = next((base for base in part_class.__mro__[1:] if vars(base).get("door")), None)
     if contract is None:
         return
-    for name, above in vars(contract).items():
+    of_all_doors = {name: value for name, value in vars(contract.__base__).items() if _promise(value)}
+    for name, above in {**of_all_doors, **vars(contract)}.items():
         method = getattr(part_class, name)
         if getattr(above, "__final__", False) and method is not above:
             raise TypeError(f"{part_class.__name__}.{name} overrides what is final")
-        promise = getattr(above, "promise", None)
-        if promise and not hasattr(method, "promise"):
+        promise = _promise(above)
+        if promise and not _promise(method):
             own, asked = inspect.signature(method), inspect.signature(above)
             try:
                 own.bind(*asked.parameters)
@@ -86,6 +87,10 @@ def hold_to_promises(part_class: type[Part]) -> None:
             method.__name__ = name
             setattr(part_class, name, promises(promise)(method))
     _refuse_what_nothing_calls(part_class, [name for name in vars(contract) if not name.startswith("_")])
+
+
+def _promise(method: Any) -> Promise | None:
+    return getattr(method, "promise", None)
 
 
 def _refuse_what_nothing_calls(part_class: type[Part], known: list[str]) -> None:
@@ -193,6 +198,23 @@ def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
 def upstream(part: Part, found: Any, grads: dict[str, Tensor]) -> str:
     """Of the gradients' shape."""
     return _tensor("it", found, tuple(next(iter(grads.values())).shape))
+
+
+def factors(part: Part, found: Any, model: Any) -> str:
+    """Numbers by module."""
+    if not isinstance(found, Mapping):
+        return f"it is {_kind(found)}, expected factors by module"
+    for module, factor in found.items():
+        if not (isinstance(module, torch.nn.Module) and isinstance(factor, int | float) and factor >= 0):
+            return f"the factor of {type(module).__name__} is {factor!r}, expected a number from 0 up"
+    return ""
+
+
+def reported(part: Part, found: Any) -> str:
+    """0-d figures by name."""
+    if not isinstance(found, Mapping):
+        return f"it is {_kind(found)}, expected figures by name"
+    return next((wrong for name, value in found.items() if (wrong := _tensor(name, value, ()))), "")
 
 
 def _tensor(

@@ -328,6 +328,7 @@ class Part(nn.Module):
         super().__init_subclass__(**options)
         contracts.hold_to_promises(cls)
 
+    @promises(contracts.reported)
     def report(self) -> dict[str, Tensor]:
         """Figures of the last step for the log, 0-d, on the device; a wrapper adds its own to these."""
         return self.inner.report() if isinstance(self.inner, Part) else {}
@@ -510,6 +511,7 @@ class LossCombiner(Part):
         """Modules that a second optimiser steps too, on the same gradient; by default none."""
         return self.inner.second_step(model)
 
+    @promises(contracts.factors)
     def rate_factors(self, model: nn.Module) -> dict[nn.Module, float]:
         """What the learning rates in these modules are multiplied by; by default none is."""
         return self.inner.rate_factors(model)
@@ -539,7 +541,8 @@ class BuildContext:
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
-    encode_names: Callable[[], Tensor] | None = None  # likewise
+    encode_names: Callable[[], Tensor] | None = None  # likewise, and when a run goes on
+    parts: dict[str, Part] = field(default_factory=dict)  # by door, what stands there so far
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
 
     @cached_property
@@ -554,7 +557,10 @@ class BuildContext:
 
     @cached_property
     def label_text_LH(self) -> Tensor | None:
-        """The labels' names by the encoder before training, its token means; None as `train_labels` is."""
+        """The labels' names by the encoder before training, its token means.
+
+        None as `train_labels` is, and when a run goes on: a part that needs it keeps it in a buffer.
+        """
         if self.encode_names is None or not (self.has_label_text and self.num_layers):
             return None
         return self.encode_names()
@@ -580,6 +586,8 @@ class Run:
     model: nn.Module
     num_steps: int
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
+    rate_factor: float = 1.0  # an event may set it: what all rates are multiplied by from the next step on
+    stops: bool = False  # likewise: the step that has ended is the last, which is then scored
 
     def rate_of(self, parameter: nn.Parameter) -> float:
         """The learning rate of this step; the sum of both where two optimisers step the parameter."""
@@ -606,8 +614,13 @@ class Reading(Protocol):
     There are no gradients. Here N are the documents of a set, and K the ranks of a ranking.
     """
 
-    training: DocumentSet
-    held_out: DocumentSet  # the validation documents; there may be none
+    @property
+    def training(self) -> DocumentSet:
+        """Those that were trained on."""
+
+    @property
+    def held_out(self) -> DocumentSet:
+        """The validation documents; there may be none."""
 
     def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor) -> Tensor:
         """The head's logits of each document's own candidates, without votes."""
@@ -644,9 +657,11 @@ class Hooks(Protocol):
     def loss(self, build: BuildContext, names: tuple[str, ...]) -> LossCombiner:
         """From scores to losses and their gradient; `names` are the losses that there will be."""
 
+    # An event changes nothing by what it draws: the generators are afterwards as they were before.
+
     @hookspec
     def run_started(self, run: Run) -> None:
-        """Training is about to begin."""
+        """Training is about to begin, or to go on."""
 
     @hookspec
     def step_ended(self, run: Run, step: int, report: dict[str, Tensor]) -> None:

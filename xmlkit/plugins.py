@@ -5,9 +5,13 @@ The parts of LightXML are one of them; it is always active and always innermost.
 
 from __future__ import annotations
 
+import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import math
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pluggy
@@ -19,6 +23,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import (
     DOORS,
     PROJECT,
+    BuildContext,
     Head,
     Hooks,
     LossCombiner,
@@ -73,6 +78,7 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
         if name in RESERVED:
             raise UserError(f"plugin {name!r} has {RESERVED[name]}: its author must choose another")
     plugins = tuple(load(name) for name in [BASE, *names])
+    _check_apart(plugins)
     makers = check(plugins)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
@@ -87,9 +93,24 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
     resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
     # Where another plugin makes a part, the base's must not step in for a None.
     base = plugins[0].module
-    doors = {door: manager.subset_hook_caller(door, [] if makers[door] == BASE else [base]) for door in DOORS}
+    callers = {
+        door: manager.subset_hook_caller(door, [] if makers[door] == BASE else [base]) for door in DOORS
+    }
+    doors = {door: partial(_make, door, caller) for door, caller in callers.items()}
     options_set = {name: options for name, options in resolved.items() if options is not None}
     return Active(plugins, options_set, doors, manager.hook)
+
+
+def _make(door: str, caller: Callable[..., Any], **given: Any) -> Any:
+    """What stands at the door. pluggy says it in words alone where a generator has no yield, or a second."""
+    try:
+        return caller(**given)
+    except RuntimeError as error:
+        if found := re.match(r"wrap_controller at '.*?' \(?(.*?:\d+)\)? ", str(error)):
+            raise UserError(
+                f"{found[1]}: {door}: a wrapper has one `inner = yield` on every way through it"
+            ) from None
+        raise
 
 
 def check(plugins: Iterable[Plugin]) -> dict[str, str]:
@@ -121,6 +142,21 @@ def check(plugins: Iterable[Plugin]) -> dict[str, str]:
             else:
                 maker[name] = plugin.name
     return maker
+
+
+def _check_apart(plugins: Iterable[Plugin]) -> None:
+    """No two of them are one module, or have one class of options, which settings are found by."""
+    modules: dict[int, str] = {}
+    classes: dict[type[BaseModel], str] = {}
+    for plugin in plugins:
+        if (other := modules.setdefault(id(plugin.module), plugin.name)) != plugin.name:
+            raise UserError(f"plugins {other!r} and {plugin.name!r} are one module: use one of them")
+        kind = plugin.options_class
+        if kind and (other := classes.setdefault(kind, plugin.name)) != plugin.name:
+            raise UserError(
+                f"plugins {other!r} and {plugin.name!r} have one class Options, and so one set of settings: "
+                "derive a class of its own for each"
+            )
 
 
 def _check_marks(plugin: Plugin) -> None:
@@ -191,15 +227,25 @@ class _Tagger:
     def __init__(self, plugin: str, doors: set[str]):
         self.plugin, self.doors = plugin, doors
 
-    def _tag(self, door: str, part: Any) -> Any:
-        if door not in self.doors:
-            return part
+    def _around(self, door: str, build: BuildContext) -> Generator[None, Any, Any]:
+        part = yield
+        if door in self.doors:
+            self._look_at(door, part, build.parts.get(door))
+            build.parts[door] = part
+        return part
+
+    def _look_at(self, door: str, part: Any, inner: Part | None) -> None:
         kind = PART_OF_DOOR[door]
         where = f"plugin {self.plugin!r}, {door}"
         if not isinstance(part, kind):
             got = type(part).__name__ + (" (is a `return` missing?)" if part is None else "")
             got += f", which is for {part.door}" if isinstance(part, Part) else ""
             raise UserError(f"{where}: expected a {kind.__name__}, got {got}")
+        if inner and inner.owner != BASE and all(module is not inner for module in part.modules()):
+            raise UserError(
+                f"{where}: {type(part).__name__} drops what {inner.owner!r} made: hand `inner` to "
+                "super().__init__, or make the part with a plain @hookimpl"
+            )
         if part.inner is None:
             made = type(part)
             missing = [name for name in kind.of_a_maker if getattr(made, name) is getattr(kind, name)]
@@ -213,21 +259,44 @@ class _Tagger:
             own: Any = part
             while isinstance(own, Part) and not own.owner:
                 own.owner = self.plugin
+                _check_counted(where, own)
+                _check_rates(where, own)
                 own = own.inner
-        return part
 
     @hookimpl(wrapper=True)
-    def representation(self):
-        return self._tag("representation", (yield))
+    def representation(self, build):
+        return (yield from self._around("representation", build))
 
     @hookimpl(wrapper=True)
-    def shortlist(self):
-        return self._tag("shortlist", (yield))
+    def shortlist(self, build):
+        return (yield from self._around("shortlist", build))
 
     @hookimpl(wrapper=True)
-    def head(self):
-        return self._tag("head", (yield))
+    def head(self, build):
+        return (yield from self._around("head", build))
 
     @hookimpl(wrapper=True)
-    def loss(self):
-        return self._tag("loss", (yield))
+    def loss(self, build):
+        return (yield from self._around("loss", build))
+
+
+def _check_counted(where: str, part: Part) -> None:
+    """Refuses a name in `counted` or `sized` that is almost a buffer's; some may be for other settings."""
+    buffers, told = [name for name, _ in part.named_buffers()], (*part.counted, *part.sized)
+    others = [name for name in buffers if name not in told]
+    for name in told:
+        if name not in buffers and (meant := difflib.get_close_matches(name, others, n=1, cutoff=0.8)):
+            raise UserError(
+                f"{where}: {type(part).__name__} has no buffer {name!r}, which it names as counted or sized: "
+                f"did you mean {meant[0]!r}?"
+            )
+
+
+def _check_rates(where: str, part: Part) -> None:
+    for module in part.modules():
+        for name in ("learning_rate", "weight_decay"):
+            value = getattr(module, name, None)
+            if value is not None and not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise UserError(
+                    f"{where}: {type(module).__name__}.{name} is {value!r}: give it a number from 0 up"
+                )

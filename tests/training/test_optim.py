@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import tiny
 import torch
 
 from xmlkit.config import resolve
+from xmlkit.hooks import Run
 from xmlkit.training.optim import optimizers, schedule
 from xmlkit.training.row_optimizers import RowRMSprop
 
@@ -49,13 +52,17 @@ def test_a_wrappers_rate_is_not_that_of_what_it_wraps(example_plugins):
 )
 def test_warm_up_and_decay(name, expected):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    rates = schedule(optimizer, resolve({"schedule": name, "warmup": 0.2}), 10)
+    config = resolve({"schedule": name, "warmup": 0.2})
+    run = Run(Path(), config, torch.nn.Identity(), 10)
+    rates = schedule(optimizer, config, run)
     seen = []
-    for _ in range(10):
+    for step in range(10):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
+        run.rate_factor = 0.5 if step >= 5 else 1.0  # as an event after step 6 sets it
         rates.step()
-    assert seen == pytest.approx(expected)
+    halved = [rate * (0.5 if step > 5 else 1) for step, rate in enumerate(expected)]
+    assert seen == pytest.approx(halved)
 
 
 def test_rows_have_an_optimiser_of_their_own_and_projections_the_encoders_rate():

@@ -73,10 +73,10 @@ class Description(_Recorded):
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A saved model and what it was trained on."""
+class Recorded:
+    """What a model was made of and trained on."""
 
-    model: Model
+    encoder: Encoder
     active: Active
     tokenizer: PreTrainedTokenizerBase
     config: Config
@@ -87,8 +87,20 @@ class Opened:
     clusters: ClusterTable | None  # labels lie in the order of these
 
 
+@dataclass(frozen=True)
+class Opened(Recorded):
+    """A saved model, too."""
+
+    model: Model
+
+    @classmethod
+    def of(cls, recorded: Recorded, model: Model) -> Opened:
+        """Both in one."""
+        return cls(**vars(recorded), model=model)
+
+
 def describe_run(
-    folder: Path, opened: Opened, source: str | None, start: Path | None, device: torch.device
+    folder: Path, opened: Recorded, source: str | None, start: Path | None, device: torch.device
 ) -> None:
     """Writes everything but the weights.
 
@@ -98,7 +110,7 @@ def describe_run(
     _write_labels(folder / "labels.jsonl", opened)
     with errors_named(folder / "encoder"):
         if opened.config.encoder != NONE:
-            opened.model.encoder.backbone.config.save_pretrained(folder / "encoder")
+            opened.encoder.backbone.config.save_pretrained(folder / "encoder")
         opened.tokenizer.save_pretrained(folder / "encoder")
     encoder = sorted(p.relative_to(folder).as_posix() for p in (folder / "encoder").rglob("*") if p.is_file())
     description = Description(
@@ -141,7 +153,8 @@ def open_run(folder: Path) -> Opened:
 
     Raises UserError where the folder holds no finished run, or needs a plugin that is not installed.
     """
-    opened = open_description(folder)
+    recorded = open_description(folder)
+    opened = Opened.of(recorded, _model(recorded))
     weights = read_weights(folder)
     if (name := not_finite(weights)) is not None:
         raise UserError(f"{folder / WEIGHTS}: {name!r} is not finite: train it again")
@@ -153,18 +166,23 @@ def open_run(folder: Path) -> Opened:
     return opened
 
 
-def open_description(folder: Path) -> Opened:
-    """All of a run's folder but the weights: the model's are random."""
+def open_description(folder: Path) -> Recorded:
+    """All of a run's folder but the weights: the encoder's are random."""
     description = _describe(folder)
     _check_plugins(folder, description.plugins)
     config = read_config(folder)
     active = activate(config.plugins, config.options)
     labels, counts_L, clusters = read_labels(folder)
     tokenizer, encoder = open_encoder(folder, config)
-    known = (clusters, partial(spellings, tokenizer), labels.names is not None)
-    model = new_model(encoder, len(labels), active, config, *known)
-    num_documents, corpus_digest = description.training_documents, description.corpus
-    return Opened(model, active, tokenizer, config, labels, counts_L, num_documents, corpus_digest, clusters)
+    counted = (labels, counts_L, description.training_documents, description.corpus)
+    return Recorded(encoder, active, tokenizer, config, *counted, clusters)
+
+
+def _model(recorded: Recorded) -> Model:
+    """With random weights, and without what its parts may know in training."""
+    spell, names = partial(spellings, recorded.tokenizer), recorded.labels.names
+    known = (recorded.clusters, spell, names is not None)
+    return new_model(recorded.encoder, len(recorded.labels), recorded.active, recorded.config, *known)
 
 
 def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
@@ -338,7 +356,7 @@ def _parse(path: Path, text: bytes) -> Any:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
-def _write_labels(path: Path, opened: Opened) -> None:
+def _write_labels(path: Path, opened: Recorded) -> None:
     columns: dict[str, list[Any]] = {"id": opened.labels.ids}
     if opened.labels.names:
         columns["name"] = opened.labels.names

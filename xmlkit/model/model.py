@@ -124,6 +124,8 @@ class Model(Vectoriser):
         losses = {name: loss * share for name, loss in self.combiner(output.losses).items()}
         grads: dict[str, Tensor] = {}
         for i, (name, loss) in enumerate(losses.items()):
+            if not loss.requires_grad:
+                raise UserError(f"the loss {name!r} depends on nothing that learns: does a plugin detach it?")
             # Parts above the boundary may share graph between the losses.
             loss.backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:

@@ -48,8 +48,10 @@ class Ingredients:
         is_real_L = np.ones(len(labels), bool) if labels.names is None else labels.named_L
         return Names(self.reader([texts[label] for label in order]), np.array(order), is_real_L)
 
-    def context(self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None) -> BuildContext:
-        """What the hooks may know in training."""
+    def context(
+        self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None, is_pretrained: bool = True
+    ) -> BuildContext:
+        """What the hooks may know in training; `is_pretrained`: the encoder is as before all steps."""
         names, num_labels = corpus.labels.names, len(corpus.labels)
 
         def encode_names() -> Tensor:
@@ -70,6 +72,6 @@ class Ingredients:
             spell=partial(spellings, self.tokenizer),
             has_label_text=names is not None,
             train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
-            encode_names=encode_names,
+            encode_names=encode_names if is_pretrained else None,
             read_text=read_text,
         )

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import Parameter
 
 from xmlkit.config import Config
-from xmlkit.hooks import Part
+from xmlkit.hooks import Part, Run
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
 from xmlkit.training.row_optimizers import RowAdamW, RowRMSprop
@@ -65,16 +65,17 @@ def _groups(found: dict[tuple[float, float], list[Parameter]]) -> list[dict[str,
     return [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in found.items()]
 
 
-def schedule(
-    optimizer: torch.optim.Optimizer, config: Config, num_steps: int
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up over `warmup` of the steps, then constant or linear down to zero."""
+def schedule(optimizer: torch.optim.Optimizer, config: Config, run: Run) -> torch.optim.lr_scheduler.LambdaLR:
+    """Linear warm-up over `warmup` of the steps, then constant or linear to zero; times the run's factor."""
+    num_steps = run.num_steps
     warm = round(config.warmup * num_steps)
 
     def factor(step: int) -> float:
         if step < warm:
-            return (step + 1) / warm
-        return 1.0 if config.schedule == "constant" else (num_steps - step) / max(num_steps - warm, 1)
+            return run.rate_factor * (step + 1) / warm
+        if config.schedule == "constant":
+            return run.rate_factor
+        return run.rate_factor * (num_steps - step) / max(num_steps - warm, 1)
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 

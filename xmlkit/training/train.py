@@ -39,6 +39,7 @@ from xmlkit.model.encoder import (
 )
 from xmlkit.model.folder import (
     Opened,
+    Recorded,
     check_is_run,
     describe_run,
     open_description,
@@ -185,9 +186,9 @@ def _new_model(folder: Path, corpus: Corpus, checked: _Checked) -> tuple[Opened,
         data = with_means(make_ready(model, config, device), data, config)
         warm_start(model, data, made_of.names(corpus.labels), config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
-    opened = Opened(model, active, tokenizer, config, *known)
-    describe_run(folder, opened, corpus.source, start, device)
-    return opened, data
+    recorded = Recorded(encoder, active, tokenizer, config, *known)
+    describe_run(folder, recorded, corpus.source, start, device)
+    return Opened.of(recorded, model), data
 
 
 def _settled(config: Config, num_labels: int, device: torch.device) -> Config:
@@ -215,18 +216,22 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
 
 
 def _resume(folder: Path, corpus: Corpus) -> Trained:
-    opened = open_description(folder)
-    if opened.config.compile:
+    recorded = open_description(folder)
+    config = recorded.config
+    if config.compile:
         check_compiler()
-    if corpus.digest != opened.corpus_digest:
+    if corpus.digest != recorded.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
-    corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in opened.labels.ids]))
-    corpus = replace(corpus, labels=opened.labels)  # the names that it began with
+    corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in recorded.labels.ids]))
+    corpus = replace(corpus, labels=recorded.labels)  # the names that it began with
     outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
     if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
         return _scored(Trained(folder, outcome, load(folder)), corpus)
-    data = _read(corpus, opened.tokenizer, opened.model.encoder.template, opened.config)
-    trainer = _trainer(folder, opened, data)
+    data = _read(corpus, recorded.tokenizer, recorded.encoder.template, config)
+    made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, _device(config))
+    build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
+    model = Model(recorded.encoder, build, recorded.active, config.seed)
+    trainer = _trainer(folder, Opened.of(recorded, model), data)
     trainer.restore()
     if other := differences(machine(trainer.device), run_machine(folder)):
         say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")

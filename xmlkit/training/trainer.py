@@ -35,6 +35,7 @@ from xmlkit.training.checkpoint import (
     save_checkpoint,
 )
 from xmlkit.training.claim import LOG
+from xmlkit.training.events import Events
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.finite import FiniteWatch
 from xmlkit.training.freeze import with_means
@@ -61,9 +62,10 @@ class Trainer:
 
     def __init__(self, run: Run, data: TrainingData, hook: Any):
         assert isinstance(run.model, Model)
-        self.run, self.data, self.hook = run, data, hook
+        self.run, self.data = run, data
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device
+        self.events = Events(hook, self.device)
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         hold_on()
         self.rows = row_parameters(self.model)
@@ -74,7 +76,7 @@ class Trainer:
         factors = self.model.combiner.rate_factors(self.model)
         self.optimizers = [o for some in modules for o in optimizers(some, self.config, factors)]
         run.optimizers = self.optimizers
-        self.schedules = [schedule(o, self.config, run.num_steps) for o in self.optimizers]
+        self.schedules = [schedule(o, self.config, run) for o in self.optimizers]
         self.averaged = Average(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         self.finite = FiniteWatch(self.config, run.folder, data.num_documents)
@@ -96,7 +98,7 @@ class Trainer:
         """
         self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
-        self.hook.run_started(run=self.run)
+        self.events.run_started(self.run)
         if not self.step_number:
             self.save()  # from here on there is a checkpoint until the training is over
         with Report(self.run.folder / LOG, self.run.num_steps, self.step_number, self.seconds) as report:
@@ -107,7 +109,7 @@ class Trainer:
             else:
                 say(f"best weights: those of step {self.best_step:,}")
             if outcome != "interrupted":
-                if self.hook.trained.get_hookimpls():
+                if self.events.awaits_trained:
                     self.save()  # it takes its time: what breaks it off can be made up for
                     self._call_trained(report)
                 report.ended(self.step_number, outcome)
@@ -115,7 +117,7 @@ class Trainer:
             self.save()
         else:
             (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
-        self.hook.run_ended(run=self.run, outcome=outcome)
+        self.events.run_ended(self.run, outcome)
         if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
             over = outcome != "interrupted"
             what = "the training is over; score the test split" if over else "interrupted; go on"
@@ -145,7 +147,7 @@ class Trainer:
                 self.finite.note(self.step_number, rows, {name: losses[name] for name in self.losses})
                 report.advance(sum(len(batch.labels) for batch in batches))
                 done = self.step_number / steps_an_epoch
-                last = self.step_number == self.run.num_steps
+                last = self.step_number == self.run.num_steps or self.run.stops
                 if self.step_number == 1 or self._is_due(config.log_every) or last:
                     self._log(report, losses, done, self.seconds + time.perf_counter() - begun)
                     give_back()
@@ -156,7 +158,7 @@ class Trainer:
                 if evaluates:
                     self._evaluate(report)
                 self.stop_asked = asked.by
-                if evaluates and self._out_of_patience() and not last:
+                if (evaluates and self._out_of_patience() and not last) or self.run.stops:
                     return "stopped early"
                 if (evaluates or self._checkpoint_is_due()) and not last:
                     self.save()
@@ -191,7 +193,7 @@ class Trainer:
         forget_rows(self.rows)
         self.step_number += 1
         losses = {**self.model.report(), **totals}
-        self.hook.step_ended(run=self.run, step=self.step_number, report=losses)
+        self.events.step_ended(self.run, self.step_number, losses)
         for rate in self.schedules:
             rate.step()
         return losses
@@ -227,6 +229,7 @@ class Trainer:
             "best_step": self.best_step,
             "evaluations_since_best": self.evaluations_since_best,
             "schedules": [rate.state_dict() for rate in self.schedules],
+            "rate_factor": self.run.rate_factor,
         }
         save_checkpoint(self.run.folder, tensors, numbers)
         self._saved = time.monotonic(), time.monotonic() - begun
@@ -253,7 +256,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
         self.step_number, self.best, self.best_step = (numbers[key] for key in ("step", "best", "best_step"))
-        self.seconds = numbers["seconds"]
+        self.seconds, self.run.rate_factor = numbers["seconds"], numbers["rate_factor"]
         if self.best is not None or (self.run.folder / WEIGHTS).is_file():
             read_weights(self.run.folder)  # of which damage is better told now than at the end
         self.evaluations_since_best = numbers["evaluations_since_best"]
@@ -291,7 +294,7 @@ class Trainer:
             model.load_weights(read_weights(self.run.folder))
         with torch.no_grad():
             read = RunReading(model, self.data, self.config)
-            self.hook.trained(run=replace(self.run, model=model), read=read)
+            self.events.trained(replace(self.run, model=model), read)
         self.finite.check(model.weights())
         save_weights(self.run.folder, model)
         if len(self.data.validation_rows):
@@ -299,7 +302,7 @@ class Trainer:
             watch = ShortlistWatch(self.data.reader, self.data.labels, self.data.validation_rows)
             shortlists = watch.look("shortlist", model, self.config.tokens_at_once)
             report.scores(self.step_number, metrics, shortlists, when="trained")
-            self.hook.evaluated(run=self.run, metrics=metrics)
+            self.events.evaluated(self.run, metrics)
 
     def _scores(self, model: Model) -> dict[str, float]:
         data, rows = self.data, self.data.validation_rows
@@ -321,7 +324,7 @@ class Trainer:
         self.finite.check(model.weights())
         metrics = self._scores(model)
         report.scores(self.step_number, metrics, self._look_at_shortlists())
-        self.hook.evaluated(run=self.run, metrics=metrics)
+        self.events.evaluated(self.run, metrics)
         found = [metrics[name] for name in CHOSEN_BY]
         better = self.best is None or found > self.best
         self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1

@@ -1,0 +1,148 @@
+"""What events may do to a run, and what they can't."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from conftest import install
+from safetensors.torch import load_file
+
+from xmlkit import UserError
+from xmlkit.testing.tiny import losses_of
+from xmlkit.training import train as training
+
+CORPUS = tiny.learnable_corpus()
+SETTINGS = {"max_len": 16, "batch_size": 16, "epochs": 1, "eval_every": 6, "log_every": 1, "device": "cpu"}
+MEDDLES = """
+import torch
+from xmlkit import hookimpl
+@hookimpl
+def run_started(run): torch.rand(3)
+@hookimpl
+def step_ended(run, report):
+    torch.rand(5)
+    report.clear()
+@hookimpl
+def evaluated(run, metrics):
+    torch.manual_seed(99)
+    metrics["P@5"] = 100.0 * run.num_steps
+"""
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+def trained(folder, encoder, **settings):
+    found = training.train(CORPUS, {**SETTINGS, "encoder": encoder, **settings}, folder)
+    return found, losses_of(folder), load_file(folder / "model.safetensors")
+
+
+def test_what_an_event_draws_or_writes_changes_nothing(tmp_path, encoder, plugin_folder):
+    install(plugin_folder, "meddles", MEDDLES)
+    _, losses, weights = trained(tmp_path / "a", encoder)
+    _, their_losses, their_weights = trained(tmp_path / "b", encoder, plugins=["meddles"])
+    assert losses == their_losses
+    assert all(torch.equal(weights[name], their_weights[name]) for name in weights)
+
+
+def test_a_run_goes_on_to_the_same_weights_beside_an_event_that_draws(tmp_path, encoder, plugin_folder):
+    install(plugin_folder, "meddles", MEDDLES)
+    settings = {"plugins": ["meddles"], "checkpoint_every": 4}
+    _, _, whole = trained(tmp_path / "whole", encoder, **settings)
+    with tiny.killed_before_step(5):
+        trained(tmp_path / "killed", encoder, **settings)
+    training.resume(tmp_path / "killed", CORPUS)
+    resumed = load_file(tmp_path / "killed" / "model.safetensors")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_an_event_ends_the_training(tmp_path, encoder, plugin_folder):
+    """After that step, which is scored as the last one is."""
+    source = """
+from xmlkit import hookimpl
+@hookimpl
+def step_ended(run, step): run.stops = step == 4
+"""
+    install(plugin_folder, "stops", source)
+    found, losses, _ = trained(tmp_path / "a", encoder, plugins=["stops"])
+    assert found.outcome == "stopped early" and losses[-1]["step"] == 4 and "validation/P@5" in losses[-1]
+
+
+def test_an_event_changes_the_rates_also_of_a_resumed_run(tmp_path, encoder, plugin_folder):
+    source = """
+from xmlkit import hookimpl
+@hookimpl
+def step_ended(run, step):
+    if step == 3: run.rate_factor = 0.5
+"""
+    install(plugin_folder, "slows", source)
+    settings = {"schedule": "constant", "warmup": 0.0, "plugins": ["slows"], "checkpoint_every": 5}
+    _, whole, _ = trained(tmp_path / "whole", encoder, **settings)
+    with tiny.killed_before_step(7):
+        trained(tmp_path / "killed", encoder, **settings)
+    training.resume(tmp_path / "killed", CORPUS)
+    rates = {line["step"]: line["lr"] for line in whole if "lr" in line}
+    assert rates[2] == 1e-4 and rates[3] == pytest.approx(5e-5)  # of the next step, both
+    assert losses_of(tmp_path / "killed") == whole
+
+
+KEEPS_TEXT = """
+import torch
+from xmlkit import Representation, hookimpl
+seen = []
+class Own(Representation):
+    pass
+@hookimpl(wrapper=True)
+def representation(build):
+    inner = yield
+    known = build.train_labels, build.train_text
+    seen.append([len(found.offsets) if found is not None else None for found in known])
+    return Own(inner)
+"""
+
+
+def test_a_run_that_goes_on_knows_what_it_knew(tmp_path, encoder, plugin_folder):
+    install(plugin_folder, "keeps", KEEPS_TEXT)
+    with tiny.killed_before_step(3):
+        trained(tmp_path / "a", encoder, plugins=["keeps"])
+    training.resume(tmp_path / "a", CORPUS)
+    from keeps import seen
+
+    assert seen[0] == seen[1] == [161, 161] and seen[-1] == [None, None]  # to train, to go on, to predict
+
+
+DETACHED = """
+from xmlkit import LossCombiner, hookimpl
+class Own(LossCombiner):
+    def {method}
+@hookimpl(wrapper=True)
+def loss(): return Own((yield))
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (
+            "forward(self, losses): return {name: loss.detach() for name, loss in losses.items()}",
+            "the loss 'ranker' depends on nothing that learns: does a plugin detach it?",
+        ),
+        (
+            "report(self): return 3",
+            "plugin 'odd', loss: Own.report: it is of type int, expected figures by name",
+        ),
+        (
+            "rate_factors(self, model): return {model: 'half'}",
+            "plugin 'odd', loss: Own.rate_factors: the factor of Model is 'half', expected a number from 0 "
+            "up",
+        ),
+    ],
+)
+def test_what_can_not_be_trained_is_told(tmp_path, encoder, plugin_folder, method, expected):
+    install(plugin_folder, "odd", DETACHED.replace("{method}", method))
+    with pytest.raises(UserError) as error:
+        trained(tmp_path / "a", encoder, plugins=["odd"])
+    assert str(error.value) == expected

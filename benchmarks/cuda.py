@@ -25,7 +25,7 @@ import torch
 from benchmarks.machine import in_a_process_of_its_own, machine
 from benchmarks.step import HEADER, line, measure
 from benchmarks.synthetic import trainer_of
-from xmlkit.hooks import Training
+from xmlkit.passing import Training
 from xmlkit.training.trainer import Trainer
 
 SECONDS = 440  # after which no further line is begun

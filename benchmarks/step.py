@@ -28,7 +28,7 @@ import torch
 from benchmarks.machine import in_a_process_of_its_own, machine, peak_gib, wait
 from benchmarks.synthetic import SHAPES, TOKENS, encoder_of, trainer_of
 from xmlkit.config import parse_assignments
-from xmlkit.hooks import LayerStates
+from xmlkit.passing import LayerStates
 from xmlkit.training.feed import fed
 from xmlkit.training.optim import optimizers
 from xmlkit.training.rows import row_parameters

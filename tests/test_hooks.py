@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import LayerStates, Shortlist, Training, Vectors
 from xmlkit.model.inputs import ragged_labels
+from xmlkit.passing import LayerStates, Shortlist, Training, Vectors
 from xmlkit.tables import unique_ids_without_waiting
 
 L = 12

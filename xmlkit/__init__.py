@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus as Corpus
     from xmlkit.data.corpus import load_corpus as load_corpus
     from xmlkit.data.corpus import load_split as load_split
+    from xmlkit.doors import Head as Head
+    from xmlkit.doors import LossCombiner as LossCombiner
+    from xmlkit.doors import Representation as Representation
+    from xmlkit.doors import Shortlister as Shortlister
     from xmlkit.errors import UserError as UserError
     from xmlkit.hooks import BuildContext as BuildContext
-    from xmlkit.hooks import Documents as Documents
     from xmlkit.hooks import DocumentSet as DocumentSet
-    from xmlkit.hooks import Head as Head
-    from xmlkit.hooks import LayerStates as LayerStates
-    from xmlkit.hooks import LossCombiner as LossCombiner
-    from xmlkit.hooks import RaggedLabels as RaggedLabels
-    from xmlkit.hooks import RaggedTokens as RaggedTokens
     from xmlkit.hooks import Reading as Reading
-    from xmlkit.hooks import Representation as Representation
     from xmlkit.hooks import Run as Run
-    from xmlkit.hooks import Shortlist as Shortlist
-    from xmlkit.hooks import Shortlister as Shortlister
-    from xmlkit.hooks import Start as Start
-    from xmlkit.hooks import Training as Training
-    from xmlkit.hooks import Vectors as Vectors
     from xmlkit.hooks import hookimpl as hookimpl
     from xmlkit.inference.predict import Prediction as Prediction
     from xmlkit.inference.predict import Predictor as Predictor
     from xmlkit.inference.predict import load as load
     from xmlkit.labels.cooccurrence import cooccurring_labels as cooccurring_labels
+    from xmlkit.passing import Documents as Documents
+    from xmlkit.passing import LayerStates as LayerStates
+    from xmlkit.passing import RaggedLabels as RaggedLabels
+    from xmlkit.passing import RaggedTokens as RaggedTokens
+    from xmlkit.passing import Shortlist as Shortlist
+    from xmlkit.passing import Start as Start
+    from xmlkit.passing import Training as Training
+    from xmlkit.passing import Vectors as Vectors
     from xmlkit.tables import ClusterTable as ClusterTable
     from xmlkit.tables import RowTable as RowTable
     from xmlkit.tables import unique_ids as unique_ids
@@ -51,10 +51,17 @@ _HOME = {
     "xmlkit.data.cache": ["cached"],
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
     "xmlkit.errors": ["UserError"],
-    "xmlkit.hooks": [
-        *["BuildContext", "DocumentSet", "Documents", "Head", "LayerStates", "LossCombiner"],
-        *["RaggedLabels", "RaggedTokens", "Reading", "Representation", "Run", "Shortlist"],
-        *["Shortlister", "Start", "Training", "Vectors", "hookimpl"],
+    "xmlkit.doors": ["Head", "LossCombiner", "Representation", "Shortlister"],
+    "xmlkit.hooks": ["BuildContext", "DocumentSet", "Reading", "Run", "hookimpl"],
+    "xmlkit.passing": [
+        "Documents",
+        "LayerStates",
+        "RaggedLabels",
+        "RaggedTokens",
+        "Shortlist",
+        "Start",
+        "Training",
+        "Vectors",
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],

@@ -1,4 +1,4 @@
-"""Promises of the contracts in hooks.py: what a method returns, looked at at each call of each override.
+"""Promises of the contracts in doors.py: what a method returns, looked at at each call of each override.
 
 A plugin that breaks one hears which promise, where and how it was broken, at the first step. Only shapes and
 types are looked at, which costs no waiting for a device.
@@ -20,16 +20,8 @@ from torch import Tensor
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
-    from xmlkit.hooks import (
-        Documents,
-        Head,
-        LayerStates,
-        Part,
-        Representation,
-        Shortlister,
-        Training,
-        Vectors,
-    )
+    from xmlkit.doors import Head, Part, Representation, Shortlister
+    from xmlkit.passing import Documents, LayerStates, Training, Vectors
 
 Promise = Callable[..., str]  # (part, what was returned, the arguments): what is wrong with it, or nothing
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])

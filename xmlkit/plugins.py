@@ -19,19 +19,9 @@ from pydantic import BaseModel, ValidationError
 
 from xmlkit.config import SETTINGS, explain, nearest
 from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load
+from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import UserError
-from xmlkit.hooks import (
-    DOORS,
-    PROJECT,
-    BuildContext,
-    Head,
-    Hooks,
-    LossCombiner,
-    Part,
-    Representation,
-    Shortlister,
-    hookimpl,
-)
+from xmlkit.hooks import DOORS, PROJECT, BuildContext, Hooks, hookimpl
 
 # What a plugin must not be called.
 RESERVED = dict.fromkeys(SETTINGS, "the name of a setting") | {

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from xmlkit.data.ragged import Ragged
+from xmlkit.doors import Shortlister
 from xmlkit.errors import UserError
-from xmlkit.hooks import Shortlist, Shortlister
 from xmlkit.model import head as head_module
 from xmlkit.model import model as model_module
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import cut
 from xmlkit.model.parts import seeded
+from xmlkit.passing import Shortlist
 from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]

@@ -9,7 +9,7 @@ import torch
 
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
-from xmlkit.hooks import Head
+from xmlkit.doors import Head
 from xmlkit.model import ranking
 from xmlkit.model.head import FixedLabels
 from xmlkit.model.inputs import Reader

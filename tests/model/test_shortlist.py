@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import BuildContext, Training, Vectors
+from xmlkit.hooks import BuildContext
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.shortlist import TopClusters
+from xmlkit.passing import Training, Vectors
 from xmlkit.tables import ClusterTable, RowTable
 from xmlkit.training.optim import clip_gradients
 from xmlkit.training.row_optimizers import RowAdamW

@@ -9,8 +9,8 @@ import tiny
 import torch
 
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import RaggedLabels, Training
 from xmlkit.model.inputs import ragged_labels
+from xmlkit.passing import RaggedLabels, Training
 from xmlkit.tables import RowTable
 from xmlkit.training import train as training
 

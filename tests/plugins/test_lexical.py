@@ -16,8 +16,8 @@ from xmlkit_plugins.lexical import PRIME, Bag
 import xmlkit
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
-from xmlkit.hooks import RaggedTokens
 from xmlkit.model.inputs import ragged_tokens
+from xmlkit.passing import RaggedTokens
 from xmlkit.tables import unique_ids_without_waiting
 from xmlkit.training import train as training
 

@@ -12,8 +12,8 @@ from torch import nn
 from xmlkit_plugins.loss_fix import Options, Watched
 
 from xmlkit.data.batches import training_steps
-from xmlkit.hooks import Training
 from xmlkit.model.inputs import ragged_labels
+from xmlkit.passing import Training
 from xmlkit.tables import RowTable
 from xmlkit.training.row_optimizers import RowRMSprop
 from xmlkit.training.rows import row_parameters, unite_rows

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 import xmlkit
-from xmlkit.hooks import Training
 from xmlkit.model.tensor_file import load_tensors, save_tensors
+from xmlkit.passing import Training
 from xmlkit.training import train as training
 from xmlkit.training.optim import clip_gradients
 from xmlkit.training.rows import row_parameters, unite_rows

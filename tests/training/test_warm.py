@@ -18,10 +18,10 @@ import xmlkit
 from xmlkit.config import resolve
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Start
 from xmlkit.labels.clusters import cluster_labels
 from xmlkit.model.folder import read_labels
 from xmlkit.model.start import principal_ED
+from xmlkit.passing import Start
 from xmlkit.training import train as training
 from xmlkit.training import vectors as vectors_module
 from xmlkit.training import warm as warm_module

@@ -16,8 +16,8 @@ from xmlkit.data.corpus import Labels, Split
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
+from xmlkit.doors import Head
 from xmlkit.errors import UserError
-from xmlkit.hooks import Head
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run

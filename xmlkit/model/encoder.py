@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTr
 
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
-from xmlkit.hooks import Documents, LayerStates
+from xmlkit.passing import Documents, LayerStates
 
 SCRATCH = "scratch"
 NONE = "none"

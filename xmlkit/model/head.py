@@ -10,11 +10,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xmlkit.hooks import BuildContext, Head, Start
+from xmlkit.doors import Head
+from xmlkit.hooks import BuildContext
 from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 from xmlkit.model.start import centring, take_rows
+from xmlkit.passing import Start
 from xmlkit.tables import RowTable
 
 LABELS_AT_ONCE = 65_536  # whose vectors, or scores, are computed in one go

@@ -16,7 +16,7 @@ from torch import Tensor
 from xmlkit.data.joined import Joined
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
-from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens
+from xmlkit.passing import Documents, RaggedLabels, RaggedTokens
 
 Means = Callable[[np.ndarray], np.ndarray]  # rows to the encoder's mean states (B, H), where they are known
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from xmlkit.hooks import BuildContext, Head, LossCombiner, Representation, Shortlister, hookimpl
+from xmlkit.doors import Head, LossCombiner, Representation, Shortlister
+from xmlkit.hooks import BuildContext, hookimpl
 from xmlkit.model.head import RowHead
 from xmlkit.model.loss import PlainSum
 from xmlkit.model.representation import FirstTokens, NoStates, TokenMean

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmlkit.hooks import LossCombiner
+from xmlkit.doors import LossCombiner
 
 
 class PlainSum(LossCombiner):

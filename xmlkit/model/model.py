@@ -13,25 +13,14 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.discovery import BASE
+from xmlkit.doors import Head, LossCombiner, Part, Shortlister
 from xmlkit.errors import UserError
-from xmlkit.hooks import (
-    DOORS,
-    BuildContext,
-    Documents,
-    Head,
-    LossCombiner,
-    Part,
-    RaggedLabels,
-    RaggedTokens,
-    Shortlist,
-    Shortlister,
-    Training,
-    Vectors,
-)
+from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
 from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
 from xmlkit.model.vectoriser import Vectoriser
+from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
 from xmlkit.tables import ClusterTable
 

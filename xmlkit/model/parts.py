@@ -11,18 +11,10 @@ import torch
 from torch import Tensor
 
 from xmlkit.config import Config
+from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import UserError
-from xmlkit.hooks import (
-    DOORS,
-    BuildContext,
-    Head,
-    LossCombiner,
-    Part,
-    RaggedLabels,
-    RaggedTokens,
-    Representation,
-    Shortlister,
-)
+from xmlkit.hooks import DOORS, BuildContext
+from xmlkit.passing import RaggedLabels, RaggedTokens
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 

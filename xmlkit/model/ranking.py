@@ -16,12 +16,13 @@ from xmlkit.config import Config
 from xmlkit.console import track
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents, Head, Shortlist, Vectors
+from xmlkit.doors import Head
 from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.vectoriser import Vectoriser
+from xmlkit.passing import Documents, Shortlist, Vectors
 
 DOCUMENTS_AT_ONCE = 256
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from xmlkit.hooks import BuildContext, LayerStates, Representation, Vectors
+from xmlkit.doors import Representation
+from xmlkit.hooks import BuildContext
 from xmlkit.model.device import full_precision
+from xmlkit.passing import LayerStates, Vectors
 
 
 class FirstTokens(Representation):

@@ -10,19 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmlkit.hooks import (
-    BuildContext,
-    Documents,
-    RaggedLabels,
-    Shortlist,
-    Shortlister,
-    Start,
-    Training,
-    Vectors,
-)
+from xmlkit.doors import Shortlister
+from xmlkit.hooks import BuildContext
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
 from xmlkit.model.start import centring, take_rows
+from xmlkit.passing import Documents, RaggedLabels, Shortlist, Start, Training, Vectors
 from xmlkit.tables import ClusterTable, RowTable
 
 

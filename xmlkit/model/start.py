@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xmlkit.hooks import BuildContext, Start
+from xmlkit.hooks import BuildContext
 from xmlkit.model.projection import Projection
+from xmlkit.passing import Start
 from xmlkit.tables import RowTable
 
 

@@ -11,9 +11,10 @@ from itertools import chain
 import torch
 from torch import nn
 
-from xmlkit.hooks import Documents, Representation, Vectors
+from xmlkit.doors import Representation
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
+from xmlkit.passing import Documents, Vectors
 
 
 class Vectoriser(nn.Module):

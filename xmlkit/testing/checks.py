@@ -26,11 +26,12 @@ from torch.nn import Parameter
 
 from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import BASE, Plugin, load
-from xmlkit.hooks import Documents, Part, Training
+from xmlkit.doors import Part
 from xmlkit.inference.predict import load as load_run
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
+from xmlkit.passing import Documents, Training
 from xmlkit.testing.tiny import fit, losses_of, texts, tiny_trainer, tokenizer
 from xmlkit.training.feed import MicroBatch
 from xmlkit.training.finite import NotFinite
@@ -144,7 +145,7 @@ def options(case: Case) -> None:
 
 @check
 def shapes(case: Case) -> None:
-    """A step and a prediction work, and a part returns what hooks.py says in both; candidates are labels,
+    """A step and a prediction work, and a part returns what doors.py says in both; candidates are labels,
     each real one is there once, padding repeats one of the document's own, and the true ones are marked."""
     trainer = case.prepare()
     model, batch = trainer.model.train(), _batch(trainer)

@@ -30,11 +30,11 @@ from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import load as load_plugin
-from xmlkit.hooks import Documents, RaggedLabels, RaggedTokens, Training
 from xmlkit.inference.predict import load
 from xmlkit.model.encoder import Encoder, quiet_transformers
 from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
+from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Training
 from xmlkit.plugins import activate
 from xmlkit.tables import ClusterTable
 from xmlkit.training.train import prepare

@@ -19,8 +19,8 @@ from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.joined import Joined, joined_means
 from xmlkit.data.ragged import Ragged
-from xmlkit.hooks import Documents, RaggedLabels
 from xmlkit.model.inputs import Reader, ragged_labels
+from xmlkit.passing import Documents, RaggedLabels
 from xmlkit.training.name_documents import NameDocuments
 
 STEPS_AHEAD = 2

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from xmlkit.config import Config
-from xmlkit.hooks import Representation
+from xmlkit.doors import Representation
 from xmlkit.model.inputs import Means, Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.representation import TokenMean

@@ -15,12 +15,13 @@ from xmlkit.config import Config
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.spelling import spellings
 from xmlkit.data.tokens import tokenise
-from xmlkit.hooks import BuildContext, RaggedTokens
+from xmlkit.hooks import BuildContext
 from xmlkit.model.device import use_bfloat16
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
 from xmlkit.model.parts import build_context
 from xmlkit.model.ranking import mean_states
+from xmlkit.passing import RaggedTokens
 from xmlkit.plugins import Active
 from xmlkit.tables import ClusterTable
 from xmlkit.training.feed import TrainingData

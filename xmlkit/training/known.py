@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from xmlkit.hooks import Start
 from xmlkit.model.start import centred
+from xmlkit.passing import Start
 
 ROUNDS = 40  # of the fit, at most
 PULL = 1e-3

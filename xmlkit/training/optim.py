@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import Parameter
 
 from xmlkit.config import Config
-from xmlkit.hooks import Part, Run
+from xmlkit.doors import Part
+from xmlkit.hooks import Run
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
 from xmlkit.training.row_optimizers import RowAdamW, RowRMSprop

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmlkit.config import Config
-from xmlkit.hooks import Documents, Head, RaggedLabels, Vectors
+from xmlkit.doors import Head
 from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import Model
+from xmlkit.passing import Documents, RaggedLabels, Vectors
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.vectors import Unkept, VectorStore, vectors_if_kept
 

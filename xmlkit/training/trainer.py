@@ -21,11 +21,12 @@ from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.batches import training_steps
 from xmlkit.errors import UserError
-from xmlkit.hooks import Run, Training
+from xmlkit.hooks import Run
 from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
 from xmlkit.model.parts import loss_names
 from xmlkit.model.ranking import score_documents
+from xmlkit.passing import Training
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
     below,

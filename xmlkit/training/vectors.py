@@ -26,12 +26,12 @@ from xmlkit.data.cache import cache_folder, cached
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
-from xmlkit.hooks import Documents, Vectors
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents, in_eval_mode
 from xmlkit.model.tensor_file import bytes_of
 from xmlkit.model.vectoriser import Vectoriser
+from xmlkit.passing import Documents, Vectors
 
 VERSION = 2  # of how the core makes vectors: another one finds no old ones in the cache
 KIND = "vectors"

@@ -19,11 +19,12 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.discovery import BASE
-from xmlkit.hooks import Documents, Head, RaggedLabels, Shortlister, Training, Vectors
+from xmlkit.doors import Head, Shortlister
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.model.vectoriser import Vectoriser
+from xmlkit.passing import Documents, RaggedLabels, Training, Vectors
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.known import Known, Mix, Scored, fit

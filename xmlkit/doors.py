@@ -1,0 +1,230 @@
+"""What stands at the four doors: the contracts of what a hook returns.
+
+Each override of a contract's method is checked when it is called: contracts.py has what is promised. What a
+wrapper leaves out, its `inner` does.
+
+Shapes: B documents, D document width, K clusters, C candidates, L labels, E label width, U unique labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+from torch import Tensor, nn
+
+from xmlkit import contracts
+from xmlkit.contracts import promises
+from xmlkit.passing import Documents, LayerStates, Shortlist, Start, Training, Vectors
+from xmlkit.tables import ClusterTable, unique_ids
+
+
+class Part(nn.Module):
+    """What a hook returns. A wrapper hands the part that it wraps to `super().__init__(inner)`.
+
+    It, and any module in it, may have a `learning_rate` and a `weight_decay` of its own.
+    """
+
+    learning_rate: float | None = None  # None: the run's `head_lr`
+    weight_decay: float | None = None  # None: the run's
+    plugin: str = ""  # set by the core on what a hook returned: a part of the weights' names
+    owner: str = ""  # the plugin that it is of, be it within what the hook returned
+    counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from brings none
+    sized: ClassVar[tuple[str, ...]] = ()  # such buffers whose shape, too, is what the weights file says
+    door: ClassVar[str] = ""
+    of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
+
+    def __init__(self, inner: Part | None = None):
+        super().__init__()
+        self.inner: Any = inner
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        contracts.hold_to_promises(cls)
+
+    @promises(contracts.reported)
+    def report(self) -> dict[str, Tensor]:
+        """Figures of the last step for the log, 0-d, on the device; a wrapper adds its own to these."""
+        return self.inner.report() if isinstance(self.inner, Part) else {}
+
+
+class Representation(Part):
+    """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
+
+    door = "representation"
+    of_a_maker = ("forward",)
+    inner: Representation  # of a wrapper; None where it wraps nothing
+    reads_states: ClassVar[bool] = True  # False: of the states `mean_BH` alone; with `freeze` that is kept
+
+    def __init__(
+        self,
+        inner: Representation | None = None,
+        recall_width: int | None = None,
+        rank_width: int | None = None,
+    ):
+        super().__init__(inner)
+        if inner is None and (recall_width is None or rank_width is None):
+            raise TypeError("a representation that wraps nothing needs recall_width and rank_width")
+        self.recall_width: int = self.inner.recall_width if recall_width is None else recall_width
+        self.rank_width: int = self.inner.rank_width if rank_width is None else rank_width
+
+    @promises(contracts.vectors)
+    def forward(self, states: LayerStates) -> Vectors:
+        """recall_BD is `recall_width` wide, rank_BD `rank_width`."""
+        return self.inner(states)
+
+
+class Shortlister(Part):
+    """Chooses the labels that are scored for a document."""
+
+    door = "shortlist"
+    of_a_maker = ("every_label", "loss_name", "forward")
+    inner: Shortlister
+
+    @property
+    def clusters(self) -> ClusterTable | None:
+        """The clusters that it chooses from; None where it has none."""
+        return self.inner.clusters if self.inner else None
+
+    @property
+    def every_label(self) -> bool:
+        """True where there is no shortlist: every label is scored, `forward` is called for votes alone."""
+        return self.inner.every_label
+
+    @property
+    def adds_votes(self) -> bool:
+        """Whether it has votes where every label is scored, too; a wrapper that has some says True."""
+        return self.inner.adds_votes if self.inner else False
+
+    @property
+    def loss_name(self) -> str | None:
+        """What its own loss is called; None where it has none."""
+        return self.inner.loss_name
+
+    @promises(contracts.cluster_logits)
+    def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
+        """How likely each cluster holds a true label; never sees the truth. To be read, not overridden."""
+        return self.inner.cluster_logits_BK(recall_BD)
+
+    @promises(contracts.shortlist)
+    def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
+        """The candidates of each document; in training with their truth, at prediction with votes or without.
+
+        With `every_label` it is called at prediction alone, of a part that `adds_votes`, and gives the labels
+        that have some: all others are scored as well. None: there are no votes.
+        """
+        return self.inner(vectors, documents, training)
+
+    def take_start(self, start: Start) -> None:
+        """Begins to score clusters as this does, before the first step; one that wraps nothing need not."""
+        if self.inner is not None:
+            self.inner.take_start(start)
+
+
+class Head(Part):
+    """Scores labels: z = <query(document), vector(label)> + bias(label).
+
+    A wrapper overrides the query, the label vectors or the bias; scoring reads the outermost part's.
+    """
+
+    door = "head"
+    of_a_maker = ("width", "query_BE", "label_vectors_UE", "label_bias_U")
+    inner: Head
+    stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "products_BU" in vars(cls) and cls.label_vectors_UE is Head.label_vectors_UE:
+            raise TypeError(
+                f"{cls.__name__}.products_BU needs label_vectors_UE beside it, or is never called"
+            )
+
+    @property
+    def width(self) -> int:
+        """E, the width of queries and label vectors."""
+        return self.inner.width
+
+    @promises(contracts.query)
+    def query_BE(self, rank_BD: Tensor) -> Tensor:
+        """The document vector as labels see it."""
+        return self.inner.query_BE(rank_BD)
+
+    @promises(contracts.label_vectors)
+    def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
+        """The vectors of unique label ids, or of a run of labels."""
+        return self.inner.label_vectors_UE(rows_U)
+
+    @promises(contracts.label_bias)
+    def label_bias_U(self, rows_U: Tensor | slice) -> Tensor | float:
+        """The biases of unique label ids, or of a run of labels."""
+        return self.inner.label_bias_U(rows_U)
+
+    @promises(contracts.products)
+    def products_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """Each query times each label vector; overridden together with `label_vectors_UE` or not at all."""
+        return query_BE @ self.label_vectors_UE(rows_U).T
+
+    def take_start(self, start: Start) -> None:
+        """Begins to score labels as this does, before the first step; one that wraps nothing need not."""
+        if self.inner is not None:
+            self.inner.take_start(start)
+
+    @final
+    def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """Logits of the same labels for every document."""
+        return self.vector_maker.products_BU(self.query_BE(rank_BD), rows_U) + self.label_bias_U(rows_U)
+
+    @property
+    def vector_maker(self) -> Head:
+        """The part that the label vectors come from: this one, or the one within that it leaves them to."""
+        return self if type(self).label_vectors_UE is not Head.label_vectors_UE else self.inner.vector_maker
+
+    @final
+    def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor, num_labels: int | None = None) -> Tensor:
+        """Logits of each document's own candidates: unique labels once, one product, then a gather."""
+        ids_U, slots_BC = unique_ids(ids_BC, num_labels)
+        return self.scores_BU(rank_BD, ids_U).gather(1, slots_BC)
+
+
+class LossCombiner(Part):
+    """What a label costs, and how the losses become one gradient at the boundary."""
+
+    door = "loss"
+    of_a_maker = ("when_true", "when_false", "forward", "upstream_BD", "second_step", "rate_factors")
+    inner: LossCombiner
+
+    @promises(contracts.cost)
+    def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
+        """Elementwise cost of logits z of labels that are true; by default softplus(-z).
+
+        `ids` are the labels: of z's shape, or a run of labels along z's last dimension.
+        """
+        return self.inner.when_true(z, ids)
+
+    @promises(contracts.cost)
+    def when_false(self, z: Tensor, ids: Tensor | slice) -> Tensor:
+        """Elementwise cost of logits z of labels that are not true; by default softplus(z)."""
+        return self.inner.when_false(z, ids)
+
+    @promises(contracts.weighed)
+    def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weighs the losses (0-d, means over documents); the core sums what comes back."""
+        return self.inner(losses)
+
+    @promises(contracts.upstream)
+    def upstream_BD(self, grads: dict[str, Tensor]) -> Tensor:
+        """The boundary's gradient from each loss's own; by default their sum."""
+        return self.inner.upstream_BD(grads)
+
+    def before_step(self) -> None:
+        """All micro-batches of a step are through, and the optimisers are about to step."""
+        if isinstance(self.inner, LossCombiner):
+            self.inner.before_step()
+
+    def second_step(self, model: nn.Module) -> list[nn.Module]:
+        """Modules that a second optimiser steps too, on the same gradient; by default none."""
+        return self.inner.second_step(model)
+
+    @promises(contracts.factors)
+    def rate_factors(self, model: nn.Module) -> dict[nn.Module, float]:
+        """What the learning rates in these modules are multiplied by; by default none is."""
+        return self.inner.rate_factors(model)

@@ -16,7 +16,7 @@ differentiation the sum Lg + Ld already does exactly that. What differs, and is 
 
 The log has, for each loss as it is weighed, the norm of its gradient at the document vectors, and the cosine:
 `loss-fix/norm/NAME`, `loss-fix/cosine`. Where shortlist and ranker read parted vectors the two never meet,
-and there is no cosine.
+and where a plugin adds a third loss there is no one pair of them: there is no cosine.
 
 Shapes: B documents, D document width (both vectors side by side where they differ), I losses.
 """
@@ -57,7 +57,7 @@ class Watched(LossCombiner):
         """The inner combiner's."""
         for name, grad_BD in grads.items():
             self._add(name, grad_BD.square().sum())
-        if grads.keys() == set(self.names):
+        if len(self.names) == 2 and grads.keys() >= set(self.names):
             first_BD, second_BD = (grads[name] for name in self.names)
             self._add("product", (first_BD * second_BD).sum())
             self._add("overlap", ((first_BD != 0) & (second_BD != 0)).any().float())
@@ -112,7 +112,7 @@ class Uncertainty(Watched):
         """exp(-s_i) L_i + s_i / 2."""
         losses = self.inner(losses)
         logs = dict(zip(self.names, self.log_variance_I, strict=True))
-        return {name: torch.exp(-s) * losses[name] + s / 2 for name, s in logs.items()}
+        return {**losses, **{name: torch.exp(-s) * losses[name] + s / 2 for name, s in logs.items()}}
 
     def report(self) -> dict[str, Tensor]:
         """The weights too."""
@@ -142,11 +142,12 @@ class GradNorm(Watched):
         losses = self.inner(losses)
         self._losses_I = torch.stack([losses[name].detach() for name in self.names])
         weights_I = self._weights_I().detach()
-        return {name: weight * losses[name] for name, weight in zip(self.names, weights_I, strict=True)}
+        weighed = {name: w * losses[name] for name, w in zip(self.names, weights_I, strict=True)}
+        return {**losses, **weighed}
 
     def upstream_BD(self, grads: dict[str, Tensor]) -> Tensor:
         """The inner combiner's; the micro-batch is noted."""
-        documents = len(grads[self.names[0]])
+        documents = len(next(iter(grads.values())))
         self._documents += documents
         self._sums_I = self._sums_I.to(self._losses_I.device) + documents * self._losses_I
         return super().upstream_BD(grads)
@@ -160,7 +161,8 @@ class GradNorm(Watched):
         progress_I = now_I / self.first_I.clamp(min=torch.finfo(now_I.dtype).tiny)
         rates_I = progress_I / progress_I.mean()
         weights_I = self._weights_I()
-        norms_I = torch.stack([self._squares[name] for name in self.names]).sqrt()
+        none = torch.zeros_like(now_I[0])  # of a loss that does not reach the document vectors
+        norms_I = torch.stack([self._squares.get(name, none) for name in self.names]).sqrt()
         paces_I = weights_I * (norms_I / weights_I.detach())
         goal_I = paces_I.detach().mean() * rates_I**self.alpha
         with torch.enable_grad():

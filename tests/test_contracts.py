@@ -76,8 +76,12 @@ def shortlist(change):
         ("prior_BC", lambda prior_BC: prior_BC[:, :2], "prior_BC is (2, 2), expected (2, 10)"),
         ("rank_BD", lambda rank_BD: rank_BD[:, :2], "rank_BD is (2, 2), expected (2, 96)"),
         ("truth_BC", lambda _: None, "truth_BC is None (is a `return` missing?), expected a tensor (2, 10)"),
-        ("loss", lambda _: None, "loss is None, expected the loss 'generator' that loss_name promises"),
-        ("loss", lambda loss: loss.expand(2), "loss is (2,), expected ()"),
+        ("losses", lambda _: {}, "losses are [], expected ['generator'] as loss_names has it"),
+        (
+            "losses",
+            lambda losses: {name: loss.expand(2) for name, loss in losses.items()},
+            "generator is (2,), expected ()",
+        ),
     ],
 )
 def test_a_field_of_a_shortlist(field, change, expected):
@@ -95,9 +99,9 @@ def test_a_shortlist():
     )
 
     class Quiet(Shortlister):
-        loss_name = None
+        loss_names = ()
 
-    assert "no loss was announced" in broken(Quiet, "shortlister")
+    assert "losses are ['generator'], expected []" in broken(Quiet, "shortlister")
 
 
 def test_where_every_label_is_scored_a_shortlist_is_there_for_its_votes():
@@ -156,7 +160,12 @@ def test_products():
         ("when_true", lambda self, z, ids: z.sum(), "it is (), expected (2, 10)"),
         ("when_false", lambda self, z, ids: z[:1], "it is (1, 10), expected (2, 10)"),
         ("forward", lambda self, losses: list(losses.values()), "it is of type list, expected the losses"),
-        ("forward", lambda self, losses: {"ranker": torch.ones(2)}, "ranker is (2,), expected ()"),
+        ("forward", lambda self, losses: {**losses, "ranker": torch.ones(2)}, "ranker is (2,), expected ()"),
+        (
+            "forward",
+            lambda self, losses: {"ranker": losses["ranker"]},
+            "'generator' is missing, expected each of generator, ranker",
+        ),
         ("upstream_BD", lambda self, grads: torch.ones(2), "it is (2,), expected (2, 96)"),
     ],
 )

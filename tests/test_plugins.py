@@ -150,7 +150,12 @@ def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
             "from xmlkit import hookimpl\nclass Options: pass\n@hookimpl\ndef run_started(): pass",
             "its Options is no pydantic model",
         ),
-        ("hooks_version = 2", "written for version 2 of the hooks, and this xmlkit has version 1"),
+        ("hooks_version = 3", "written for version 3 of the hooks, and this xmlkit has version 2"),
+        ("hooks_version = '1'", "written for version '1' of the hooks"),
+        (
+            "from xmlkit import Shortlister\nclass Own(Shortlister):\n    loss_name = 'mine'",
+            "TypeError: Own.loss_name is loss_names, a tuple, since version 2 of the hooks",
+        ),
     ],
 )
 def test_plugins_that_cannot_work_are_refused(plugin_folder, source, expected):

@@ -119,14 +119,14 @@ def cluster_logits(part: Shortlister, found: Any, recall_BD: Tensor) -> str:
 def shortlist(
     part: Shortlister, found: Any, vectors: Vectors, documents: Documents, training: Training | None
 ) -> str:
-    """Candidates of one shape; in training with their truth, and with the loss that was announced.
+    """Candidates of one shape; in training with their truth, and with the losses that were announced.
 
     Where every label is scored, candidates with votes or None.
     """
     if found is None and part.every_label:
         return ""
     if wrong := _unless_it_has(
-        found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "loss", "votes_BC"
+        found, "Shortlist", "rank_BD", "ids_BC", "mask_BC", "prior_BC", "truth_BC", "losses", "votes_BC"
     ):
         return wrong
     batch, width = vectors.rank_BD.shape
@@ -137,18 +137,16 @@ def shortlist(
     shape = tuple(found.ids_BC.shape)
     if training is None and found.truth_BC is not None:
         return "truth_BC is there, expected None: at prediction there is no truth"
-    if training is not None and part.loss_name and found.loss is None:
-        return f"loss is None, expected the loss {part.loss_name!r} that loss_name promises"
+    if training is not None and tuple(found.losses) != part.loss_names:
+        return f"losses are {list(found.losses)}, expected {list(part.loss_names)} as loss_names has it"
     if part.every_label and found.votes_BC is None:
         return "votes_BC is None, expected votes: every label is scored, so that candidates add nothing else"
-    if found.loss is not None and not part.loss_name:
-        return "loss is there, expected None: loss_name is None, so that no loss was announced"
     return (
         _tensor("rank_BD", found.rank_BD, (batch, width), like=(vectors.rank_BD,))
         or _tensor("mask_BC", found.mask_BC, shape, "bool")
         or _tensor("prior_BC", found.prior_BC, shape, like=(vectors.rank_BD,))
         or (_tensor("truth_BC", found.truth_BC, shape, "bool") if training is not None else "")
-        or (_tensor("loss", found.loss, ()) if found.loss is not None else "")
+        or next((wrong for name, loss in found.losses.items() if (wrong := _tensor(name, loss, ()))), "")
         or (_tensor("votes_BC", found.votes_BC, shape, like=(vectors.rank_BD,)) if has_votes else "")
     )
 
@@ -181,9 +179,11 @@ def cost(part: Part, found: Any, z: Tensor, ids: Tensor | slice) -> str:
 
 
 def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
-    """0-d losses by name."""
+    """0-d losses by name, every one that came in."""
     if not isinstance(found, Mapping) or not found:
         return f"it is {_kind(found)}, expected the losses by name"
+    if missing := losses.keys() - found.keys():
+        return f"{sorted(missing)[0]!r} is missing, expected each of {', '.join(losses)}"
     return next((wrong for name, loss in found.items() if (wrong := _tensor(name, loss, ()))), "")
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from xmlkit.config import nearest
 from xmlkit.errors import UserError
-from xmlkit.hooks import HOOKS_VERSION, PROJECT
+from xmlkit.hooks import HOOKS_VERSION, OLDEST_HOOKS, PROJECT
 
 BASE = "lightxml"  # the plugin that every model begins with
 NO_PLUGINS = "base"  # what a comparison calls the model with that one alone
@@ -105,7 +105,7 @@ def load(name: str) -> Plugin:
     module = _import(name, known[name])
     plugin = Plugin(name, module, *origins[0])
     written_for = getattr(module, "hooks_version", 1)
-    if written_for != HOOKS_VERSION:
+    if written_for not in range(OLDEST_HOOKS, HOOKS_VERSION + 1):
         raise UserError(
             f"plugin {name!r} was written for version {written_for!r} of the hooks, and this xmlkit has "
             f"version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "

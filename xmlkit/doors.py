@@ -77,8 +77,16 @@ class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
 
     door = "shortlist"
-    of_a_maker = ("every_label", "loss_name", "forward")
+    of_a_maker = ("every_label", "loss_names", "forward")
     inner: Shortlister
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "loss_name" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}.loss_name is loss_names, a tuple, since version 2 of the hooks, and "
+                "Shortlist.loss is Shortlist.losses, by name"
+            )
 
     @property
     def clusters(self) -> ClusterTable | None:
@@ -96,9 +104,9 @@ class Shortlister(Part):
         return self.inner.adds_votes if self.inner else False
 
     @property
-    def loss_name(self) -> str | None:
-        """What its own loss is called; None where it has none."""
-        return self.inner.loss_name
+    def loss_names(self) -> tuple[str, ...]:
+        """What its own losses are called; a wrapper adds its own to these, or says that it drops them."""
+        return self.inner.loss_names
 
     @promises(contracts.cluster_logits)
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
@@ -207,7 +215,7 @@ class LossCombiner(Part):
 
     @promises(contracts.weighed)
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weighs the losses (0-d, means over documents); the core sums what comes back."""
+        """Weighs the losses (0-d, means over documents), each of them; the core sums what comes back."""
         return self.inner(losses)
 
     @promises(contracts.upstream)

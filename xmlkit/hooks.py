@@ -31,7 +31,7 @@ its `inner` does. A hook implementation may leave out arguments that it does not
 
 passing.py has what passes, doors.py what stands at a door: the contracts of what a hook returns.
 
-A plugin module may say two more things: `hooks_version = 1`, the HOOKS_VERSION that it was written for (1
+A plugin module may say two more things: `hooks_version = 2`, the HOOKS_VERSION that it was written for (1
 where it doesn't say), and `compiles = False`, that torch.compile can't trace it.
 
 Shapes: B documents, H encoder width, L labels, C candidates, N documents of a set, K ranks.
@@ -59,7 +59,8 @@ if TYPE_CHECKING:
     from xmlkit.config import Config
 
 PROJECT = "xmlkit"
-HOOKS_VERSION = 1  # one more when a plugin that was written for it might not work any longer
+HOOKS_VERSION = 2  # one more when a plugin that was written for it might not work any longer
+OLDEST_HOOKS = 1  # that plugins may be written for: what else they must change is told where it is met
 DOORS = ("representation", "shortlist", "head", "loss")
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -10,8 +10,8 @@ the batch, R labels or clusters.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -180,7 +180,7 @@ class Shortlist:
     mask_BC: Tensor  # bool, False at padding
     prior_BC: Tensor  # multiplies the candidate's score at prediction
     truth_BC: Tensor | None = None  # bool, in training; how true is for `training.labels` to say
-    loss: Tensor | None = None  # the shortlist's own loss Lg, in training: a mean over documents
+    losses: Mapping[str, Tensor] = field(default_factory=dict)  # its own, in training: means over documents
     clusters_BS: Tensor | None = None  # the clusters that it was made of, where there are any
     votes_BC: Tensor | None = None  # >= 0, added to the candidate's logit at prediction; None: all are 0
 

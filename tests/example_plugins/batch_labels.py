@@ -9,7 +9,7 @@ class BatchLabels(Shortlister):
     """Makes the shortlist; it has no loss of its own."""
 
     every_label = False
-    loss_name = None
+    loss_names = ()
 
     def __init__(self, inner, num_labels):
         super().__init__(inner)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from conftest import install
 from torch import nn
 from xmlkit_plugins.loss_fix import Options, Watched
 
@@ -43,7 +44,7 @@ def gradients_of(weights):
     short = plain.shortlister(vectors, documents, training)
     z_BC = plain.head.scores_BC(short.rank_BD, short.ids_BC)
     cost_BC = nn.functional.softplus(torch.where(short.truth_BC, -z_BC, z_BC)) * short.mask_BC
-    losses = {"generator": short.loss, "ranker": cost_BC.sum(1).mean()}
+    losses = {**short.losses, "ranker": cost_BC.sum(1).mean()}
     sum(weights[name] * loss for name, loss in losses.items()).backward()
     return gradients(plain), {name: loss.item() for name, loss in losses.items()}
 
@@ -81,7 +82,7 @@ def test_norms_and_cosine_are_those_at_the_document_vectors_however_the_batch_is
     short = plain.shortlister(type(vectors)(x, x), documents, training)
     z_BC = plain.head.scores_BC(short.rank_BD, short.ids_BC)
     cost_BC = nn.functional.softplus(torch.where(short.truth_BC, -z_BC, z_BC)) * short.mask_BC
-    (generator,) = torch.autograd.grad(short.loss, x, retain_graph=True)
+    (generator,) = torch.autograd.grad(short.losses["generator"], x, retain_graph=True)
     (ranker,) = torch.autograd.grad(cost_BC.sum(1).mean(), x)
     expected = {
         "loss-fix/norm/generator": generator.norm().item(),
@@ -253,3 +254,41 @@ def test_what_it_says_where_it_changes_nothing(capsys):
     assert "trains as without the plugin" in capsys.readouterr().err
     model("split")
     assert capsys.readouterr().err == ""
+
+
+ADDS_A_LOSS = """
+from dataclasses import replace
+from xmlkit import Shortlister, hookimpl
+class Own(Shortlister):
+    @property
+    def loss_names(self): return (*self.inner.loss_names, "extra")
+    def forward(self, vectors, documents, training):
+        short = self.inner(vectors, documents, training)
+        if training is None: return short
+        return replace(short, losses={**short.losses, "extra": vectors.rank_BD.square().mean()})
+@hookimpl(wrapper=True)
+def shortlist(): return Own((yield))
+"""
+DOUBLES_ALL = """
+from xmlkit import LossCombiner, hookimpl
+class Own(LossCombiner):
+    def forward(self, losses): return {name: 2 * loss for name, loss in self.inner(losses).items()}
+@hookimpl(wrapper=True)
+def loss(): return Own((yield))
+"""
+
+
+@pytest.mark.parametrize("mode", ["split", "fixed", "uncertainty", "gradnorm"])
+@pytest.mark.parametrize("order", [["adds", "loss-fix", "twice"], ["twice", "loss-fix", "adds"]])
+def test_a_third_loss_is_kept_in_any_order(plugin_folder, mode, order):
+    """At the first step all weights are 1, and the loss is twice the sum of the three."""
+    install(plugin_folder, "adds", ADDS_A_LOSS)
+    install(plugin_folder, "twice", DOUBLES_ALL)
+    ours = tiny.model(24, plugins=order, starts=list(range(0, 24, 4)), options={"loss-fix": {"mode": mode}})
+    documents, training = tiny.batch(["w1 w2", "w3", "w4 w5"], 24)
+    output = ours(documents, training)
+    assert list(output.losses) == ["generator", "extra", "ranker"]
+    total = ours.backward(output)
+    ours.combiner.before_step()
+    torch.testing.assert_close(total, 2 * sum(output.losses.values()))
+    assert {f"loss-fix/norm/{name}" for name in output.losses} <= ours.report().keys()

@@ -18,7 +18,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
-from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
+from xmlkit.model.parts import RANKER, Parts, build_context, build_parts
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
@@ -70,9 +70,7 @@ class Model(Vectoriser):
             return {RANKER: self._loss_of_every_label(vectors, training)}
         short = self.shortlister(vectors, documents, training)
         z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC, self.num_labels)
-        losses = () if short.loss is None else (short.loss,)
-        ranker = self.cost_B(z_BC, short, training.labels).mean()
-        return dict(zip(loss_names(self.shortlister), (*losses, ranker), strict=True))
+        return {**short.losses, RANKER: self.cost_B(z_BC, short, training.labels).mean()}
 
     def cost_B(self, z_BC: Tensor, short: Shortlist, labels: RaggedLabels) -> Tensor:
         """What each document's candidates cost: their sum or mean, as `reduction` says.

@@ -58,9 +58,11 @@ def build_representation(build: BuildContext, active: Active, seed: int) -> Repr
 
 
 def loss_names(shortlister: Shortlister) -> tuple[str, ...]:
-    """The losses that there will be: the shortlist's own, where it has one, and the ranker's."""
-    own = shortlister.loss_name
-    return (own, RANKER) if own else (RANKER,)
+    """The losses that there will be: the shortlist's, and the ranker's. Raises UserError for one twice."""
+    names = (*shortlister.loss_names, RANKER)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"plugin {shortlister.owner!r}, shortlist: two losses are called {twice[0]!r}")
+    return names
 
 
 def build_context(

@@ -23,7 +23,7 @@ class EveryLabel(Shortlister):
     """Every label is scored. An object, since pluggy takes None for "no answer"."""
 
     every_label = True
-    loss_name = None
+    loss_names = ()
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
         """Never called: there is no shortlist to make, and it has no votes."""
@@ -48,7 +48,7 @@ class TopClusters(Shortlister):
     """
 
     every_label = False
-    loss_name = "generator"
+    loss_names = ("generator",)
 
     def __init__(self, build: BuildContext, recall_width: int):
         super().__init__()
@@ -90,12 +90,13 @@ class TopClusters(Shortlister):
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""
         z_BK = self.cluster_logits_BK(vectors.recall_BD)
-        loss, rank_BK = None, z_BK.detach()
+        losses, rank_BK = {}, z_BK.detach()
         if training:
             truth_BK = self._truth_BK(z_BK, training.labels)
             loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
             if self.reduction == "sum":
                 loss = loss / len(z_BK)
+            losses = {"generator": loss}
             span_B1 = rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
             rank_BK = rank_BK + (span_B1 + 1) * truth_BK.ceil()  # true ones first, by score among themselves
         clusters_BS = rank_BK.topk(self.top, 1).indices
@@ -103,7 +104,7 @@ class TopClusters(Shortlister):
         prior_BS = z_BK.detach().gather(1, clusters_BS).sigmoid() ** self.power
         prior_BC = prior_BS.repeat_interleave(self.clusters.largest, 1)
         truth_BC = training.labels.contains(ids_BC) & mask_BC if training else None
-        short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, loss, clusters_BS)
+        short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, losses, clusters_BS)
         # As many labels as clusters fit lie in at most that many clusters.
         if training and training.labels.most > self.top:
             short = short.extended(*training.labels.padded, training)

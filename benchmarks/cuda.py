@@ -25,7 +25,6 @@ import torch
 from benchmarks.machine import in_a_process_of_its_own, machine
 from benchmarks.step import HEADER, line, measure
 from benchmarks.synthetic import trainer_of
-from xmlkit.passing import Training
 from xmlkit.training.trainer import Trainer
 
 SECONDS = 440  # after which no further line is begun
@@ -59,8 +58,7 @@ def same_as_the_cpu(num_labels: int = 3_000, documents: int = 8) -> dict[str, fl
             trainer = trainer_of("minilm", num_labels, documents, Path(folder), **settings, scattered=False)
         model = trainer.model.double().train(False)
         batch = trainer.micro_batches(np.arange(documents))[0]
-        inputs, labels = batch.documents.to(trainer.device), batch.labels.to(trainer.device)
-        training = Training(labels, trainer.rng)
+        inputs, training = batch.on(trainer.device, trainer.rng)
         with torch.no_grad():
             short = model.shortlister(model.vectors(inputs), inputs, training)
         output = model(inputs, training)

@@ -44,7 +44,7 @@ def test_extended_is_a_union_with_its_truth(rows, seed):
     )
     ids_BX = torch.randint(L, (batch, 6), generator=rng)
     mask_BX = torch.rand(batch, 6, generator=rng) < 0.7
-    longer = short.extended(ids_BX, mask_BX, Training(labels, rng))
+    longer = short.extended(ids_BX, mask_BX, Training(labels, rng, torch.arange(len(labels))))
     for row in range(batch):
         before = set(ids_BC[row][mask_BC[row]].tolist())
         added = set(ids_BX[row][mask_BX[row]].tolist())

@@ -20,7 +20,7 @@ from torch import Tensor
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
-    from xmlkit.doors import Head, Part, Representation, Shortlister
+    from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
     from xmlkit.passing import Documents, LayerStates, Training, Vectors
 
 Promise = Callable[..., str]  # (part, what was returned, the arguments): what is wrong with it, or nothing
@@ -176,6 +176,16 @@ def products(part: Head, found: Any, query_BE: Tensor, rows_U: Tensor | slice) -
 def cost(part: Part, found: Any, z: Tensor, ids: Tensor | slice) -> str:
     """Of z's shape."""
     return _tensor("it", found, tuple(z.shape), like=(z,))
+
+
+def own_losses(
+    part: LossCombiner, found: Any, scores_BX: Callable[[Tensor], Tensor], training: Training
+) -> str:
+    """0-d losses by the names that were announced."""
+    if not isinstance(found, Mapping) or tuple(found) != part.loss_names:
+        names = list(found) if isinstance(found, Mapping) else _kind(found)
+        return f"losses are {names}, expected {list(part.loss_names)} as loss_names has it"
+    return next((wrong for name, loss in found.items() if (wrong := _tensor(name, loss, ()))), "")
 
 
 def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:

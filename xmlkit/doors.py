@@ -8,6 +8,7 @@ Shapes: B documents, D document width, K clusters, C candidates, L labels, E lab
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, final
 
 from torch import Tensor, nn
@@ -212,6 +213,19 @@ class LossCombiner(Part):
     def when_false(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """Elementwise cost of logits z of labels that are not true; by default softplus(z)."""
         return self.inner.when_false(z, ids)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """What losses of its own are called; a wrapper that has some adds them to its inner part's."""
+        return self.inner.loss_names if self.inner else ()
+
+    @promises(contracts.own_losses)
+    def own_losses(self, scores_BX: Callable[[Tensor], Tensor], training: Training) -> Mapping[str, Tensor]:
+        """Losses besides those of shortlist and ranker, means over documents: what `loss_names` says.
+
+        `scores_BX(ids_BX)` gives the logits of labels that need not be candidates, some for each document.
+        """
+        return self.inner.own_losses(scores_BX, training) if self.inner else {}
 
     @promises(contracts.weighed)
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:

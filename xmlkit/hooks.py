@@ -39,7 +39,7 @@ Shapes: B documents, H encoder width, L labels, C candidates, N documents of a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +85,7 @@ class BuildContext:
     start: Literal["warm", "prior", "random"]  # how the default label rows and biases begin
     row_dtype: torch.dtype = torch.float32  # of the default label rows
     spell: Callable[[], tuple[str, ...]] = tuple  # what `vocabulary` is read by
+    label_ids: Sequence[str] = ()  # as in the corpus, by row number
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
@@ -202,7 +203,7 @@ class Hooks(Protocol):
 
     @hookspec(firstresult=True)
     def loss(self, build: BuildContext, names: tuple[str, ...]) -> LossCombiner:
-        """From scores to losses and their gradient; `names` are the losses that there will be."""
+        """From scores to losses and their gradient; `names` are those of the shortlist and the ranker."""
 
     # An event changes nothing by what it draws: the generators are afterwards as they were before.
 

@@ -169,6 +169,7 @@ class Training:
 
     labels: RaggedLabels
     rng: torch.Generator  # on the device; every draw of a plugin comes from it
+    rows_B: Tensor  # which documents these are: their places in `build.train_labels`; -1 for a label's name
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def build(starts, num_labels, shortlist=2, labels=None, **other):
 
 
 def training_on(rows, num_labels):
-    return Training(ragged_labels(Ragged.of(rows), num_labels), torch.Generator())
+    return Training(ragged_labels(Ragged.of(rows), num_labels), torch.Generator(), torch.arange(len(rows)))
 
 
 def slow_candidates(logits, true, starts, top):
@@ -201,7 +201,7 @@ def test_a_training_step_never_asks_the_device(example_plugins, plugins):
     labels = training_on([range(60), [5], [], [0, 89]], 90).labels
     meta = torch.device("meta")
     for share in (0.25, 0.75):
-        training = Training(labels.to(meta), None)
+        training = Training(labels.to(meta), None, None)
         model.backward(model(documents.to(meta), training), share)
     rows = row_parameters(model)
     unite_rows(rows)

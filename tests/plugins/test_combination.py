@@ -110,7 +110,7 @@ def test_a_documents_true_labels_change_nothing_of_its_vector(where):
     vectors = ours.vectors(documents)
     read = [
         ours.shortlister(vectors, documents, given).rank_BD
-        for given in (training, Training(other, training.rng), None)
+        for given in (training, Training(other, training.rng, training.rows_B), None)
     ]
     assert torch.equal(read[0], read[1]) and torch.equal(read[0], read[2])
 

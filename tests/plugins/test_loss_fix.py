@@ -97,7 +97,7 @@ def test_norms_and_cosine_are_those_at_the_document_vectors_however_the_batch_is
             rows = tiny.label_rows(4, 90, 2).take(np.arange(start, start + size))
             some, _ = tiny.batch(TEXTS[start : start + size], 90)
             labels = ragged_labels(rows, 90)
-            ours.backward(ours(some, Training(labels, None)), size / 4)
+            ours.backward(ours(some, Training(labels, None, None)), size / 4)
             start += size
         found = {name: float(value) for name, value in ours.report().items()}
         assert found == pytest.approx(expected, rel=1e-5)
@@ -158,7 +158,7 @@ def test_gradnorm_does_not_see_how_the_batch_is_cut():
         for size in parts:
             rows = tiny.label_rows(4, 90, 2).take(np.arange(start, start + size))
             some, _ = tiny.batch(TEXTS[start : start + size], 90)
-            ours.backward(ours(some, Training(ragged_labels(rows, 90), None)), size / 4)
+            ours.backward(ours(some, Training(ragged_labels(rows, 90), None, None)), size / 4)
             start += size
         ours.combiner.before_step()
         found.append([*ours.combiner.raw_I.grad.tolist(), *ours.combiner.first_I.tolist()])
@@ -195,7 +195,7 @@ def test_split_is_two_optimisers_step_by_step(tmp_path):
         rows = data.train_rows[rows]
         trainer.step(trainer.micro_batches(rows))
         labels = ragged_labels(data.labels.take(rows), 10)
-        output = plain(data.reader.documents(rows), Training(labels, None))
+        output = plain(data.reader.documents(rows), Training(labels, None, None))
         sum(output.losses.values()).backward()
         output.whole_BD.backward(output.leaf_BD.grad)
         unite_rows(row_parameters(plain))

@@ -90,7 +90,9 @@ def test_a_step_with_all_plugins_never_asks_the_device(row):
     ours.train().to("meta")
     documents, training_ = tiny.batch(TEXTS, 90, seed=2)
     meta = torch.device("meta")
-    ours.backward(ours(documents.to(meta), Training(training_.labels.to(meta), None)))
+    ours.backward(
+        ours(documents.to(meta), Training(training_.labels.to(meta), None, training_.rows_B.to(meta)))
+    )
     assert ours.report()
 
 

@@ -181,7 +181,7 @@ def open_description(folder: Path) -> Recorded:
 def _model(recorded: Recorded) -> Model:
     """With random weights, and without what its parts may know in training."""
     spell, names = partial(spellings, recorded.tokenizer), recorded.labels.names
-    known = (recorded.clusters, spell, names is not None)
+    known = (recorded.clusters, spell, recorded.labels.ids, names is not None)
     return new_model(recorded.encoder, len(recorded.labels), recorded.active, recorded.config, *known)
 
 

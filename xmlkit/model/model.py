@@ -5,7 +5,7 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
-from xmlkit.model.parts import RANKER, Parts, build_context, build_parts
+from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
@@ -65,12 +65,27 @@ class Model(Vectoriser):
         vectors, leaf_BD, whole_BD = cut(self.vectors(documents))
         return Output(self._losses(vectors, documents, training), whole_BD, leaf_BD)
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Those of the shortlist, the ranker's, and those of the combiner."""
+        return (*loss_names(self.shortlister), *self.combiner.loss_names)
+
     def _losses(self, vectors: Vectors, documents: Documents, training: Training) -> dict[str, Tensor]:
+        rank_BD = vectors.rank_BD
         if self.shortlister.every_label:
-            return {RANKER: self._loss_of_every_label(vectors, training)}
-        short = self.shortlister(vectors, documents, training)
-        z_BC = self.head.scores_BC(short.rank_BD, short.ids_BC, self.num_labels)
-        return {**short.losses, RANKER: self.cost_B(z_BC, short, training.labels).mean()}
+            losses = {RANKER: self._loss_of_every_label(vectors, training)}
+        else:
+            short = self.shortlister(vectors, documents, training)
+            rank_BD = short.rank_BD
+            z_BC = self.head.scores_BC(rank_BD, short.ids_BC, self.num_labels)
+            losses = {**short.losses, RANKER: self.cost_B(z_BC, short, training.labels).mean()}
+        if not self.combiner.loss_names:
+            return losses
+
+        def scores_BX(ids_BX: Tensor) -> Tensor:
+            return self.head.scores_BC(rank_BD, ids_BX, self.num_labels)
+
+        return {**losses, **self.combiner.own_losses(scores_BX, training)}
 
     def cost_B(self, z_BC: Tensor, short: Shortlist, labels: RaggedLabels) -> Tensor:
         """What each document's candidates cost: their sum or mean, as `reduction` says.
@@ -303,12 +318,13 @@ def new_model(
     config: Config,
     clusters: ClusterTable | None = None,
     spell: Callable[[], tuple[str, ...]] = tuple,
+    label_ids: Sequence[str] = (),
     has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
     read_text: Callable[[], RaggedTokens] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, spell, has_label_text, train_labels, encode_names, read_text)
+    found = (clusters, spell, label_ids, has_label_text, train_labels, encode_names, read_text)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -43,6 +43,9 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
         head = doors["head"](build=build, rank_width=widths["rank_width"])
     with seeded(seed, "loss"):
         combiner = doors["loss"](build=build, names=loss_names(shortlister))
+    names = (*loss_names(shortlister), *combiner.loss_names)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"two losses are called {twice[0]!r}: of the shortlist and the loss combiner")
     return Parts(representation, shortlister, head, combiner)
 
 
@@ -58,11 +61,8 @@ def build_representation(build: BuildContext, active: Active, seed: int) -> Repr
 
 
 def loss_names(shortlister: Shortlister) -> tuple[str, ...]:
-    """The losses that there will be: the shortlist's, and the ranker's. Raises UserError for one twice."""
-    names = (*shortlister.loss_names, RANKER)
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"plugin {shortlister.owner!r}, shortlist: two losses are called {twice[0]!r}")
-    return names
+    """The losses that there are to combine: the shortlist's, and the ranker's."""
+    return (*shortlister.loss_names, RANKER)
 
 
 def build_context(
@@ -73,6 +73,7 @@ def build_context(
     num_labels: int,
     clusters: ClusterTable | None,
     spell: Callable[[], tuple[str, ...]] = tuple,
+    label_ids: Sequence[str] = (),
     has_label_text: bool = False,
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
@@ -95,6 +96,7 @@ def build_context(
         dropout=config.dropout,
         start=config.start,
         spell=spell,
+        label_ids=label_ids,
         has_label_text=has_label_text,
         train_labels=train_labels,
         encode_names=encode_names,

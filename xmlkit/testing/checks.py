@@ -149,7 +149,7 @@ def shapes(case: Case) -> None:
     each real one is there once, padding repeats one of the document's own, and the true ones are marked."""
     trainer = case.prepare()
     model, batch = trainer.model.train(), _batch(trainer)
-    training = Training(batch.labels, torch.Generator().manual_seed(0))
+    _, training = batch.on(trainer.device, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for given in (None,) if model.shortlister.every_label else (training, None):
             _check_candidates(model, batch.documents, given)
@@ -309,10 +309,10 @@ def devices(case: Case) -> None:
     trainer = case.prepare()
     batch = _batch(trainer)
     meta = torch.device("meta")
-    documents, labels = batch.documents.to(meta), batch.labels.to(meta)
     for model in (trainer.model, copy.deepcopy(case.first.model)):
         model.train().to(meta)
-        model.backward(model(documents, Training(labels, torch.Generator())))
+        documents, training = batch.on(meta, torch.Generator())
+        model.backward(model(documents, training))
         model.eval().rank(documents, 5)
     if torch.cuda.is_available():
         expected_BL = _scores_BL(case.first.model, _documents(case))
@@ -336,7 +336,7 @@ def compiling(case: Case) -> None:
             model.compile(backend="aot_eager")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's own, which are errors in some test suites
-            output = model(batch.documents, Training(batch.labels, torch.Generator().manual_seed(0)))
+            output = model(*batch.on(trainer.device, torch.Generator().manual_seed(0)))
             model.backward(output)
         unite_rows(row_parameters(model))
         gradients = {name: _gradient(p) for name, p in model.named_parameters()}

@@ -158,6 +158,7 @@ def tiny_model(
         config,
         None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
         partial(spellings, tokenizer()),
+        [f"l{label}" for label in range(num_labels)],
         has_label_text=label_text_LH is not None,
         train_labels=train_labels,
         encode_names=None if label_text_LH is None else lambda: label_text_LH,
@@ -172,7 +173,8 @@ def tiny_batch(
     kind = tokenizer()
     reader = Reader(tokenise(list(found), kind, 100), Template.of(kind), max_len)
     labels = ragged_labels(label_rows(len(found), num_labels, seed), num_labels)
-    return reader.documents(np.arange(len(found))), Training(labels, torch.Generator().manual_seed(seed))
+    rng = torch.Generator().manual_seed(seed)
+    return reader.documents(np.arange(len(found))), Training(labels, rng, torch.arange(len(found)))
 
 
 @dataclass(frozen=True)

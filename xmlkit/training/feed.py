@@ -20,7 +20,7 @@ from xmlkit.data.batches import micro_batches
 from xmlkit.data.joined import Joined, joined_means
 from xmlkit.data.ragged import Ragged
 from xmlkit.model.inputs import Reader, ragged_labels
-from xmlkit.passing import Documents, RaggedLabels
+from xmlkit.passing import Documents, RaggedLabels, Training
 from xmlkit.training.name_documents import NameDocuments
 
 STEPS_AHEAD = 2
@@ -41,6 +41,11 @@ class TrainingData:
     def num_documents(self) -> int:
         """Of the whole file."""
         return len(self.labels)
+
+    def places_B(self, rows: np.ndarray) -> Tensor:
+        """The place of each of these rows among the training documents; -1 for a name behind all rows."""
+        places = np.searchsorted(self.train_rows, rows)
+        return torch.from_numpy(np.where(rows < self.num_documents, places, -1))
 
     @cached_property
     def steps(self) -> StepDocuments:
@@ -86,7 +91,13 @@ class MicroBatch:
 
     documents: Documents
     labels: RaggedLabels
+    rows_B: Tensor  # as in Training
     share: float  # of the step's documents
+
+    def on(self, device: torch.device, rng: torch.Generator) -> tuple[Documents, Training]:
+        """What the model is given of it there."""
+        rows_B = self.rows_B.to(device, non_blocking=True)
+        return self.documents.to(device), Training(self.labels.to(device), rng, rows_B)
 
 
 def micro_batches_of(
@@ -100,6 +111,7 @@ def micro_batches_of(
         MicroBatch(
             steps.reader.documents(part).map(keep),
             steps.labels_of(part, num_labels).map(keep),
+            keep(data.places_B(part)),
             len(part) / len(rows),
         )
         for part in micro_batches(rows, steps.reader.lengths, most, config.tokens_at_once)

@@ -71,6 +71,7 @@ class Ingredients:
             num_labels,
             clusters,
             spell=partial(spellings, self.tokenizer),
+            label_ids=corpus.labels.ids,
             has_label_text=names is not None,
             train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
             encode_names=encode_names if is_pretrained else None,

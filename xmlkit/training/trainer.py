@@ -24,9 +24,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Run
 from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
-from xmlkit.model.parts import loss_names
 from xmlkit.model.ranking import score_documents
-from xmlkit.passing import Training
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
     below,
@@ -81,7 +79,7 @@ class Trainer:
         self.averaged = Average(self.model) if self.config.swa_start is not None else None
         self.watch = ShortlistWatch(data.reader, data.labels, data.validation_rows)
         self.finite = FiniteWatch(self.config, run.folder, data.num_documents)
-        self.losses = ("loss", *loss_names(self.model.shortlister))
+        self.losses = ("loss", *self.model.loss_names)
         torch.manual_seed(self.config.seed)  # dropout draws from torch's own generator
         self.step_number = 0
         self.seconds = 0.0  # of steps, without evaluations and checkpoints
@@ -178,8 +176,7 @@ class Trainer:
         forget_rows(self.rows)  # of a step that was broken off
         totals: dict[str, Tensor] = {}
         for batch in batches:
-            documents, labels = batch.documents.to(self.device), batch.labels.to(self.device)
-            output = self.model(documents, Training(labels, self.rng))
+            output = self.model(*batch.on(self.device, self.rng))
             found = {"loss": self.model.backward(output, batch.share)}
             found |= {name: loss.detach() * batch.share for name, loss in output.losses.items()}
             totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}

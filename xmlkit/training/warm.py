@@ -54,6 +54,7 @@ class Batch:
     documents: Documents
     vectors: Vectors
     labels: RaggedLabels
+    rows_B: Tensor  # as in Training
 
 
 @torch.no_grad()
@@ -146,7 +147,7 @@ def _read(
     num_labels = len(data.counts_L)
     for batch, documents, vectors in store.batches(rows, what):
         labels = ragged_labels(data.labels.take(rows[batch]), num_labels).to(vectors.rank_BD.device)
-        yield Batch(documents, vectors, labels)
+        yield Batch(documents, vectors, labels, data.places_B(rows[batch]).to(vectors.rank_BD.device))
 
 
 def _named(model: Vectoriser, names: Names, config: Config) -> Vectors:
@@ -217,7 +218,7 @@ def _labels_scored(model: Model, batch: Batch, known: Known, centroids_LD: Tenso
         every = slice(0, model.num_labels)
         name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ centroids_LD.T
         return Scored(name_BL, centroid_BL, every, lambda z_BL: model.cost_of_every_label(z_BL, batch.labels))
-    training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0))
+    training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0), batch.rows_B)
     short = model.shortlister(batch.vectors, batch.documents, training)
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)

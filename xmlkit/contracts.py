@@ -35,7 +35,9 @@ def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
     """
 
     def hold(method: MethodT) -> MethodT:
-        name, count = method.__name__, len(inspect.signature(method).parameters) - 1
+        name, own = method.__name__, inspect.signature(method).parameters
+        takes_all = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in own.values())
+        count = None if takes_all else len(own) - 1
 
         @wraps(method)
         def checked(part: Part, *arguments: Any, **named: Any) -> Any:
@@ -176,6 +178,18 @@ def products(part: Head, found: Any, query_BE: Tensor, rows_U: Tensor | slice) -
 def cost(part: Part, found: Any, z: Tensor, ids: Tensor | slice) -> str:
     """Of z's shape."""
     return _tensor("it", found, tuple(z.shape), like=(z,))
+
+
+def costs(
+    part: LossCombiner, found: Any, z_BC: Tensor, truth_BC: Tensor, mask_BC: Tensor, ids_BC: Tensor | slice
+) -> str:
+    """(B,)."""
+    return _tensor("it", found, (len(z_BC),), like=(z_BC,))
+
+
+def cluster_cost(part: LossCombiner, found: Any, z_BK: Tensor, truth_BK: Tensor) -> str:
+    """0-d."""
+    return _tensor("it", found, (), like=(z_BK,))
 
 
 def own_losses(

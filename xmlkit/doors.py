@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, final
 
+import torch
 from torch import Tensor, nn
 
 from xmlkit import contracts
 from xmlkit.contracts import promises
-from xmlkit.passing import Documents, LayerStates, Shortlist, Start, Training, Vectors
+from xmlkit.passing import Documents, LayerStates, Shortlist, Start, Training, Vectors, binary_cross_entropy
 from xmlkit.tables import ClusterTable, unique_ids
 
 
@@ -200,6 +201,32 @@ class LossCombiner(Part):
     door = "loss"
     of_a_maker = ("when_true", "when_false", "forward", "upstream_BD", "second_step", "rate_factors")
     inner: LossCombiner
+
+    @promises(contracts.costs)
+    def cost_B(self, z_BC: Tensor, truth_BC: Tensor, mask_BC: Tensor, ids_BC: Tensor | slice) -> Tensor:
+        """What a document's scored labels cost together; by default the sum of `when_true` and `when_false`.
+
+        For costs that are not elementwise, such as a softmax. `truth_BC` says how true each label is, 0 to 1,
+        and `mask_BC` is False at padding; where every label is scored `ids_BC` is a slice. Where no part
+        overrides it, the same is computed without a dense truth.
+        """
+        true_BC, false_BC = self.when_true(z_BC, ids_BC), self.when_false(z_BC, ids_BC)
+        return (torch.lerp(false_BC, true_BC, truth_BC) * mask_BC).sum(1)
+
+    @property
+    def cost_maker(self) -> LossCombiner | None:
+        """The outermost part that costs whole documents; None where costs are elementwise."""
+        if type(self).cost_B is not LossCombiner.cost_B:
+            return self
+        return self.inner.cost_maker if self.inner else None
+
+    @promises(contracts.cluster_cost)
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+        """What the scores of all clusters cost, a mean over documents; `truth_BK` is 0 to 1.
+
+        By default binary cross-entropy, of which `when_true` and `when_false` know nothing.
+        """
+        return self.inner.cluster_cost(z_BK, truth_BK) if self.inner else binary_cross_entropy(z_BK, truth_BK)
 
     @promises(contracts.cost)
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:

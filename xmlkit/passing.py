@@ -4,8 +4,8 @@ Every label id in here is a row number, 0 to L - 1, in cluster order where there
 back on output.
 
 Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
-S shortlisted clusters, C candidates, X added candidates, Y most true labels of a document, V true labels in
-the batch, R labels or clusters.
+K clusters, S shortlisted ones, C candidates, X added candidates, Y most true labels of a document, V true
+labels in the batch, R labels or clusters.
 """
 
 from __future__ import annotations
@@ -160,6 +160,11 @@ class RaggedLabels:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
+def binary_cross_entropy(z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+    """Over all clusters of a document, a mean over documents."""
+    return F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction="sum") / len(z_BK)
+
+
 @dataclass(frozen=True)
 class Training:
     """What a forward pass is given in training, and never at prediction.
@@ -170,6 +175,7 @@ class Training:
     labels: RaggedLabels
     rng: torch.Generator  # on the device; every draw of a plugin comes from it
     rows_B: Tensor  # which documents these are: their places in `build.train_labels`; -1 for a label's name
+    cluster_cost: Callable[[Tensor, Tensor], Tensor] = binary_cross_entropy  # the loss combiner's
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,6 @@ def head(build: BuildContext, rank_width: int) -> Head:
 
 
 @hookimpl
-def loss() -> LossCombiner:
+def loss(build: BuildContext) -> LossCombiner:
     """Binary cross-entropy, summed."""
-    return PlainSum()
+    return PlainSum(build)

@@ -1,4 +1,7 @@
-"""The default loss: binary cross-entropy of each label, all losses summed."""
+"""The default loss: binary cross-entropy of each label and cluster, all losses summed.
+
+B documents, D document width, K clusters.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xmlkit.doors import LossCombiner
+from xmlkit.hooks import BuildContext
+from xmlkit.passing import binary_cross_entropy
 
 
 class PlainSum(LossCombiner):
     """Binary cross-entropy on logits, and the plain sum of the losses and of their gradients."""
+
+    def __init__(self, build: BuildContext):
+        super().__init__()
+        self.reduction = build.reduction
 
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """-log sigmoid(z)."""
@@ -18,6 +27,12 @@ class PlainSum(LossCombiner):
     def when_false(self, z: Tensor, ids: Tensor | slice) -> Tensor:
         """-log(1 - sigmoid(z))."""
         return F.softplus(z)
+
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+        """Binary cross-entropy too, over a document's clusters as `reduction` says."""
+        if self.reduction == "mean":
+            return F.binary_cross_entropy_with_logits(z_BK, truth_BK)
+        return binary_cross_entropy(z_BK, truth_BK)
 
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """As they are."""

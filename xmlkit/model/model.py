@@ -6,7 +6,7 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -72,6 +72,7 @@ class Model(Vectoriser):
 
     def _losses(self, vectors: Vectors, documents: Documents, training: Training) -> dict[str, Tensor]:
         rank_BD = vectors.rank_BD
+        training = replace(training, cluster_cost=self.combiner.cluster_cost)
         if self.shortlister.every_label:
             losses = {RANKER: self._loss_of_every_label(vectors, training)}
         else:
@@ -93,6 +94,9 @@ class Model(Vectoriser):
         A label with the target t costs t `when_true` + (1 - t) `when_false`.
         """
         assert short.truth_BC is not None
+        if maker := self.combiner.cost_maker:
+            targets_BC = labels.targets(short.ids_BC) * short.truth_BC
+            return maker.cost_B(z_BC, targets_BC.to(z_BC), short.mask_BC, short.ids_BC)
         true_BC = self.combiner.when_true(z_BC, short.ids_BC)
         false_BC = self.combiner.when_false(z_BC, short.ids_BC)
         if labels.targets_V is None:
@@ -104,15 +108,23 @@ class Model(Vectoriser):
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         z_BL = self.head.scores_BU(vectors.rank_BD, slice(0, self.num_labels))
-        cost = self.cost_of_every_label(z_BL, training.labels)
-        return cost / (len(z_BL) if self.reduction == "sum" else z_BL.numel())
+        cost, sums = self.cost_of_every_label(z_BL, training.labels), self.reduction == "sum"
+        return cost / (len(z_BL) if sums or self.combiner.cost_maker else z_BL.numel())
 
     def cost_of_every_label(self, z_BL: Tensor, labels: RaggedLabels) -> Tensor:
-        """Of all documents: labels as if all were false, then the true ones put right: no (B, L) truth."""
+        """Of all documents: labels as if all were false, then the true ones put right: no (B, L) truth.
+
+        That is there only for a part that costs whole documents.
+        """
+        every = slice(0, self.num_labels)
+        if maker := self.combiner.cost_maker:
+            truth_BL, all_BL = torch.zeros_like(z_BL), torch.ones_like(z_BL[:1, :1], dtype=torch.bool)
+            targets_V = torch.ones_like(labels.values_V) if labels.targets_V is None else labels.targets_V
+            truth_BL[labels.documents_V, labels.values_V] = targets_V.to(z_BL)
+            return maker.cost_B(z_BL, truth_BL, all_BL.expand_as(z_BL), every).sum()
         z_V = z_BL[labels.documents_V, labels.values_V]
         true_V = self.combiner.when_true(z_V, labels.values_V)
         false_V = self.combiner.when_false(z_V, labels.values_V)
-        every = slice(0, self.num_labels)
         change_V = true_V - false_V
         if labels.targets_V is not None:
             change_V = change_V * labels.targets_V

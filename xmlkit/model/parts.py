@@ -43,6 +43,7 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
         head = doors["head"](build=build, rank_width=widths["rank_width"])
     with seeded(seed, "loss"):
         combiner = doors["loss"](build=build, names=loss_names(shortlister))
+    _check_costs(combiner)
     names = (*loss_names(shortlister), *combiner.loss_names)
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"two losses are called {twice[0]!r}: of the shortlist and the loss combiner")
@@ -63,6 +64,21 @@ def build_representation(build: BuildContext, active: Active, seed: int) -> Repr
 def loss_names(shortlister: Shortlister) -> tuple[str, ...]:
     """The losses that there are to combine: the shortlist's, and the ranker's."""
     return (*shortlister.loss_names, RANKER)
+
+
+def _check_costs(combiner: LossCombiner) -> None:
+    """Refuses a label's cost around a part that costs whole documents: nobody would ask for it."""
+    maker, parts = combiner.cost_maker, chain(combiner)
+    if maker is None:
+        return
+    for part in parts[parts.index(maker) + 1 :]:
+        for name in ("when_true", "when_false"):
+            if getattr(type(part), name) is not getattr(LossCombiner, name):
+                raise UserError(
+                    f"plugin {part.owner!r}, loss: {type(part).__name__}.{name} is never asked, since "
+                    f"{maker.owner!r} within it costs whole documents: name {part.owner!r} before it in "
+                    "--plugin"
+                )
 
 
 def build_context(

@@ -7,7 +7,6 @@ C candidates.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xmlkit.doors import Shortlister
@@ -33,11 +32,11 @@ class EveryLabel(Shortlister):
 class TopClusters(Shortlister):
     """All labels of the S clusters that score highest (LightXML, 2021, 3.2 and 3.3).
 
-    A linear layer scores the clusters, a row and a bias each; its loss Lg is binary cross-entropy against
-    the clusters that hold a true label, each as true as the truest of them. In training these come first, and
-    where a document has more of them than S its other true labels are added, so that none is ever missing.
-    The candidates that are not true are the dynamic negatives: those that the model itself finds likely at
-    this step.
+    A linear layer scores the clusters, a row and a bias each; its loss Lg is what the loss combiner has
+    clusters cost, by default binary cross-entropy, against those that hold a true label, each as true as the
+    truest of them. In training these come first, and where a document has more of them than S its other true
+    labels are added, so that none is ever missing. The candidates that are not true are the dynamic
+    negatives: those that the model itself finds likely at this step.
 
     A label's score is its own probability times its cluster's to the power `cluster_power`. LightXML's 1
     counts a cluster twice, since the label's probability is already learnt among the candidates alone.
@@ -55,7 +54,7 @@ class TopClusters(Shortlister):
         assert build.clusters is not None
         self._clusters = build.clusters
         self.top = min(build.shortlist, build.clusters.num_clusters)
-        self.reduction, self.power = build.reduction, build.cluster_power
+        self.power = build.cluster_power
         narrow = build.cluster_width
         self.centre = centring(build, recall_width)
         self.narrow = projection(build, recall_width, narrow) if narrow else nn.Identity()
@@ -93,10 +92,7 @@ class TopClusters(Shortlister):
         losses, rank_BK = {}, z_BK.detach()
         if training:
             truth_BK = self._truth_BK(z_BK, training.labels)
-            loss = F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction=self.reduction)
-            if self.reduction == "sum":
-                loss = loss / len(z_BK)
-            losses = {"generator": loss}
+            losses = {"generator": training.cluster_cost(z_BK, truth_BK)}
             span_B1 = rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
             rank_BK = rank_BK + (span_B1 + 1) * truth_BK.ceil()  # true ones first, by score among themselves
         clusters_BS = rank_BK.topk(self.top, 1).indices

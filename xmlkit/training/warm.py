@@ -218,7 +218,8 @@ def _labels_scored(model: Model, batch: Batch, known: Known, centroids_LD: Tenso
         every = slice(0, model.num_labels)
         name_BL, centroid_BL = u_BD @ known.names_RD.T, u_BD @ centroids_LD.T
         return Scored(name_BL, centroid_BL, every, lambda z_BL: model.cost_of_every_label(z_BL, batch.labels))
-    training = Training(batch.labels, torch.Generator(u_BD.device).manual_seed(0), batch.rows_B)
+    rng = torch.Generator(u_BD.device).manual_seed(0)
+    training = Training(batch.labels, rng, batch.rows_B, model.combiner.cluster_cost)
     short = model.shortlister(batch.vectors, batch.documents, training)
     ids_U, slots_BC = unique_ids(short.ids_BC, model.num_labels)
     name_BC = (u_BD @ known.names_RD[ids_U].T).gather(1, slots_BC)

@@ -22,6 +22,7 @@ import torch
 from conftest import EXAMPLES, GUIDE, install
 
 from xmlkit import cli
+from xmlkit.inference import predict as inference
 
 XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 QUICK = ["--set", "max_len=16", "--set", "batch_size=16", "--set", "validation=0.2", "--set", "log_every=1"]
@@ -361,6 +362,27 @@ def test_answers_in_a_file_are_gone_on_with(odd_run, tmp_path, layout):
         assert "its line 1 answers another text" in err and (tmp_path / "found").read_text() == expected
     _, err = xmlkit(*command[:3], "--out", tmp_path / "found", code=1)
     assert "add --format jsonl or --format tsv" in err
+
+
+def test_what_is_gone_on_with_is_read_in_the_same_groups(odd_run, tmp_path, monkeypatch):
+    """Else the last digits of a score might be others; nothing is answered twice."""
+    monkeypatch.setattr(inference, "TEXTS_AT_ONCE", 8)
+    seen, real = [], inference.tokenise
+    monkeypatch.setattr(inference, "tokenise", lambda chunk, *rest: seen.append(chunk) or real(chunk, *rest))
+    texts = [f"w{row % 60} w{row % 7}" for row in range(30)]
+    (tmp_path / "texts").write_text("\n".join(texts))
+
+    def predict():
+        seen.clear()
+        cli.predict(odd_run, str(tmp_path / "texts"), 5, 0.0, cli.Layout.jsonl, tmp_path / "found")
+        return list(seen), (tmp_path / "found").read_text().splitlines(True)
+
+    groups, expected = predict()
+    assert groups == [texts[0:8], texts[8:16], texts[16:24], texts[24:30]] and len(expected) == 30
+    for kept in (0, 7, 8, 13, 30):
+        (tmp_path / "found").write_text("".join(expected[:kept]))
+        again, found = predict()
+        assert again == groups[kept // 8 :] and found == expected
 
 
 def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):

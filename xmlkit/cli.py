@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from io import TextIOWrapper
-from itertools import islice, repeat, tee
+from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -359,7 +360,7 @@ def predict(
     from xmlkit.data.lines import read_lines, read_stream
     from xmlkit.display import LAYOUTS
     from xmlkit.inference.answers import answered, answered_texts, only_writer
-    from xmlkit.inference.predict import load
+    from xmlkit.inference.predict import TEXTS_AT_ONCE, load
 
     model = load(run)
     lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
@@ -373,15 +374,25 @@ def predict(
             answers = stack.enter_context(out_.open("a", encoding="utf-8"))
         if done:
             say(f"{out_} has {done:,} texts already")
-        passed_over = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
-        for old, (number, text) in zip(passed_over, islice(lines, done)):
-            if old not in (None, text):
-                raise UserError(f"--out {out_}: its line {number} answers another text; name another file")
-        texts, again = tee(text for _, text in lines)
+        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
+        checked = _checked(lines, islice(old, done), out_)
+        # A score's last digits depend on its company: texts are read in the groups that they were read in.
+        begin = done - done % TEXTS_AT_ONCE
+        texts, again = tee(islice(checked, begin, None))
         spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
-        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), done + 1):
-            if block := layout(text, found, number):
+        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), begin + 1):
+            if number > done and (block := layout(text, found, number)):
                 print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
+
+
+def _checked(
+    lines: Iterable[tuple[int, str]], answered: Iterable[str | None], out: Path | None
+) -> Iterator[str]:
+    """The texts; those that were answered already must be the same, where it is known what they were."""
+    for old, (number, text) in zip(chain(answered, repeat(None)), lines):
+        if old not in (None, text):
+            raise UserError(f"--out {out}: its line {number} answers another text; name another file")
+        yield text
 
 
 @app.command()

@@ -146,6 +146,52 @@ def shortlist(ids="short.ids_BC[:, :1]", truth="False", mask="False", votes="Non
 
 WITH_OPTION = representation() + "class Options(BaseModel):\n    size: {option}\n"
 WEIGHT = "self.w = torch.nn.Parameter(torch.{start}(width))"
+OWN_LOSS = """
+'''A loss that divides by the number of labels.'''
+from xmlkit import LossCombiner, hookimpl
+
+class Own(LossCombiner):
+    @property
+    def loss_names(self):
+        return (*self.inner.loss_names, "mean")
+    def own_losses(self, scores_BX, training):
+        ids_BX, mask_BX = training.labels.padded
+        known = self.inner.own_losses(scores_BX, training)
+        return {**known, "mean": (scores_BX(ids_BX) * mask_BX).sum() / mask_BX.sum()}
+
+@hookimpl(wrapper=True)
+def loss():
+    return Own((yield))
+"""
+REMEMBERS = """
+'''A loss that counts its calls.'''
+from xmlkit import LossCombiner, hookimpl
+
+class Own(LossCombiner):
+    calls = 0
+    def forward(self, losses):
+        self.calls += 1
+        return {name: loss * self.calls for name, loss in self.inner(losses).items()}
+
+@hookimpl(wrapper=True)
+def loss():
+    return Own((yield))
+"""
+SHORTLIST_WITH_PRIORS = """
+'''A shortlist that multiplies scores by more than 1.'''
+from dataclasses import replace
+from xmlkit import Shortlister, hookimpl
+
+class Own(Shortlister):
+    def forward(self, vectors, documents, training):
+        short = self.inner(vectors, documents, training)
+        return replace(short, prior_BC=2 * short.prior_BC + 1)
+
+@hookimpl(wrapper=True)
+def shortlist(build):
+    inner = yield
+    return Own(inner) if build.clusters else inner
+"""
 BROKEN = [
     ("options", representation().replace("'''One that breaks a contract.'''", ""), "no docstring"),
     ("options", WITH_OPTION.format(option="int = Field(description='x')"), "'size' has no default"),
@@ -207,6 +253,9 @@ BROKEN = [
     ("devices", representation(change="return x * (1 + 0 * x.sum().item())"), "meta"),
     ("devices", representation(change="return x * (1 + 0 * len(x.sum(1).nonzero()))"), "meta|nonzero"),
     ("candidates", MOODY, "negative"),
+    ("unlabelled", OWN_LOSS, "the loss 'mean' is nan with 12 of 12"),
+    ("resuming", REMEMBERS, "is another one where the run was broken off"),
+    ("shapes", SHORTLIST_WITH_PRIORS, "prior_BC, which scores are multiplied by, is not between 0 and 1"),
     ("warm", COLD, "call inner.take_start"),
     ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
 ]

@@ -12,8 +12,9 @@ import copy
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,21 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
+from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import BASE, Plugin, load
 from xmlkit.doors import Part
+from xmlkit.hooks import Run
 from xmlkit.inference.predict import load as load_run
-from xmlkit.model.inputs import Reader
+from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.passing import Documents, Training
-from xmlkit.testing.tiny import fit, losses_of, texts, tiny_trainer, tokenizer
+from xmlkit.testing.tiny import fit, losses_of, named_corpus, texts, tiny_trainer, tokenizer
 from xmlkit.training.feed import MicroBatch
 from xmlkit.training.finite import NotFinite
 from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
+from xmlkit.training.train import resume
 from xmlkit.training.trainer import Trainer
 
 SEEDS = 3  # of a gradient that might be zero by chance
@@ -165,8 +169,8 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
         return
     if not 0 <= int(short.ids_BC.min()) <= int(short.ids_BC.max()) < model.num_labels:
         raise Broken(f"ids_BC holds what is no label: they are 0 to {model.num_labels - 1}")
-    if not torch.isfinite(short.prior_BC).all() or (short.prior_BC < 0).any():
-        raise Broken("prior_BC, which scores are multiplied by, is negative or not finite")
+    if training is None and not ((short.prior_BC >= 0) & (short.prior_BC <= 1)).all():
+        raise Broken("prior_BC, which scores are multiplied by, is not between 0 and 1")
     if short.votes_BC is not None and not ((short.votes_BC >= 0) & short.votes_BC.isfinite()).all():
         raise Broken("votes_BC, which are added to logits, are negative or not finite")
     for ids_C, mask_C in zip(short.ids_BC, short.mask_BC, strict=True):
@@ -179,6 +183,23 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
         short.truth_BC & short.mask_BC, training.labels.contains(short.ids_BC) & short.mask_BC
     ):
         raise Broken("truth_BC marks others than the true labels; Shortlist.extended marks them")
+
+
+@check
+def unlabelled(case: Case) -> None:
+    """Documents without a label cost what is finite, beside others and where a batch has none but them."""
+    trainer = case.prepare()
+    rng = torch.Generator().manual_seed(0)
+    documents, training = _batch(trainer).on(trainer.device, rng)
+    none: list[list[int]] = [[] for _ in range(DOCUMENTS)]
+    one_each = [[label] for label in range(DOCUMENTS)]
+    for rows in (none[:1] + one_each[1:], none):
+        given = replace(training, labels=ragged_labels(Ragged.of(rows), trainer.model.num_labels))
+        for name, loss in trainer.model(documents, given).losses.items():
+            if not torch.isfinite(loss):
+                raise Broken(
+                    f"the loss {name!r} is {float(loss.detach())} with {rows.count([])} of {DOCUMENTS}"
+                )
 
 
 @check
@@ -276,6 +297,33 @@ def saving(case: Case) -> None:
                     f"label {prediction.label} of document {row} has the score {prediction.score:g} in the "
                     f"opened model, {expected:g} before"
                 )
+
+
+@check
+def resuming(case: Case) -> None:
+    """A run that was broken off ends with the weights of an unbroken one: what a part remembers between steps
+    is in its buffers."""
+    if not case.alone:
+        return
+    trainer = case.prepare(checkpoint_every=2)
+    trainer.events.step_ended = partial(_break_off, trainer.events.step_ended)  # type: ignore[method-assign]
+    with suppress(_BrokenOff):
+        trainer.fit()
+    resume(trainer.run.folder, named_corpus())
+    resumed = load_run(trainer.run.folder)._opened.model.weights()
+    for name, weight in case.first.model.weights().items():
+        if not torch.equal(weight, resumed[name]):
+            raise Broken(f"{name} is another one where the run was broken off and gone on with")
+
+
+class _BrokenOff(Exception):
+    """As a crash would."""
+
+
+def _break_off(event: Callable[..., None], run: Run, step: int, report: dict[str, Tensor]) -> None:
+    event(run, step, report)
+    if step == 3:
+        raise _BrokenOff
 
 
 @check

@@ -154,13 +154,19 @@ TARGETS = {"readers": readers, "texts": texts, "runs": runs}
 
 
 def attack(target: str, inputs: int, seed: int) -> tuple[int, dict[str, int], str]:
-    """In a process of its own: its status, what libFuzzer counted, and what was printed."""
+    """In a process of its own: its status, what libFuzzer counted, and what it said."""
     command = [sys.executable, "-m", "benchmarks.hostile", target, f"--inputs={inputs}", f"--seed={seed}"]
-    done = subprocess.run(
+    said = []
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    counted = {name: int(value) for name, value in re.findall(r"stat::(\w+):\s+(\d+)", done.stdout)}
-    return done.returncode, counted, done.stdout
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if "pulse" in line:  # how far it is, at each power of two
+                print(f"{target}: {line}", end="", flush=True)
+    counted = {name: int(value) for name, value in re.findall(r"stat::(\w+):\s+(\d+)", "".join(said))}
+    return process.returncode, counted, "".join(said)
 
 
 def main() -> None:

@@ -59,6 +59,20 @@ def test_an_encoder_that_makes_no_model(copied_run, sizes):
     refused(copied_run, "encoder")
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_tokenizer_that_can_not_read(copied_run, known):
+    """Without a token for unknown words its library raises a bare Exception, at such a word alone."""
+    path = copied_run / "encoder" / "tokenizer.json"
+    document = json.loads(path.read_text())
+    document["model"]["unk_token"] = "[NONE]"
+    document["model"]["vocab"]["a" if known else "b"] = document["model"]["vocab"].pop("w0")
+    path.write_text(json.dumps(document))
+    tiny.belong_together(copied_run)
+    with pytest.raises(UserError, match="the tokenizer can't read texts") as told:
+        xmlkit.load(copied_run).predict(["never seen"])
+    assert known or f"{copied_run}/encoder: " in str(told.value)
+
+
 @pytest.mark.parametrize("text", ["[1]", "null", '"x"', "3"])
 def test_settings_that_are_no_table(copied_run, text):
     (copied_run / "config.json").write_text(text)

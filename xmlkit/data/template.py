@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.tokenizer_errors import tokenizer_errors
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Template:
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Template:
         """Read off what the tokenizer does with a probe text."""
-        probe = tokenizer("a", return_special_tokens_mask=True, return_token_type_ids=True)
+        with tokenizer_errors():
+            probe = tokenizer("a", return_special_tokens_mask=True, return_token_type_ids=True)
         ids, special, segments = probe["input_ids"], probe["special_tokens_mask"], probe["token_type_ids"]
         text = [i for i, flag in enumerate(special) if not flag]
         if not text:

@@ -11,6 +11,7 @@ import numpy as np
 from xmlkit.console import track
 from xmlkit.data.cache import cached, digest
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.tokenizer_errors import tokenizer_errors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,14 +26,15 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int)
     Of a text no more is read than 200 characters for each of them, so that none of any length is waited for.
     The fast tokenizers spread a list of texts over all cores.
     """
-    ids = tokenizer(
-        [text[: cap * CHARACTERS_A_TOKEN] for text in texts],
-        add_special_tokens=False,
-        truncation=True,
-        max_length=cap,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )["input_ids"]
+    with tokenizer_errors():
+        ids = tokenizer(
+            [text[: cap * CHARACTERS_A_TOKEN] for text in texts],
+            add_special_tokens=False,
+            truncation=True,
+            max_length=cap,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
     return Ragged.of(ids, np.int32)
 
 

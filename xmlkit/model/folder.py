@@ -188,10 +188,13 @@ def _model(recorded: Recorded) -> Model:
 def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
     """A run's tokenizer, and its encoder with random weights, for settings with the run's encoder."""
     _check(folder, *(name for name in _describe(folder).files if name.startswith("encoder/")))
-    if config.encoder == NONE:
-        tokenizer = load_tokenizer(folder / "encoder")
-        return tokenizer, NoEncoder(Template.of(tokenizer))
     tokenizer = load_tokenizer(folder / "encoder")
+    try:
+        template = Template.of(tokenizer)
+    except UserError as error:
+        raise UserError(f"{folder / 'encoder'}: {error}") from None
+    if config.encoder == NONE:
+        return tokenizer, NoEncoder(template)
     try:
         shape = load_config(folder / "encoder")
         _check_size(folder, shape)
@@ -203,7 +206,7 @@ def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase,
         raise UserError(
             f"{folder}: encoder/config.json makes no model ({first}): put the file back"
         ) from None
-    return tokenizer, Encoder(backbone, Template.of(tokenizer), config.layers)
+    return tokenizer, Encoder(backbone, template, config.layers)
 
 
 def _check_size(folder: Path, shape: Any) -> None:

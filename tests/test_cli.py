@@ -47,6 +47,12 @@ def xmlkit(*arguments, stdin="", cwd=None, path=None, code=0):
     return out, err
 
 
+def hears_signals():
+    """Whoever runs the tests, in the background or by nohup, may ignore some."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(place, *arguments, path=None, **options):
     """A command that runs on."""
     return subprocess.Popen(
@@ -56,7 +62,7 @@ def started(place, *arguments, path=None, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,
+        **{"preexec_fn": hears_signals, **options},
     )
 
 

@@ -474,7 +474,7 @@ def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=hears_signals,
     )
     os.close(theirs)
     while not log.exists() or log.read_text().count("\n") < 3:

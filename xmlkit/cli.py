@@ -374,7 +374,7 @@ def predict(
             answers = stack.enter_context(out_.open("a", encoding="utf-8"))
         if done:
             say(f"{out_} has {done:,} texts already")
-        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else repeat(None)
+        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else ()
         checked = _checked(lines, islice(old, done), out_)
         # A score's last digits depend on its company: texts are read in the groups that they were read in.
         begin = done - done % TEXTS_AT_ONCE

@@ -34,10 +34,10 @@ def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
     may call what it overrides, which then promises nothing: the part as a whole does.
     """
 
+    count = len(inspect.signature(promise).parameters) - 2  # of the contract's arguments
+
     def hold(method: MethodT) -> MethodT:
-        name, own = method.__name__, inspect.signature(method).parameters
-        takes_all = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in own.values())
-        count = None if takes_all else len(own) - 1
+        name = method.__name__
 
         @wraps(method)
         def checked(part: Part, *arguments: Any, **named: Any) -> Any:
@@ -139,8 +139,8 @@ def shortlist(
     shape = tuple(found.ids_BC.shape)
     if training is None and found.truth_BC is not None:
         return "truth_BC is there, expected None: at prediction there is no truth"
-    if training is not None and tuple(found.losses) != part.loss_names:
-        return f"losses are {list(found.losses)}, expected {list(part.loss_names)} as loss_names has it"
+    if training is not None and (wrong := _unless_announced(part, found.losses)):
+        return wrong
     if part.every_label and found.votes_BC is None:
         return "votes_BC is None, expected votes: every label is scored, so that candidates add nothing else"
     return (
@@ -148,7 +148,7 @@ def shortlist(
         or _tensor("mask_BC", found.mask_BC, shape, "bool")
         or _tensor("prior_BC", found.prior_BC, shape, like=(vectors.rank_BD,))
         or (_tensor("truth_BC", found.truth_BC, shape, "bool") if training is not None else "")
-        or next((wrong for name, loss in found.losses.items() if (wrong := _tensor(name, loss, ()))), "")
+        or _scalars(found.losses)
         or (_tensor("votes_BC", found.votes_BC, shape, like=(vectors.rank_BD,)) if has_votes else "")
     )
 
@@ -196,10 +196,7 @@ def own_losses(
     part: LossCombiner, found: Any, scores_BX: Callable[[Tensor], Tensor], training: Training
 ) -> str:
     """0-d losses by the names that were announced."""
-    if not isinstance(found, Mapping) or tuple(found) != part.loss_names:
-        names = list(found) if isinstance(found, Mapping) else _kind(found)
-        return f"losses are {names}, expected {list(part.loss_names)} as loss_names has it"
-    return next((wrong for name, loss in found.items() if (wrong := _tensor(name, loss, ()))), "")
+    return _unless_announced(part, found) or _scalars(found)
 
 
 def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
@@ -208,7 +205,7 @@ def weighed(part: Part, found: Any, losses: dict[str, Tensor]) -> str:
         return f"it is {_kind(found)}, expected the losses by name"
     if missing := losses.keys() - found.keys():
         return f"{sorted(missing)[0]!r} is missing, expected each of {', '.join(losses)}"
-    return next((wrong for name, loss in found.items() if (wrong := _tensor(name, loss, ()))), "")
+    return _scalars(found)
 
 
 def upstream(part: Part, found: Any, grads: dict[str, Tensor]) -> str:
@@ -230,7 +227,7 @@ def reported(part: Part, found: Any) -> str:
     """0-d figures by name."""
     if not isinstance(found, Mapping):
         return f"it is {_kind(found)}, expected figures by name"
-    return next((wrong for name, value in found.items() if (wrong := _tensor(name, value, ()))), "")
+    return _scalars(found)
 
 
 def _tensor(
@@ -245,6 +242,17 @@ def _tensor(
     if found.is_floating_point() if kind == "float" else str(found.dtype) == f"torch.{kind}":
         return ""
     return f"{name} is of {found.dtype}, expected {kind}"
+
+
+def _scalars(found: Mapping[str, Any]) -> str:
+    return next((wrong for name, value in found.items() if (wrong := _tensor(name, value, ()))), "")
+
+
+def _unless_announced(part: Shortlister | LossCombiner, losses: Any) -> str:
+    if isinstance(losses, Mapping) and tuple(losses) == part.loss_names:
+        return ""
+    names = list(losses) if isinstance(losses, Mapping) else _kind(losses)
+    return f"losses are {names}, expected {list(part.loss_names)} as loss_names has it"
 
 
 def _unless_it_has(found: Any, kind: str, *fields: str) -> str:

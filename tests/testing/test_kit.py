@@ -255,7 +255,7 @@ BROKEN = [
     ("candidates", MOODY, "negative"),
     ("unlabelled", OWN_LOSS, "the loss 'mean' is nan with 12 of 12"),
     ("resuming", REMEMBERS, "is another one where the run was broken off"),
-    ("shapes", SHORTLIST_WITH_PRIORS, "prior_BC, which scores are multiplied by, is not between 0 and 1"),
+    ("shapes", SHORTLIST_WITH_PRIORS, "prior_BC, which scores are multiplied by, is above 1 at prediction"),
     ("warm", COLD, "call inner.take_start"),
     ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
 ]

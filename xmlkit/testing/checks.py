@@ -169,8 +169,10 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
         return
     if not 0 <= int(short.ids_BC.min()) <= int(short.ids_BC.max()) < model.num_labels:
         raise Broken(f"ids_BC holds what is no label: they are 0 to {model.num_labels - 1}")
-    if training is None and not ((short.prior_BC >= 0) & (short.prior_BC <= 1)).all():
-        raise Broken("prior_BC, which scores are multiplied by, is not between 0 and 1")
+    if not torch.isfinite(short.prior_BC).all() or (short.prior_BC < 0).any():
+        raise Broken("prior_BC, which scores are multiplied by, is negative or not finite")
+    if training is None and (short.prior_BC > 1).any():
+        raise Broken("prior_BC, which scores are multiplied by, is above 1 at prediction")
     if short.votes_BC is not None and not ((short.votes_BC >= 0) & short.votes_BC.isfinite()).all():
         raise Broken("votes_BC, which are added to logits, are negative or not finite")
     for ids_C, mask_C in zip(short.ids_BC, short.mask_BC, strict=True):

@@ -140,10 +140,11 @@ def _timed(trainer: Trainer, work: Callable[[], Any]) -> float:
 def _parts(trainer: Trainer, rows: np.ndarray) -> tuple[dict[str, float], int]:
     """Median seconds of a step's parts, waiting for the device after each; and the rows that it reads."""
     model, spent, read = trainer.model, defaultdict(list), []
+    every_label = model.shortlister.every_label
     timed = {
         "encoder": (model, "vectors"),
-        "candidates": (model.shortlister, "forward"),
-        "scoring": (model.head, "scores_BC"),
+        **({} if every_label else {"candidates": (model.shortlister, "forward")}),
+        "scoring": (model, "_loss_of_every_label") if every_label else (model.head, "scores_BC"),
         "backward": (model, "backward"),
     }
     now: dict[str, float] = {}
@@ -152,7 +153,7 @@ def _parts(trainer: Trainer, rows: np.ndarray) -> tuple[dict[str, float], int]:
     products = model.head.vector_maker.products_BU
 
     def counted(query_BE: Any, rows_U: Any) -> Any:
-        read.append(len(torch.unique(rows_U)))
+        read.append(model.num_labels if every_label else len(torch.unique(rows_U)))
         return products(query_BE, rows_U)
 
     for documents in rows:

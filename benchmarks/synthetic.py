@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, BertConfig
 
-from xmlkit.config import resolve
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.hooks import Run
@@ -21,7 +20,7 @@ from xmlkit.model.device import choose_device
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model, new_model
-from xmlkit.plugins import activate
+from xmlkit.plugins import settled
 from xmlkit.tables import ClusterTable
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.train import TOKENS_AT_ONCE, make_ready
@@ -103,11 +102,10 @@ def trainer_of(
     shape: str, num_labels: int, documents: int, folder: Path, scattered: bool = True, **settings: Any
 ) -> Trainer:
     """A trainer before its first step; `scattered`: each document has a shortlist of its own."""
-    config = resolve({"encoder": shape, "clustered": True, "max_len": TOKENS, **AMAZON, **settings})
+    config, active = settled({"encoder": shape, "clustered": True, "max_len": TOKENS, **AMAZON, **settings})
     device = choose_device(config.device)
     limit = config.micro_batch_tokens or TOKENS_AT_ONCE[device.type]
     config = config.model_copy(update={"micro_batch_tokens": limit})
-    active = activate(config.plugins, config.options)
     encoder = encoder_of(shape, config.layers)
     labels = zipf_labels(documents, num_labels)
     clusters = balanced_clusters(num_labels, config.cluster_size) if config.clustered else None

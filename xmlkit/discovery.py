@@ -64,6 +64,11 @@ class Plugin:
         return getattr(self.module, "compiles", True)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of a run that it is best used with: defaults while it is in use."""
+        return getattr(self.module, "settings", {})
+
+    @property
     def tiny_options(self) -> dict[str, Any]:
         """Its options in the models of `xmlkit.testing`, where its defaults are large."""
         return getattr(self.module, "tiny_options", {})
@@ -92,17 +97,19 @@ def load(name: str) -> Plugin:
     Raises UserError where there is none of that name or more than one, where it fails (with its traceback as
     detail), and where it was written for other hooks.
     """
-    known = installed()
-    if name not in known:
+    found = entry_points(group=PROJECT)
+    named = [entry for entry in found if entry.name == name]
+    if not named:
+        known = sorted({entry.name for entry in found})
         others = ", ".join(other for other in known if other != BASE) or "none besides the base"
         raise UserError(f"no plugin {name!r} is installed{nearest(name, known)} (installed: {others})")
-    origins = [_origin(entry) for entry in entry_points(group=PROJECT, name=name)]
+    origins = [_origin(entry) for entry in named]
     if len(origins) > 1:
         raise UserError(
             f"{len(origins)} plugins are called {name!r}, of {' and '.join(map(' '.join, origins))}: "
             f"pip uninstall all but one of them"
         )
-    module = _import(name, known[name])
+    module = _import(name, named[0])
     plugin = Plugin(name, module, *origins[0])
     written_for = getattr(module, "hooks_version", 1)
     if written_for not in range(OLDEST_HOOKS, HOOKS_VERSION + 1):

@@ -101,6 +101,15 @@ class Shortlister(Part):
         return self.inner.every_label
 
     @property
+    def labels_at_once(self) -> int | None:
+        """How many labels' scores are there at a time in training, where every label is scored; None: all.
+
+        Then the rows that labels are scored with are stepped so many labels at a time too, outside of `clip`,
+        and neither all scores nor a gradient of all rows is ever held.
+        """
+        return self.inner.labels_at_once if self.inner else None
+
+    @property
     def adds_votes(self) -> bool:
         """Whether it has votes where every label is scored, too; a wrapper that has some says True."""
         return self.inner.adds_votes if self.inner else False
@@ -181,7 +190,12 @@ class Head(Part):
     @final
     def scores_BU(self, rank_BD: Tensor, rows_U: Tensor | slice) -> Tensor:
         """Logits of the same labels for every document."""
-        return self.vector_maker.products_BU(self.query_BE(rank_BD), rows_U) + self.label_bias_U(rows_U)
+        return self.of_query_BU(self.query_BE(rank_BD), rows_U)
+
+    @final
+    def of_query_BU(self, query_BE: Tensor, rows_U: Tensor | slice) -> Tensor:
+        """The same of queries that are there already."""
+        return self.vector_maker.products_BU(query_BE, rows_U) + self.label_bias_U(rows_U)
 
     @property
     def vector_maker(self) -> Head:

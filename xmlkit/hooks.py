@@ -89,6 +89,7 @@ class BuildContext:
     has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
+    read_documents: Callable[[], list[str]] | None = None  # likewise
     encode_names: Callable[[], Tensor] | None = None  # likewise, and when a run goes on
     parts: dict[str, Part] = field(default_factory=dict)  # by door, what stands there so far
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
@@ -102,6 +103,11 @@ class BuildContext:
     def train_text(self) -> RaggedTokens | None:
         """The tokens of the whole training texts, read anew at each call; None as `train_labels` is."""
         return self.read_text() if self.read_text else None
+
+    @property
+    def train_documents(self) -> list[str] | None:
+        """The training texts as they are in the corpus; None as `train_labels` is."""
+        return self.read_documents() if self.read_documents else None
 
     @cached_property
     def label_text_LH(self) -> Tensor | None:

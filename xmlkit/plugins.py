@@ -17,7 +17,8 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel, ValidationError
 
-from xmlkit.config import SETTINGS, explain, nearest
+from xmlkit.config import SETTINGS, Config, explain, merge, nearest, resolve
+from xmlkit.console import say
 from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import UserError
@@ -51,6 +52,35 @@ class Active:
     def options_by_class(self) -> dict[type[BaseModel], BaseModel]:
         """What a BuildContext hands to the plugins."""
         return {type(options): options for options in self.options.values()}
+
+
+def settled(given: Mapping[str, Any], source: str | None = None) -> tuple[Config, Active]:
+    """The settings of a run on the corpus of this source, and its plugins.
+
+    What is not given is as the plugins ask for, and else as ever. Raises UserError as `resolve` and
+    `activate` do, and where plugins ask for what is no setting or for two values of one.
+    """
+    config = resolve(given, source)
+    active = activate(config.plugins, config.options)
+    asked: dict[str, tuple[Any, str]] = {}
+    for plugin in active.plugins:
+        for key, value in plugin.settings.items():
+            if key not in SETTINGS:
+                raise UserError(
+                    f"plugin {plugin.name!r} asks for {key!r}, no setting{nearest(key, SETTINGS)}"
+                )
+            if key in given:
+                continue
+            other, by = asked.setdefault(key, (value, plugin.name))
+            if other != value:
+                raise UserError(
+                    f"plugins {by!r} and {plugin.name!r} ask for {key}={other} and {key}={value}: choose "
+                    f"with --set {key}=VALUE"
+                )
+    for key, (value, name) in asked.items():
+        say(f"{name}: {key}={value}, unless --set says otherwise")
+    document = merge({key: value for key, (value, _) in asked.items()}, given)
+    return (resolve(document, source) if asked else config), active
 
 
 def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> Active:

@@ -6,7 +6,8 @@ U unique rows, K clusters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +125,13 @@ class _Products(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None]:
         query_BE, weight = ctx.saved_tensors
-        left_UB, whole_BE = grads[0].T, torch.zeros_like(query_BE)
-        for run, rows_UE in _runs(weight, ctx.rows_U, query_BE.dtype):
-            whole_BE.addmm_(left_UB[run].T, rows_UE)
+        left_UB, whole_BE = grads[0].T, None
+        if ctx.needs_input_grad[0]:
+            whole_BE = torch.zeros_like(query_BE)
+            for run, rows_UE in _runs(weight, ctx.rows_U, query_BE.dtype):
+                whole_BE.addmm_(left_UB[run].T, rows_UE)
         _leave(weight, RowProduct(ctx.rows_U, left_UB, query_BE.detach()))
         return whole_BE, None, None
 
@@ -137,6 +140,19 @@ def _leave(weight: Any, product: RowProduct) -> None:
     """Leaves a part of its gradient at the weight, for `unite_rows`."""
     if weight.requires_grad:
         weight.row_products = [*getattr(weight, "row_products", []), product]
+
+
+@contextmanager
+def held_constant(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """What is read of these weights meanwhile has no gradient for them."""
+    weights = [weight for weight in weights if weight.requires_grad]
+    try:
+        for weight in weights:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_()
 
 
 def ids_of(rows: Tensor | slice, weight: Tensor) -> Tensor:

@@ -102,10 +102,10 @@ class FixedLabels(Head):
         return self.vectors_LE[rows_U]
 
 
-def runs_of_labels(num_labels: int) -> Iterator[slice]:
+def runs_of_labels(num_labels: int, at_once: int = LABELS_AT_ONCE) -> Iterator[slice]:
     """All labels, few enough at a time for what is computed of each."""
-    for start in range(0, num_labels, LABELS_AT_ONCE):
-        yield slice(start, min(start + LABELS_AT_ONCE, num_labels))
+    for start in range(0, num_labels, at_once):
+        yield slice(start, min(start + at_once, num_labels))
 
 
 def for_prediction(head: Head, num_labels: int) -> Head:

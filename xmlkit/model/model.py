@@ -18,6 +18,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
+from xmlkit.model.in_runs import LossInRuns, cost_of_labels
 from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
@@ -54,6 +55,7 @@ class Model(Vectoriser):
         super().__init__(encoder, representation)
         self.shortlister, self.head, self.combiner = shortlister, head, combiner
         self.num_labels, self.reduction = build.num_labels, build.reduction
+        self.in_runs = _in_runs(self)
 
     @property
     def parts(self) -> Parts:
@@ -107,28 +109,24 @@ class Model(Vectoriser):
         return cost_B / short.mask_BC.sum(1) if self.reduction == "mean" else cost_B
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
-        z_BL = self.head.scores_BU(vectors.rank_BD, slice(0, self.num_labels))
-        cost, sums = self.cost_of_every_label(z_BL, training.labels), self.reduction == "sum"
-        return cost / (len(z_BL) if sums or self.combiner.cost_maker else z_BL.numel())
+        query_BE, documents = self.head.query_BE(vectors.rank_BD), len(vectors.rank_BD)
+        if self.in_runs:
+            cost = self.in_runs(query_BE, training.labels)
+        else:
+            z_BL = self.head.of_query_BU(query_BE, slice(0, self.num_labels))
+            cost = self.cost_of_every_label(z_BL, training.labels)
+        sums = self.reduction == "sum" or self.combiner.cost_maker
+        return cost / (documents if sums else documents * self.num_labels)
 
     def cost_of_every_label(self, z_BL: Tensor, labels: RaggedLabels) -> Tensor:
-        """Of all documents: labels as if all were false, then the true ones put right: no (B, L) truth.
-
-        That is there only for a part that costs whole documents.
-        """
+        """Of all documents (0-d). A truth (B, L) is there only for a part that costs whole documents."""
         every = slice(0, self.num_labels)
         if maker := self.combiner.cost_maker:
             truth_BL, all_BL = torch.zeros_like(z_BL), torch.ones_like(z_BL[:1, :1], dtype=torch.bool)
             targets_V = torch.ones_like(labels.values_V) if labels.targets_V is None else labels.targets_V
             truth_BL[labels.documents_V, labels.values_V] = targets_V.to(z_BL)
             return maker.cost_B(z_BL, truth_BL, all_BL.expand_as(z_BL), every).sum()
-        z_V = z_BL[labels.documents_V, labels.values_V]
-        true_V = self.combiner.when_true(z_V, labels.values_V)
-        false_V = self.combiner.when_false(z_V, labels.values_V)
-        change_V = true_V - false_V
-        if labels.targets_V is not None:
-            change_V = change_V * labels.targets_V
-        return self.combiner.when_false(z_BL, every).sum() + change_V.sum()
+        return cost_of_labels(self.combiner, z_BL, labels, every)
 
     def backward(self, output: Output, share: float = 1.0) -> Tensor:
         """Each loss down to the boundary, then once through the encoder; returns the losses' weighed sum.
@@ -312,6 +310,19 @@ def _is_of_base(saved_name: str) -> bool:
     return door == "encoder" or plugin == BASE
 
 
+def _in_runs(model: Model) -> LossInRuns | None:
+    """Where its shortlist asks for that. Raises UserError where a part needs all scores of a document."""
+    shortlister, at_once = model.shortlister, model.shortlister.labels_at_once
+    if not (shortlister.every_label and at_once):
+        return None
+    if maker := model.combiner.cost_maker:
+        raise UserError(
+            f"plugin {maker.owner!r}, loss: it costs whole documents, but {shortlister.owner!r} has no more "
+            f"than {at_once:,} labels' scores at a time: leave one of them out"
+        )
+    return LossInRuns(model.head, model.combiner, model.num_labels, at_once)
+
+
 def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     """The vectors behind one leaf; the leaf; and what the leaf's gradient goes to."""
     if vectors.recall_BD is vectors.rank_BD:
@@ -335,8 +346,10 @@ def new_model(
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
     read_text: Callable[[], RaggedTokens] | None = None,
+    read_documents: Callable[[], list[str]] | None = None,
 ) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    found = (clusters, spell, label_ids, has_label_text, train_labels, encode_names, read_text)
+    in_training = (train_labels, encode_names, read_text, read_documents)
+    found = (clusters, spell, label_ids, has_label_text, *in_training)
     build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
     return Model(encoder, build, active, config.seed)

@@ -94,6 +94,7 @@ def build_context(
     train_labels: RaggedLabels | None = None,
     encode_names: Callable[[], Tensor] | None = None,
     read_text: Callable[[], RaggedTokens] | None = None,
+    read_documents: Callable[[], list[str]] | None = None,
 ) -> BuildContext:
     """What the hooks may know; `train_labels` and what follows are there in training alone."""
     assert config.dropout is not None  # the settings are resolved
@@ -117,6 +118,7 @@ def build_context(
         train_labels=train_labels,
         encode_names=encode_names,
         read_text=read_text,
+        read_documents=read_documents,
         given=active.options_by_class,
     )
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,17 @@ def check(function: Callable[[Case], None]) -> Callable[[Case], None]:
     return function
 
 
+def alone(function: Callable[[Case], None]) -> Callable[[Case], None]:
+    """What no other plugin makes otherwise is looked at without any: it costs a training."""
+
+    @wraps(function)
+    def unless_in_company(case: Case) -> None:
+        if case.alone:
+            function(case)
+
+    return unless_in_company
+
+
 @check
 def options(case: Case) -> None:
     """A plugin says what it does in its docstring; each option has a default and a description, and survives
@@ -188,6 +199,7 @@ def _check_candidates(model: Model, documents: Documents, training: Training | N
 
 
 @check
+@alone
 def unlabelled(case: Case) -> None:
     """Documents without a label cost what is finite, beside others and where a batch has none but them."""
     trainer = case.prepare()
@@ -208,7 +220,9 @@ def unlabelled(case: Case) -> None:
 def finite(case: Case) -> None:
     """Losses and weights stay finite, in float32 and with an encoder in bfloat16."""
     rounded = {"precision": "bfloat16", "micro_batch_size": 8}
-    runs = {"float32": case.first, "bfloat16": case.train(**rounded)}
+    runs = {"float32": case.first}
+    if case.alone:
+        runs["bfloat16"] = case.train(**rounded)
     for precision, trained in runs.items():
         for name, weight in trained.model.weights().items():
             if weight.is_floating_point() and not torch.isfinite(weight).all():
@@ -227,6 +241,7 @@ def gradients(case: Case) -> None:
 
 
 @check
+@alone
 def seed(case: Case) -> None:
     """Two runs with one seed are the same: draws come from training.rng, dropout from torch's generator."""
     again = case.train()
@@ -302,11 +317,10 @@ def saving(case: Case) -> None:
 
 
 @check
+@alone
 def resuming(case: Case) -> None:
     """A run that was broken off ends with the weights of an unbroken one: what a part remembers between steps
     is in its buffers."""
-    if not case.alone:
-        return
     trainer = case.prepare(checkpoint_every=2)
     trainer.events.step_ended = partial(_break_off, trainer.events.step_ended)  # type: ignore[method-assign]
     with suppress(_BrokenOff):
@@ -329,6 +343,7 @@ def _break_off(event: Callable[..., None], run: Run, step: int, report: dict[str
 
 
 @check
+@alone
 def warm(case: Case) -> None:
     """A run that begins with what the encoder knows (`start=warm`) trains too: `take_start` is handed on."""
     trained = case.train(start="warm", max_steps=2)
@@ -343,6 +358,7 @@ def warm(case: Case) -> None:
 
 
 @check
+@alone
 def averaging(case: Case) -> None:
     """Weights can be averaged (`swa_start`): the model can be copied, with all that its parts hold."""
     trained = case.train(swa_start=0, swa_every=2)
@@ -359,7 +375,8 @@ def devices(case: Case) -> None:
     trainer = case.prepare()
     batch = _batch(trainer)
     meta = torch.device("meta")
-    for model in (trainer.model, copy.deepcopy(case.first.model)):
+    trained = copy.deepcopy(case.first.model)
+    for model in (trainer.model, trained) if case.alone else (trained,):
         model.train().to(meta)
         documents, training = batch.on(meta, torch.Generator())
         model.backward(model(documents, training))
@@ -374,9 +391,10 @@ def devices(case: Case) -> None:
 
 
 @check
+@alone
 def compiling(case: Case) -> None:
     """torch.compile gives the same losses and gradients, or the plugin says `compiles = False`."""
-    if not (case.alone and case.plugin.compiles):
+    if not case.plugin.compiles:
         return
     found = []
     for compiled in (False, True):

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from xmlkit.config import merge, resolve
+from xmlkit.config import merge
 from xmlkit.console import console
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
@@ -35,7 +35,7 @@ from xmlkit.model.encoder import Encoder, quiet_transformers
 from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Training
-from xmlkit.plugins import activate
+from xmlkit.plugins import settled
 from xmlkit.tables import ClusterTable
 from xmlkit.training.train import prepare
 from xmlkit.training.trainer import Trainer
@@ -145,7 +145,7 @@ def tiny_model(
     of a run. Raises UserError as a run would.
     """
     base = {"encoder": "tiny", "start": "prior", "pooling": "first", "plugins": list(plugins)}
-    config = resolve(merge(base, _sizes(plugins), options or {}, settings))
+    config, active = settled(merge(base, _sizes(plugins), options or {}, settings))
     whole = Encoder(encoder or backbone(), template or Template.of(tokenizer()), config.layers)
     if train_labels is None:
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
@@ -154,7 +154,7 @@ def tiny_model(
     return new_model(
         whole,
         num_labels,
-        activate(config.plugins, config.options),
+        active,
         config,
         None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
         partial(spellings, tokenizer()),
@@ -163,6 +163,7 @@ def tiny_model(
         train_labels=train_labels,
         encode_names=None if label_text_LH is None else lambda: label_text_LH,
         read_text=lambda: train_text,
+        read_documents=lambda: texts(50),
     )
 
 

@@ -63,6 +63,9 @@ class Ingredients:
         def read_text() -> RaggedTokens:
             return ragged_tokens(data.reader.store.take(data.train_rows))
 
+        def read_documents() -> list[str]:
+            return [corpus.train.texts[row] for row in data.train_rows.tolist()]
+
         return build_context(
             self.config,
             self.active,
@@ -76,4 +79,5 @@ class Ingredients:
             train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
             encode_names=encode_names if is_pretrained else None,
             read_text=read_text,
+            read_documents=read_documents,
         )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from xmlkit.config import Config, merge, resolve
+from xmlkit.config import Config, merge
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.data.template import Template
@@ -52,7 +52,7 @@ from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, chains, seeded
 from xmlkit.model.vectoriser import Vectoriser
-from xmlkit.plugins import Active, activate
+from xmlkit.plugins import Active, settled
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.claim import LOG, claimed, new_folder
@@ -150,8 +150,7 @@ def _check(
         )
     start = None if init_from is None else Path(init_from).resolve()
     given = config.as_given() if isinstance(config, Config) else config or {}
-    config = resolve(merge(shared_settings(start) if start else {}, given), corpus.source)
-    active = activate(config.plugins, config.options)
+    config, active = settled(merge(shared_settings(start) if start else {}, given), corpus.source)
     device = _device(config)
     if config.compile:
         check_compiler()

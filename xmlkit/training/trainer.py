@@ -38,6 +38,7 @@ from xmlkit.training.events import Events
 from xmlkit.training.feed import MicroBatch, TrainingData, fed, micro_batches_of
 from xmlkit.training.finite import FiniteWatch
 from xmlkit.training.freeze import with_means
+from xmlkit.training.in_runs import step_in_runs
 from xmlkit.training.memory import give_back, hold_on
 from xmlkit.training.optim import clip_gradients, optimizers, schedule
 from xmlkit.training.reading import RunReading
@@ -174,6 +175,9 @@ class Trainer:
         """One optimiser step; its losses, means over the documents."""
         config = self.config
         forget_rows(self.rows)  # of a step that was broken off
+        in_runs = self.model.in_runs
+        if in_runs:
+            in_runs.forget()
         totals: dict[str, Tensor] = {}
         for batch in batches:
             output = self.model(*batch.on(self.device, self.rng))
@@ -184,6 +188,8 @@ class Trainer:
         unite_rows(self.rows)
         if config.clip is not None:
             clip_gradients(self.clipped, config.clip)
+        if in_runs:  # before all else moves that label vectors are made of
+            step_in_runs(in_runs, self.rows, self.optimizers)
         # The second optimiser's modules step first, as the first one's step is the whole model's.
         for optimizer in reversed(self.optimizers):
             optimizer.step()

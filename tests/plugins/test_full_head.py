@@ -1,0 +1,204 @@
+"""The loss of every label in runs: its gradients, its steps, and that nothing large is ever there."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from conftest import install
+from model.test_costs import SOFTMAX
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from xmlkit import UserError
+from xmlkit.data.ragged import Ragged
+from xmlkit.hooks import Run
+from xmlkit.model.inputs import ragged_labels
+from xmlkit.passing import RaggedLabels, Training
+from xmlkit.plugins import activate
+from xmlkit.testing import check_plugin
+from xmlkit.testing.tiny import SETTINGS, fit, losses_of, tiny_trainer
+from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
+from xmlkit.training.trainer import Trainer
+
+LABELS = 23
+TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
+BESIDE = [[], ["combination"], ["cosine"], ["label-smoothing"], ["propensity", "asymmetric"], ["se"]]
+OPTIONS = {"combination": {"where": "labels"}}
+
+
+def a_model(plugins, at_once=None, **settings):
+    ours = ["full-head"] if at_once else []
+    options = {name: OPTIONS[name] for name in plugins if name in OPTIONS}
+    options |= {"full-head": {"labels_at_once": at_once}} if at_once else {}
+    names_LH = torch.randn(LABELS, 32, generator=torch.Generator().manual_seed(0))
+    settings = {
+        "start": "random",
+        "dropout": 0.0,
+        "num_labels": LABELS,
+        "label_text_LH": names_LH,
+        **settings,
+    }
+    return tiny.tiny_model([*ours, *plugins], options, **settings).double().train()
+
+
+def micro_batches(soft=False):
+    """Two of other sizes, with the weights of their documents in the step."""
+    found = []
+    for texts, seed in ((TEXTS, 1), (TEXTS[:1], 2)):
+        documents, given = tiny.batch(texts, LABELS, seed)
+        if soft:
+            targets_V = torch.linspace(0.1, 1, len(given.labels.values_V)).double()
+            labels = RaggedLabels(
+                given.labels.values_V, given.labels.offsets, LABELS, given.labels.most, targets_V
+            )
+            given = Training(labels, given.rng, given.rows_B)
+        found.append((documents, given, len(texts) / 5))
+    return found
+
+
+def dense(weight):
+    found = row_gradient(weight)
+    if found is None:
+        return None
+    whole = torch.zeros_like(weight)
+    whole[found.rows_U] = found.add_to(torch.zeros_like(whole[found.rows_U]), 1.0)
+    return whole
+
+
+def gradients(model, batches):
+    """Of a step, tables of rows included, however they come."""
+    losses = []
+    for documents, given, share in batches:
+        output = model(documents, given)
+        losses.append({name: float(loss.detach()) for name, loss in output.losses.items()})
+        model.backward(output, share)
+    tables = row_parameters(model)
+    unite_rows(tables)
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    of_rows = {p: dense(p) for p in tables}
+    if model.in_runs:
+        for cost in model.in_runs.second_pass():
+            cost.backward(inputs=model.in_runs.tables)
+            unite_rows(model.in_runs.tables)
+            for p in model.in_runs.tables:
+                of_rows[p] = dense(p) if of_rows[p] is None else of_rows[p] + dense(p)
+    found |= {name: of_rows[p] for name, p in model.named_parameters() if of_rows.get(p) is not None}
+    return losses, found
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("at_once", [1, 5, 23, 100])
+@pytest.mark.parametrize("plugins", BESIDE, ids=lambda names: "+".join(names) or "alone")
+def test_losses_and_gradients_are_those_of_all_labels_at_once(example_plugins, plugins, at_once, soft):
+    expected, wanted = gradients(a_model(plugins), micro_batches(soft))
+    losses, found = gradients(a_model(plugins, at_once), micro_batches(soft))
+    assert [loss["ranker"] for loss in losses] == pytest.approx([loss["ranker"] for loss in expected])
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient)
+
+
+def test_a_mean_over_labels_too(plugin_folder):
+    expected, wanted = gradients(a_model([], reduction="mean"), micro_batches())
+    losses, found = gradients(a_model([], 5, reduction="mean"), micro_batches())
+    assert losses[0]["ranker"] == pytest.approx(expected[0]["ranker"])
+    torch.testing.assert_close(found["head.rows.weight"], wanted["head.rows.weight"])
+
+
+@pytest.mark.parametrize("settings", [{}, {"micro_batch_size": 5}, {"row_state": "full"}], ids=str)
+def test_a_training_is_that_of_all_labels_at_once(tmp_path, settings):
+    """Both without `clip`, which knows nothing of rows stepped run by run."""
+    found = []
+    for name, plugins in (("plain", []), ("ours", ["full-head"])):
+        given = {"plugins": plugins, "clustered": False, "clip": None, "dropout": 0.0, "lr": 1e-5, **settings}
+        trainer = tiny_trainer(tmp_path / name, given)
+        fit(trainer)
+        found.append((losses_of(tmp_path / name), trainer.model.weights()))
+    (plain, weights), (ours, our_weights) = found
+    assert [line["ranker"] for line in ours] == pytest.approx([line["ranker"] for line in plain], rel=1e-3)
+    for name in ("head/lightxml/rows.weight", "head/lightxml/biases.weight"):
+        torch.testing.assert_close(our_weights[name], weights[name], rtol=1e-2, atol=1e-3)
+        assert weights[name].std() > 1e-3
+
+
+def test_rows_in_bfloat16_learn_as_much(tmp_path):
+    settings = {"clustered": False, "clip": None, "dropout": 0.0, "epochs": 2, "max_steps": None}
+    found = []
+    for name, given in (("full", {}), ("rounded", {"row_precision": "bfloat16"})):
+        trainer = tiny_trainer(tmp_path / name, {"plugins": ["full-head"], **settings, **given})
+        fit(trainer)
+        found.append([line["ranker"] for line in losses_of(tmp_path / name)])
+    assert trainer.model.head.rows.weight.dtype == torch.bfloat16
+    assert found[1] == pytest.approx(found[0], rel=0.05) and found[1] != found[0]
+
+
+class LargestMade(TorchDispatchMode):
+    """How many numbers the largest tensor has that an operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.most = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        made = [
+            tensor for tensor in (found if isinstance(found, tuple | list) else [found]) if _is_whole(tensor)
+        ]
+        in_place = [given for given in args if isinstance(given, torch.Tensor)]
+        sizes = [tensor.numel() for tensor in made if all(tensor is not given for given in in_place)]
+        self.most = max([self.most, *sizes])
+        return found
+
+
+def _is_whole(tensor):
+    return isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and not tensor._is_view()
+
+
+@pytest.mark.parametrize(("plugins", "fits"), [(["full-head"], True), ([], False)])
+def test_neither_all_scores_nor_a_gradient_of_all_rows_is_ever_made(tmp_path, plugins, fits):
+    """With more labels than all else has numbers."""
+    trainer = tiny_trainer(tmp_path / "run", {"plugins": plugins, "clustered": False, "max_steps": 2})
+    num_labels, documents = 40_000, 16
+    options = {"full-head": {"labels_at_once": 100}} if plugins else {}
+    model = tiny.tiny_model(plugins, options, num_labels=num_labels)
+    trainer = Trainer(
+        Run(trainer.run.folder, trainer.config, model, 2), trainer.data, activate([], {}).events
+    )
+    rows = trainer.data.train_rows[:documents]
+    trainer.step(wide(trainer.micro_batches(rows), num_labels))  # makes the optimisers' states
+    with LargestMade() as made:
+        trainer.step(wide(trainer.micro_batches(rows), num_labels))
+    assert (made.most < documents * num_labels / 4) is fits
+
+
+def wide(batches, num_labels):
+    """The same with more labels to know."""
+    for batch in batches:
+        count = len(batch.labels)
+        rows = Ragged.of([[i, num_labels - 1 - i] for i in range(count)])
+        object.__setattr__(batch, "labels", ragged_labels(rows, num_labels))
+    return batches
+
+
+def test_a_cost_of_whole_documents_is_refused(plugin_folder):
+    install(plugin_folder, "softmax", SOFTMAX)
+    with pytest.raises(UserError, match="'softmax', loss: it costs whole documents, but 'full-head'"):
+        tiny.model(plugins=["full-head", "softmax"])
+
+
+def test_clusters_are_refused_where_they_are_asked_for():
+    with pytest.raises(UserError, match="full-head: it has no use for clusters"):
+        tiny.model(plugins=["full-head"], starts=[0, 9, 15])
+
+
+def test_it_asks_for_no_clusters(tmp_path, capsys):
+    """Whatever the number of labels would have decided, unless the settings say otherwise."""
+    settings = {"plugins": ["full-head"], "encoder": tiny.save_encoder(tmp_path / "encoder")}
+    assert "clustered" not in settings and SETTINGS.get("clustered") is None
+    trainer = tiny_trainer(tmp_path / "run", settings)
+    assert trainer.config.clustered is False
+    assert "full-head: clustered=False, unless --set says otherwise" in capsys.readouterr().err
+
+
+def test_it_keeps_the_contracts():
+    check_plugin("full-head")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from xmlkit import BuildContext, Documents, Shortlister, Training, UserError, Vectors, hookimpl
+from xmlkit import BuildContext, Documents, Shortlister, Training, Vectors, hookimpl, say
 
 hooks_version = 2
 settings = {"clustered": False}  # at any number of labels
@@ -58,7 +58,7 @@ class FullHead(Shortlister):
 
 @hookimpl
 def shortlist(build: BuildContext) -> Shortlister:
-    """In place of the base's. Raises UserError where there are clusters, which nothing would learn."""
-    if build.clusters is not None:
-        raise UserError("full-head: it has no use for clusters: leave out clustered=true, or full-head")
+    """In place of the base's."""
+    if build.clusters is not None and build.train_labels is not None:
+        say("full-head: clusters are not read: add --set clustered=false, if label_width is not wanted")
     return FullHead(build.options(Options))

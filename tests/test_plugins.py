@@ -7,12 +7,14 @@ import tiny
 import torch
 from conftest import install
 
+import xmlkit
 from xmlkit.config import resolve
 from xmlkit.discovery import installed, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.model.parts import chains, chains_of_settings
-from xmlkit.plugins import activate
+from xmlkit.plugins import activate, settled
+from xmlkit.testing.tiny import fit, tiny_trainer
 
 MAKES_HEAD = """
 '''Makes a head.'''
@@ -323,10 +325,73 @@ def head(build):
     assert seen == [(["representation", "shortlist"], True, "FirstTokens")]
 
 
-def test_a_maker_that_returns_nothing_is_not_replaced_by_the_base(plugin_folder):
-    install(plugin_folder, "none", "from xmlkit import hookimpl\n@hookimpl\ndef head(): return None")
-    with pytest.raises(UserError, match="plugin 'none', head: expected a Head, got NoneType"):
-        tiny.model(plugins=["none"])
+DECLINES = """
+from xmlkit import Shortlister, hookimpl
+class Own(Shortlister):
+    every_label, loss_names = True, ()
+    def forward(self, vectors, documents, training): return None
+@hookimpl
+def shortlist(build):
+    return Own() if build.clusters is None else None
+"""
+
+
+def test_a_maker_may_leave_it_to_the_base(plugin_folder):
+    """Wrappers stand around what the base makes, and its weights have the base's names."""
+    install(plugin_folder, "declines", DECLINES)
+    clustered = tiny.model(plugins=["declines", "astec-negatives"], starts=[0, 9, 15])
+    plain = tiny.model(plugins=["astec-negatives"], starts=[0, 9, 15])
+    assert chains(clustered.parts) == chains(plain.parts)
+    assert clustered.weights().keys() == plain.weights().keys()
+    assert chains(tiny.model(plugins=["declines"]).parts)["shortlist"] == ["Own (declines)"]
+
+
+def test_a_maker_that_forgets_to_return_is_refused(plugin_folder):
+    install(plugin_folder, "none", "from xmlkit import hookimpl\n@hookimpl\ndef head(): print()")
+    assert "plugin 'none', head: it returns nothing" in refused(["none"])
+
+
+ABOVE_ONE = """
+from dataclasses import replace
+from xmlkit import Shortlister, hookimpl
+class Own(Shortlister):
+    def forward(self, vectors, documents, training):
+        short = self.inner(vectors, documents, training)
+        return replace(short, prior_BC=short.prior_BC + 5)
+@hookimpl(wrapper=True)
+def shortlist(): return Own((yield))
+"""
+
+
+def test_scores_above_one_are_refused_by_name(plugin_folder, tmp_path):
+    install(plugin_folder, "above", ABOVE_ONE)
+    settings = {"plugins": ["above", "astec-negatives"], "clustered": True, "max_steps": 1}
+    fit(tiny_trainer(tmp_path / "run", settings))
+    with pytest.raises(UserError, match="plugin 'above', shortlist: Own has a prior above 1"):
+        xmlkit.load(tmp_path / "run").predict(["w1 w2"])
+
+
+ASKS = """
+from xmlkit import hookimpl
+settings = {"layers": 3, "shortlist": 1}
+@hookimpl
+def run_started(run): pass
+"""
+
+
+def test_settings_that_a_plugin_asks_for(plugin_folder):
+    """Defaults, which what is given goes over; two that ask for two things are told apart."""
+    install(plugin_folder, "asks", ASKS)
+    install(plugin_folder, "other", ASKS.replace("3", "4"))
+    install(plugin_folder, "odd", ASKS.replace("layers", "layrs"))
+    config, _ = settled({"plugins": ["asks"], "shortlist": 2, "recipe": "lightxml"})
+    assert (config.layers, config.shortlist, config.eps) == (3, 2, 1e-6)
+    assert resolve({"plugins": ["asks"]}).layers != 3
+    with pytest.raises(UserError, match="'asks' and 'other' ask for layers=3 and layers=4: choose"):
+        settled({"plugins": ["asks", "other"]})
+    assert settled({"plugins": ["asks", "other"], "layers": 5})[0].layers == 5
+    with pytest.raises(UserError, match="'odd' asks for 'layrs', no setting: did you mean 'layers'"):
+        settled({"plugins": ["odd"]})
 
 
 def test_a_plugin_may_not_be_called_like_a_setting(plugin_folder):

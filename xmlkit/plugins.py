@@ -5,10 +5,12 @@ The parts of LightXML are one of them; it is always active and always innermost.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import math
 import re
+import textwrap
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -99,24 +101,14 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
             raise UserError(f"plugin {name!r} has {RESERVED[name]}: its author must choose another")
     plugins = tuple(load(name) for name in [BASE, *names])
     _check_apart(plugins)
-    makers = check(plugins)
+    check(plugins)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
     for plugin in plugins:
         manager.register(plugin.module, plugin.name)
-        made = {
-            name
-            for name, found in plugin.implementations.items()
-            if found.wrapper or makers.get(name) == plugin.name
-        }
-        manager.register(_Tagger(plugin.name, made), f"{plugin.name}, checked")
+        manager.register(_Tagger(plugin.name, set(plugin.implementations)), f"{plugin.name}, checked")
     resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
-    # Where another plugin makes a part, the base's must not step in for a None.
-    base = plugins[0].module
-    callers = {
-        door: manager.subset_hook_caller(door, [] if makers[door] == BASE else [base]) for door in DOORS
-    }
-    doors = {door: partial(_make, door, caller) for door, caller in callers.items()}
+    doors = {door: partial(_make, door, getattr(manager.hook, door)) for door in DOORS}
     options_set = {name: options for name, options in resolved.items() if options is not None}
     return Active(plugins, options_set, doors, manager.hook)
 
@@ -133,11 +125,8 @@ def _make(door: str, caller: Callable[..., Any], **given: Any) -> Any:
         raise
 
 
-def check(plugins: Iterable[Plugin]) -> dict[str, str]:
-    """Refuses, with a UserError, what pluggy would accept and then silently do wrong.
-
-    Returns which plugin makes the part at each door.
-    """
+def check(plugins: Iterable[Plugin]) -> None:
+    """Refuses, with a UserError, what pluggy would accept and then silently do wrong."""
     maker = dict.fromkeys(DOORS, BASE)
     wrappers: dict[str, list[str]] = {door: [] for door in DOORS}
     for plugin in plugins:
@@ -161,7 +150,6 @@ def check(plugins: Iterable[Plugin]) -> dict[str, str]:
                 )
             else:
                 maker[name] = plugin.name
-    return maker
 
 
 def _check_apart(plugins: Iterable[Plugin]) -> None:
@@ -217,6 +205,17 @@ def _check_function(plugin: Plugin, found: Implementation) -> None:
             raise UserError(
                 f"{where}: the hook has no argument {name!r}{nearest(name, names)} (it has: {known})"
             )
+    if found.hook in DOORS and not found.wrapper and not _returns(found.function):
+        raise UserError(f"{where}: it returns nothing: return a part, or None to leave it to the base")
+
+
+def _returns(function: Callable[..., Any]) -> bool:
+    """Whether it says what it returns; where there is no source to read, it may."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):
+        return True
+    return any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(tree))
 
 
 def _options(plugin: Plugin, given: Mapping[str, Any]) -> BaseModel | None:
@@ -249,7 +248,8 @@ class _Tagger:
 
     def _around(self, door: str, build: BuildContext) -> Generator[None, Any, Any]:
         part = yield
-        if door in self.doors:
+        # The base's is the innermost: another's part is on its way out there, or its own, where all declined.
+        if door in self.doors and (self.plugin != BASE or type(part).__module__.startswith("xmlkit.")):
             self._look_at(door, part, build.parts.get(door))
             build.parts[door] = part
         return part
@@ -261,6 +261,8 @@ class _Tagger:
             got = type(part).__name__ + (" (is a `return` missing?)" if part is None else "")
             got += f", which is for {part.door}" if isinstance(part, Part) else ""
             raise UserError(f"{where}: expected a {kind.__name__}, got {got}")
+        if part is inner:
+            return
         if inner and inner.owner != BASE and all(module is not inner for module in part.modules()):
             raise UserError(
                 f"{where}: {type(part).__name__} drops what {inner.owner!r} made: hand `inner` to "

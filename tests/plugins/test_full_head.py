@@ -186,9 +186,10 @@ def test_a_cost_of_whole_documents_is_refused(plugin_folder):
         tiny.model(plugins=["full-head", "softmax"])
 
 
-def test_clusters_are_refused_where_they_are_asked_for():
-    with pytest.raises(UserError, match="full-head: it has no use for clusters"):
-        tiny.model(plugins=["full-head"], starts=[0, 9, 15])
+def test_of_clusters_the_narrower_label_width_is_left(capsys):
+    model = tiny.model(plugins=["full-head"], starts=[0, 9, 15], label_width=16)
+    assert model.shortlister.every_label and model.head.width == 16
+    assert "full-head: clusters are not read" in capsys.readouterr().err
 
 
 def test_it_asks_for_no_clusters(tmp_path, capsys):

@@ -19,7 +19,7 @@ from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
 from xmlkit.model.in_runs import LossInRuns, cost_of_labels
-from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, loss_names
+from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, chain, loss_names
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
@@ -188,6 +188,19 @@ class Model(Vectoriser):
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
         score_Bk, ids_Bk = score_Bk.to(vectors.rank_BD), short.ids_BC.gather(1, at_Bk)
         return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
+
+    @torch.no_grad()
+    def above_one(self, documents: Documents) -> UserError:
+        """What to raise where a score of these documents was above 1: who made it so."""
+        vectors = self.vectors(documents)
+        for part in chain(self.shortlister):
+            short = part(vectors, documents, None)
+            if short is not None and (short.prior_BC > 1).any():
+                return UserError(
+                    f"plugin {part.owner!r}, shortlist: {type(part).__name__} has a prior above 1, and so "
+                    "scores above 1: at prediction a prior lies in 0 to 1"
+                )
+        raise AssertionError("a sigmoid times what is at most 1 is at most 1")
 
     @torch.no_grad()
     def logits_BC(self, rank_BD: Tensor, ids_BC: Tensor, head: Head | None = None) -> Tensor:

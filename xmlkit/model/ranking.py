@@ -32,13 +32,15 @@ def rank_documents(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer.
 
-    `head` is the model's own, or what `head_for_prediction` made of it.
+    `head` is the model's own, or what `head_for_prediction` made of it. Raises UserError for scores above 1.
     """
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
     for batch, documents in _batches(model, reader, rows, max_tokens):
         scores, ids = model.rank(documents, k, head)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
+        if scores_NK[batch].max(initial=0) > 1:
+            raise model.above_one(documents)
         ids_NK[batch, : ids.shape[1]] = ids.cpu().numpy()
     return scores_NK, ids_NK
 

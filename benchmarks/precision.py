@@ -34,7 +34,7 @@ def measure(encoder: str, max_len: int) -> dict[str, float]:
     steps = [data.train_rows[rows] for rows in steps if len(rows) == batch_size][: WARM_UP + STEPS]
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     for rows in steps:
-        for name, trainer.model.in_bfloat16 in PRECISIONS.items():
+        for name, trainer.model.encoder.in_bfloat16 in PRECISIONS.items():
             wait(trainer.device)
             start = time.perf_counter()
             trainer.step(trainer.micro_batches(rows))

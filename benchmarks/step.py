@@ -93,7 +93,7 @@ class EncoderAlone:
     def states(self, batch: Any) -> LayerStates:
         """Its forward pass, in the trainer's precision."""
         trainer = self.trainer
-        with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.model.in_bfloat16):
+        with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.model.encoder.in_bfloat16):
             return self.encoder(batch.documents.to(trainer.device))
 
     def step(self, batches: list[Any]) -> None:
@@ -208,7 +208,7 @@ def _flops(trainer: Trainer, documents: int) -> float:
 
 def _matmul_rate(trainer: Trainer, size: int = 2048) -> float:
     """What the device reaches with large matrices in the encoder's precision, in operations a second."""
-    dtype = torch.bfloat16 if trainer.model.in_bfloat16 else torch.float32
+    dtype = torch.bfloat16 if trainer.model.encoder.in_bfloat16 else torch.float32
     matrix = torch.randn(size, size, device=trainer.device, dtype=dtype)
     seconds = [_timed(trainer, lambda: matrix @ matrix) for _ in range(10)]
     return 2 * size**3 / min(seconds)

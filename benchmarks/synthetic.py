@@ -20,6 +20,7 @@ from xmlkit.model.device import choose_device
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model, new_model
+from xmlkit.model.parts import Known
 from xmlkit.plugins import settled
 from xmlkit.tables import ClusterTable
 from xmlkit.training.feed import TrainingData
@@ -110,7 +111,8 @@ def trainer_of(
     labels = zipf_labels(documents, num_labels)
     clusters = balanced_clusters(num_labels, config.cluster_size) if config.clustered else None
     everything = ragged_labels(labels, num_labels)
-    model = new_model(encoder, num_labels, active, config, clusters, spell, train_labels=everything)
+    known = Known(clusters, spell, train_labels=everything)
+    model = new_model(encoder, num_labels, active, config, known)
     if scattered and clusters:
         scatter_shortlists(model)
     texts = random_documents(np.full(documents, TOKENS - encoder.template.special))

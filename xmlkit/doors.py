@@ -32,6 +32,7 @@ class Part(nn.Module):
     owner: str = ""  # the plugin that it is of, be it within what the hook returned
     counted: ClassVar[tuple[str, ...]] = ()  # buffers filled from a run's own corpus: --init-from brings none
     sized: ClassVar[tuple[str, ...]] = ()  # such buffers whose shape, too, is what the weights file says
+    in_checkpoints: ClassVar[tuple[str, ...]] = ()  # buffers, not persistent, that `--resume` needs
     door: ClassVar[str] = ""
     of_a_maker: ClassVar[tuple[str, ...]] = ()  # what a part that wraps nothing must define
 
@@ -156,6 +157,14 @@ class Head(Part):
             raise TypeError(
                 f"{cls.__name__}.products_BU needs label_vectors_UE beside it, or is never called"
             )
+
+    def take_batch(self, training: Training | None) -> None:
+        """Labels are about to be scored: of this batch in training, or at prediction where that is None.
+
+        What is made here once, for all that is scored, may have a graph down to the encoder's weights.
+        """
+        if self.inner is not None:
+            self.inner.take_batch(training)
 
     @property
     def width(self) -> int:

@@ -52,7 +52,7 @@ from torch import Tensor, nn
 
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import UserError
-from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Vectors
+from xmlkit.passing import Documents, LayerStates, RaggedLabels, RaggedTokens, Vectors
 from xmlkit.tables import ClusterTable
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ DOORS = ("representation", "shortlist", "head", "loss")
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def _no_encoder(documents: Documents) -> LayerStates:
+    raise AssertionError("a build without an encoder")
 
 
 @dataclass
@@ -86,11 +90,12 @@ class BuildContext:
     row_dtype: torch.dtype = torch.float32  # of the default label rows
     spell: Callable[[], tuple[str, ...]] = tuple  # what `vocabulary` is read by
     label_ids: Sequence[str] = ()  # as in the corpus, by row number
-    has_label_text: bool = False  # labels have names besides their ids
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
     read_documents: Callable[[], list[str]] | None = None  # likewise
     encode_names: Callable[[], Tensor] | None = None  # likewise, and when a run goes on
+    encode: Callable[[Documents], LayerStates] = _no_encoder  # with a gradient, in the run's precision
+    read_names: Callable[[int], Documents] | None = None  # None: labels have no names
     parts: dict[str, Part] = field(default_factory=dict)  # by door, what stands there so far
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class
 
@@ -98,6 +103,11 @@ class BuildContext:
     def vocabulary(self) -> tuple[str, ...]:
         """The tokens' spellings by id, " " before what is marked to begin a word; "" is a special token's."""
         return self.spell()
+
+    @property
+    def has_label_text(self) -> bool:
+        """Whether labels have names besides their ids."""
+        return self.read_names is not None
 
     @property
     def train_text(self) -> RaggedTokens | None:
@@ -118,6 +128,14 @@ class BuildContext:
         if self.encode_names is None or not (self.has_label_text and self.num_layers):
             return None
         return self.encode_names()
+
+    def name_documents(self, longest: int) -> Documents | None:
+        """The labels' names as the encoder reads them, each cut to so many tokens, by label; on the host.
+
+        There when a saved model is opened, too. A label without a name is an empty text. None where no label
+        has a name, and without an encoder.
+        """
+        return self.read_names(longest) if self.read_names and self.num_layers else None
 
     def options(self, kind: type[OptionsT]) -> OptionsT:
         """The resolved options of a plugin, by its own options class. Raises UserError for another class."""

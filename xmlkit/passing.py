@@ -41,6 +41,18 @@ class Documents:
     text: RaggedTokens  # the whole texts without special tokens, however short the encoder's window
     mean_BH: Tensor | None = None  # the last layer's mean state, where the encoder need not be asked
 
+    @classmethod
+    def none(cls, count: int) -> Documents:
+        """So many texts without a token."""
+        zeros = torch.zeros(count, 1, dtype=torch.long)
+        text = RaggedTokens(zeros[:0, 0], torch.zeros(count + 1, dtype=torch.long))
+        return cls(zeros, zeros == 0, zeros[:, 0], text)
+
+    def framed(self, rows_U: Tensor) -> Documents:
+        """Some of them, as the encoder reads them: without their whole texts. It waits for no device."""
+        none = RaggedTokens(self.tokens_BT.new_zeros(0), rows_U.new_zeros(len(rows_U) + 1))
+        return Documents(self.tokens_BT[rows_U], self.mask_BT[rows_U], self.first_B[rows_U], none)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
         """The same with each tensor changed."""
         mean_BH = None if self.mean_BH is None else change(self.mean_BH)
@@ -59,6 +71,7 @@ class LayerStates:
     layers: tuple[Tensor, ...]  # N x (B, T, H)
     documents: Documents
     gain_BNH: Tensor | None = None  # (B, N, 1 or H), applied only to what is read
+    training: Training | None = None  # None at prediction, and of states that a part has asked for itself
 
     @property
     def mean_BH(self) -> Tensor:

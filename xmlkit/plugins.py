@@ -282,6 +282,7 @@ class _Tagger:
             while isinstance(own, Part) and not own.owner:
                 own.owner = self.plugin
                 _check_counted(where, own)
+                _check_in_checkpoints(where, own)
                 _check_rates(where, own)
                 own = own.inner
 
@@ -311,6 +312,17 @@ def _check_counted(where: str, part: Part) -> None:
             raise UserError(
                 f"{where}: {type(part).__name__} has no buffer {name!r}, which it names as counted or sized: "
                 f"did you mean {meant[0]!r}?"
+            )
+
+
+def _check_in_checkpoints(where: str, part: Part) -> None:
+    """What a checkpoint is to hold besides the weights is a buffer, and none of these."""
+    buffers, saved = dict(part.named_buffers(recurse=False)), part.state_dict()
+    for name in part.in_checkpoints:
+        if name not in buffers or name in saved:
+            raise UserError(
+                f"{where}: {type(part).__name__} names {name!r} in in_checkpoints, which is no buffer of its "
+                "with persistent=False: those that persist are in checkpoints anyway"
             )
 
 

@@ -43,7 +43,7 @@ class Predictor:
         self._opened = opened
         # A model that was trained on CUDA can be used without.
         device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
-        opened.model.in_bfloat16 = use_bfloat16(opened.config.precision, device)
+        opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)
         opened.model.to(device)
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ class Encoder(nn.Module):
     template: Template
     num_layers: int
     is_frozen = False
+    in_bfloat16 = False  # autocast
 
     def __init__(self, backbone: nn.Module, template: Template, num_layers: int):
         super().__init__()
@@ -80,6 +82,16 @@ class Encoder(nn.Module):
             )
         states = self.backbone(**inputs, output_hidden_states=True).hidden_states
         return LayerStates(tuple(states[-self.num_layers :]), documents)
+
+    def rounded(self) -> AbstractContextManager[Any]:
+        """The precision that it is used in, and all that comes before the boundary."""
+        kind = next(self.parameters()).device.type if self.in_bfloat16 else "cpu"
+        return torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext()
+
+    def states(self, documents: Documents) -> LayerStates:
+        """The same in the precision that it is used in: what plugins may ask for."""
+        with self.rounded():
+            return self(documents)
 
     def _attention_mask(self, mask_BT: Tensor) -> Tensor:
         config = self.backbone.config

@@ -37,8 +37,10 @@ from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
+from xmlkit.model.inputs import names_of
 from xmlkit.model.machine import machine
 from xmlkit.model.model import Model, new_model
+from xmlkit.model.parts import Known
 from xmlkit.model.tensor_file import load_note, load_sizes, load_tensors, save_tensors
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
@@ -180,9 +182,14 @@ def open_description(folder: Path) -> Recorded:
 
 def _model(recorded: Recorded) -> Model:
     """With random weights, and without what its parts may know in training."""
-    spell, names = partial(spellings, recorded.tokenizer), recorded.labels.names
-    known = (recorded.clusters, spell, recorded.labels.ids, names is not None)
-    return new_model(recorded.encoder, len(recorded.labels), recorded.active, recorded.config, *known)
+    labels, tokenizer = recorded.labels, recorded.tokenizer
+    known = Known(
+        recorded.clusters,
+        partial(spellings, tokenizer),
+        labels.ids,
+        names_of(labels, tokenizer, recorded.encoder.template),
+    )
+    return new_model(recorded.encoder, len(labels), recorded.active, recorded.config, known)
 
 
 def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:

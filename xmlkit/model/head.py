@@ -94,6 +94,7 @@ class FixedLabels(Head):
         super().__init__(head)
         was_training = head.training
         head.eval()  # whoever asks: a prediction has no dropout
+        head.take_batch(None)
         self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs_of_labels(num_labels)])
         head.train(was_training)
 

@@ -12,10 +12,13 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
+from xmlkit.data.corpus import Labels
 from xmlkit.data.joined import Joined
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
+from xmlkit.data.tokens import tokenise
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens
 
 Means = Callable[[np.ndarray], np.ndarray]  # rows to the encoder's mean states (B, H), where they are known
@@ -41,6 +44,20 @@ class Reader:
         tokens_BT, mask_BT, first_B = (torch.from_numpy(a) for a in self.template.frame(texts, self.max_len))
         mean_BH = None if self.means is None else torch.from_numpy(self.means(rows))
         return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts), mean_BH)
+
+
+def names_of(
+    labels: Labels, tokenizer: PreTrainedTokenizerBase, template: Template
+) -> Callable[[int], Documents] | None:
+    """What reads the labels' names, cut to so many tokens; None where no label has one."""
+    if labels.names is None:
+        return None
+
+    def read(longest: int) -> Documents:
+        texts = [labels.name(row) if named else "" for row, named in enumerate(labels.named_L.tolist())]
+        return Reader(tokenise(texts, tokenizer, longest), template, longest).documents(np.arange(len(texts)))
+
+    return read
 
 
 def ragged_labels(labels: Ragged, num_labels: int, targets: Ragged | None = None) -> RaggedLabels:

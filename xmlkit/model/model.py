@@ -5,7 +5,7 @@ B documents, D document width, C candidates, L labels, V true labels in the batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,11 +19,10 @@ from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
 from xmlkit.model.in_runs import LossInRuns, cost_of_labels
-from xmlkit.model.parts import RANKER, Parts, build_context, build_parts, chain, loss_names
+from xmlkit.model.parts import RANKER, Known, Parts, build_context, build_parts, chain, loss_names
 from xmlkit.model.vectoriser import Vectoriser
-from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Shortlist, Training, Vectors
+from xmlkit.passing import Documents, RaggedLabels, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
-from xmlkit.tables import ClusterTable
 
 CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
 
@@ -64,7 +63,8 @@ class Model(Vectoriser):
 
     def forward(self, documents: Documents, training: Training) -> Output:
         """The losses of a micro-batch."""
-        vectors, leaf_BD, whole_BD = cut(self.vectors(documents))
+        vectors, leaf_BD, whole_BD = cut(self.vectors(documents, training))
+        self.head.take_batch(training)
         return Output(self._losses(vectors, documents, training), whole_BD, leaf_BD)
 
     @property
@@ -174,6 +174,7 @@ class Model(Vectoriser):
     ) -> tuple[Tensor, Tensor]:
         """The same for documents whose vectors are known."""
         head = head or self.head
+        head.take_batch(None)
         if self.shortlister.every_label:
             z_Bk, ids_Bk = self._best_of_every_label(vectors.rank_BD, k, head)
             voted = self.shortlister(vectors, documents, None) if self.shortlister.adds_votes else None
@@ -274,6 +275,15 @@ class Model(Vectoriser):
         counted = {stored.name: stored.tensor for stored in self._stored() if stored.is_counted}
         self.load_weights(new | kept | counted)
 
+    def between_steps(self) -> dict[str, Tensor]:
+        """What parts remember from step to step that is no weight: their own tensors."""
+        return {
+            f"{part.door}/{number}/{name}": part.get_buffer(name)
+            for outermost in self.parts
+            for number, part in enumerate(chain(outermost))
+            for name in part.in_checkpoints
+        }
+
     def _stored(self) -> Iterator[_Stored]:
         for name, tensor in self.encoder.backbone.state_dict().items():
             yield _Stored(f"encoder/{name}", tensor, None, name)
@@ -347,22 +357,8 @@ def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:
     return Vectors(*leaf_BD.split(widths, 1)), leaf_BD, whole_BD
 
 
-def new_model(
-    encoder: Encoder,
-    num_labels: int,
-    active: Active,
-    config: Config,
-    clusters: ClusterTable | None = None,
-    spell: Callable[[], tuple[str, ...]] = tuple,
-    label_ids: Sequence[str] = (),
-    has_label_text: bool = False,
-    train_labels: RaggedLabels | None = None,
-    encode_names: Callable[[], Tensor] | None = None,
-    read_text: Callable[[], RaggedTokens] | None = None,
-    read_documents: Callable[[], list[str]] | None = None,
-) -> Model:
+def new_model(encoder: Encoder, num_labels: int, active: Active, config: Config, known: Known) -> Model:
     """A model as the settings have it, of the encoder and what the hooks may know."""
-    in_training = (train_labels, encode_names, read_text, read_documents)
-    found = (clusters, spell, label_ids, has_label_text, *in_training)
-    build = build_context(config, active, encoder.num_layers, encoder.hidden, num_labels, *found)
+    sizes = (encoder.num_layers, encoder.hidden, num_labels)
+    build = build_context(config, active, *sizes, known, encode=encoder.states)
     return Model(encoder, build, active, config.seed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from xmlkit.config import Config
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS, BuildContext
-from xmlkit.passing import RaggedLabels, RaggedTokens
+from xmlkit.passing import Documents, RaggedLabels, RaggedTokens
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
@@ -81,28 +82,30 @@ def _check_costs(combiner: LossCombiner) -> None:
                 )
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a corpus or a saved model knows besides its sizes; see BuildContext."""
+
+    clusters: ClusterTable | None = None
+    spell: Callable[[], tuple[str, ...]] = tuple
+    label_ids: Sequence[str] = ()
+    read_names: Callable[[int], Documents] | None = None
+    # In training alone:
+    train_labels: RaggedLabels | None = None
+    encode_names: Callable[[], Tensor] | None = None
+    read_text: Callable[[], RaggedTokens] | None = None
+    read_documents: Callable[[], list[str]] | None = None
+
+
 def build_context(
-    config: Config,
-    active: Active,
-    num_layers: int,
-    hidden: int,
-    num_labels: int,
-    clusters: ClusterTable | None,
-    spell: Callable[[], tuple[str, ...]] = tuple,
-    label_ids: Sequence[str] = (),
-    has_label_text: bool = False,
-    train_labels: RaggedLabels | None = None,
-    encode_names: Callable[[], Tensor] | None = None,
-    read_text: Callable[[], RaggedTokens] | None = None,
-    read_documents: Callable[[], list[str]] | None = None,
+    config: Config, active: Active, num_layers: int, hidden: int, num_labels: int, known: Known, **more: Any
 ) -> BuildContext:
-    """What the hooks may know; `train_labels` and what follows are there in training alone."""
+    """What the hooks may know; `more` are further fields of it."""
     assert config.dropout is not None  # the settings are resolved
     return BuildContext(
         num_layers=num_layers,
         hidden=hidden,
         num_labels=num_labels,
-        clusters=clusters,
         shortlist=config.shortlist,
         cluster_power=config.cluster_power,
         cluster_width=config.cluster_width,
@@ -112,14 +115,9 @@ def build_context(
         pooling=config.pooling,
         dropout=config.dropout,
         start=config.start,
-        spell=spell,
-        label_ids=label_ids,
-        has_label_text=has_label_text,
-        train_labels=train_labels,
-        encode_names=encode_names,
-        read_text=read_text,
-        read_documents=read_documents,
         given=active.options_by_class,
+        **vars(known),
+        **more,
     )
 
 
@@ -146,9 +144,8 @@ def chains_of_settings(config: Config, clustered: bool) -> dict[str, list[str]]:
     """The same before there is a corpus, for made-up sizes: the parts are built for no other end."""
     active = activate(config.plugins, config.options)
     clusters = ClusterTable(torch.tensor([0, 2, 4])) if clustered else None
-    build = build_context(
-        config, active, config.layers, 768, num_labels=4, clusters=clusters, has_label_text=True
-    )
+    known = Known(clusters, read_names=lambda longest: Documents.none(4))
+    build = build_context(config, active, config.layers, 768, 4, known)
     return chains(build_parts(build, active, config.seed))
 
 

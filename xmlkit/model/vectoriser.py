@@ -5,7 +5,7 @@ B documents, D document width.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from dataclasses import replace
 from itertools import chain
 
 import torch
@@ -14,13 +14,12 @@ from torch import nn
 from xmlkit.doors import Representation
 from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
-from xmlkit.passing import Documents, Vectors
+from xmlkit.passing import Documents, Training, Vectors
 
 
 class Vectoriser(nn.Module):
     """Texts to document vectors."""
 
-    in_bfloat16 = False  # autocast
     representation: Representation
 
     def __init__(self, encoder: Encoder, representation: Representation):
@@ -32,9 +31,9 @@ class Vectoriser(nn.Module):
         """Where it is; the host where there is nothing that could be elsewhere."""
         return next(chain(self.parameters(), self.buffers()), torch.empty(0)).device
 
-    def vectors(self, documents: Documents) -> Vectors:
+    def vectors(self, documents: Documents, training: Training | None = None) -> Vectors:
         """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
-        kind = documents.mask_BT.device.type
-        with torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext():
-            vectors = self.representation(self.encoder(documents))
+        with self.encoder.rounded():
+            states = replace(self.encoder(documents), training=training)
+            vectors = self.representation(states)
         return vectors.map(full_precision, full_precision)

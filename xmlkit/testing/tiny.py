@@ -32,8 +32,9 @@ from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import load as load_plugin
 from xmlkit.inference.predict import load
 from xmlkit.model.encoder import Encoder, quiet_transformers
-from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
+from xmlkit.model.inputs import Reader, names_of, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
+from xmlkit.model.parts import Known
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens, Training
 from xmlkit.plugins import settled
 from xmlkit.tables import ClusterTable
@@ -151,20 +152,19 @@ def tiny_model(
         train_labels = ragged_labels(label_rows(50, num_labels), num_labels)
     if train_text is None:
         train_text = ragged_tokens(tokenise(texts(50), tokenizer(), 100))
-    return new_model(
-        whole,
-        num_labels,
-        active,
-        config,
+    names = Labels([f"l{row}" for row in range(num_labels)], [f"w{row % 60}" for row in range(num_labels)])
+    has_names = label_text_LH is not None
+    known = Known(
         None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
         partial(spellings, tokenizer()),
-        [f"l{label}" for label in range(num_labels)],
-        has_label_text=label_text_LH is not None,
-        train_labels=train_labels,
-        encode_names=None if label_text_LH is None else lambda: label_text_LH,
-        read_text=lambda: train_text,
-        read_documents=lambda: texts(50),
+        names.ids,
+        names_of(names, tokenizer(), whole.template) if has_names else None,
+        train_labels,
+        None if label_text_LH is None else partial(Tensor.clone, label_text_LH),
+        lambda: train_text,
+        lambda: texts(50),
     )
+    return new_model(whole, num_labels, active, config, known)
 
 
 def tiny_batch(

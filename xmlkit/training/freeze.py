@@ -24,7 +24,6 @@ def with_means(model: Vectoriser, data: TrainingData, config: Config) -> Trainin
     if not config.freeze or data.reader.means is not None or not model.encoder.hidden or _reads_states(model):
         return data
     alone = Vectoriser(model.encoder, TokenMean(model.encoder.hidden, 0.0))
-    alone.in_bfloat16 = model.in_bfloat16
 
     def means_of(reader: Reader) -> Means:
         store = kept_vectors(alone, reader, config)

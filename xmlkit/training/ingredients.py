@@ -18,8 +18,8 @@ from xmlkit.data.tokens import tokenise
 from xmlkit.hooks import BuildContext
 from xmlkit.model.device import use_bfloat16
 from xmlkit.model.encoder import Encoder
-from xmlkit.model.inputs import Reader, ragged_labels, ragged_tokens
-from xmlkit.model.parts import build_context
+from xmlkit.model.inputs import Reader, names_of, ragged_labels, ragged_tokens
+from xmlkit.model.parts import Known, build_context
 from xmlkit.model.ranking import mean_states
 from xmlkit.passing import RaggedTokens
 from xmlkit.plugins import Active
@@ -66,18 +66,15 @@ class Ingredients:
         def read_documents() -> list[str]:
             return [corpus.train.texts[row] for row in data.train_rows.tolist()]
 
-        return build_context(
-            self.config,
-            self.active,
-            self.encoder.num_layers,
-            self.encoder.hidden,
-            num_labels,
+        known = Known(
             clusters,
-            spell=partial(spellings, self.tokenizer),
-            label_ids=corpus.labels.ids,
-            has_label_text=names is not None,
-            train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
-            encode_names=encode_names if is_pretrained else None,
-            read_text=read_text,
-            read_documents=read_documents,
+            partial(spellings, self.tokenizer),
+            corpus.labels.ids,
+            names_of(corpus.labels, self.tokenizer, self.encoder.template),
+            ragged_labels(data.labels.take(data.train_rows), num_labels),
+            encode_names if is_pretrained else None,
+            read_text,
+            read_documents,
         )
+        sizes = (self.encoder.num_layers, self.encoder.hidden, num_labels)
+        return build_context(self.config, self.active, *sizes, known, encode=self.encoder.states)

@@ -300,7 +300,7 @@ def _device(config: Config) -> torch.device:
 def make_ready(model: VectoriserT, config: Config, device: torch.device) -> VectoriserT:
     """Moves the model to the device, to be used there as the settings have it."""
     model.to(device)
-    model.in_bfloat16 = use_bfloat16(config.precision, device)
+    model.encoder.in_bfloat16 = use_bfloat16(config.precision, device)
     if config.freeze:
         model.encoder.freeze()
     # Sizes are symbols, so that a batch of another length does not begin it again.
@@ -362,7 +362,7 @@ def _announce(trainer: Trainer) -> None:
         f"{len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.model.in_bfloat16 else 'float32'}; run: {run.folder}"
+        f"{'bfloat16' if trainer.model.encoder.in_bfloat16 else 'float32'}; run: {run.folder}"
     )
     steps_an_epoch = math.ceil(len(data.steps.rows) / run.config.batch_size)
     start = run.config.swa_start

@@ -221,6 +221,7 @@ class Trainer:
             moments = optimizer_tensors(optimizer)
             tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
         tensors |= {"random/torch": torch.get_rng_state(), "random/run": self.rng.get_state()}
+        tensors |= {f"parts/{name}": tensor for name, tensor in self.model.between_steps().items()}
         tensors |= {f"watch/{kind}": clusters_NS for kind, clusters_NS in self.watch.last.items()}
         if self.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
@@ -254,6 +255,8 @@ class Trainer:
             rate.load_state_dict(numbers["schedules"][i])
             for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
                 group["lr"] = last
+        for name, tensor in self.model.between_steps().items():
+            tensor.copy_(tensors[f"parts/{name}"])
         self.watch.last = below("watch/", tensors)
         torch.set_rng_state(tensors["random/torch"])
         self.rng.set_state(tensors["random/run"])

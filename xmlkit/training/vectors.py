@@ -166,7 +166,7 @@ def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
     assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
     backbone = model.encoder.backbone
     shape = backbone.config.to_json_string() if hasattr(backbone, "config") else ""
-    window = (repr(reader.template), reader.max_len, config.layers, config.pooling, model.in_bfloat16)
+    window = (repr(reader.template), reader.max_len, config.layers, config.pooling, model.encoder.in_bfloat16)
     owners = [part.owner for part in chain(model.representation)]
     options = {owner: config.options[owner] for owner in owners if owner in config.options}
     versions = (VERSION, torch.__version__, transformers.__version__)

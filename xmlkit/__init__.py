@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from xmlkit.doors import LossCombiner as LossCombiner
     from xmlkit.doors import Representation as Representation
     from xmlkit.doors import Shortlister as Shortlister
+    from xmlkit.errors import Incompatible as Incompatible
     from xmlkit.errors import UserError as UserError
     from xmlkit.hooks import BuildContext as BuildContext
     from xmlkit.hooks import DocumentSet as DocumentSet
@@ -50,7 +51,7 @@ _HOME = {
     "xmlkit.console": ["say"],
     "xmlkit.data.cache": ["cached"],
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
-    "xmlkit.errors": ["UserError"],
+    "xmlkit.errors": ["Incompatible", "UserError"],
     "xmlkit.doors": ["Head", "LossCombiner", "Representation", "Shortlister"],
     "xmlkit.hooks": ["BuildContext", "DocumentSet", "Reading", "Run", "hookimpl"],
     "xmlkit.passing": [

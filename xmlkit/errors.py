@@ -10,3 +10,7 @@ class UserError(ValueError):
     def __init__(self, line: str, detail: str = ""):
         super().__init__(line)
         self.detail = detail
+
+
+class Incompatible(UserError):
+    """Plugins that don't go together, or not in this order: what each does is none of its faults."""

@@ -129,6 +129,16 @@ class RaggedLabels:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def take(self, rows_B: Tensor) -> RaggedLabels:
+        """Those of some documents; on the host."""
+        lengths_B = self.offsets.diff()[rows_B]
+        ends_B = lengths_B.cumsum(0)
+        starts_V = (self.offsets[rows_B] - ends_B + lengths_B).repeat_interleave(lengths_B)
+        at_V = starts_V + torch.arange(len(starts_V))
+        offsets = F.pad(ends_B, (1, 0))
+        targets_V = None if self.targets_V is None else self.targets_V[at_V]
+        return RaggedLabels(self.values_V[at_V], offsets, self.num_labels, self.most, targets_V)
+
     @cached_property
     def documents_V(self) -> Tensor:
         """The document of each value."""

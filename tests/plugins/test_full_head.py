@@ -15,7 +15,6 @@ from xmlkit.hooks import Run
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.passing import RaggedLabels, Training
 from xmlkit.plugins import activate
-from xmlkit.testing import check_plugin
 from xmlkit.testing.tiny import SETTINGS, fit, losses_of, tiny_trainer
 from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
 from xmlkit.training.trainer import Trainer
@@ -199,7 +198,3 @@ def test_it_asks_for_no_clusters(tmp_path, capsys):
     trainer = tiny_trainer(tmp_path / "run", settings)
     assert trainer.config.clustered is False
     assert "full-head: clustered=False, unless --set says otherwise" in capsys.readouterr().err
-
-
-def test_it_keeps_the_contracts():
-    check_plugin("full-head")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 from conftest import GUIDE, install
 
+from xmlkit.discovery import BASE, installed, load
 from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
 from xmlkit.testing.checks import CHECKS
+from xmlkit.testing.kit import compositions
+
+SHIPPED = sorted({entry.name for entry in installed().values() if entry.dist.name == "xmlkit"} - {BASE})
 
 
-@pytest.mark.parametrize(
-    "name", ["se", "loss-fix", "astec-negatives", "combination", "lexical", "neighbours"]
-)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_plugins_that_come_with_xmlkit_hold(name):
-    check_plugin(name)
+    """Each pair once: beside those that come after it."""
+    check_plugin(name, beside=SHIPPED[SHIPPED.index(name) + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -27,27 +30,25 @@ def test_the_plugins_that_come_with_xmlkit_hold(name):
         ("neighbours", {"nearest": 3, "most": 20}),
     ],
 )
-def test_options_are_checked_too(name, options, monkeypatch):
-    """Alone: with all others it takes as long again."""
-    monkeypatch.setattr("xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,)])
-    check_plugin(name, options)
+def test_options_are_checked_too(name, options):
+    check_plugin(name, options, beside=[])
 
 
 @pytest.mark.parametrize("name", sorted(GUIDE))
 def test_the_examples_of_the_guide_hold(example_plugins, name):
-    check_plugin(name)
+    check_plugin(name, beside=["combination", "loss-fix", "neighbours"])
 
 
 def test_a_plugin_that_makes_a_part_is_named_first(plugin_folder):
     """No other order is legal, so none is tried: neither around a wrapper nor behind one."""
     install(plugin_folder, "attention-pooling", GUIDE["attention-pooling"])
-    from xmlkit.discovery import load
-    from xmlkit.testing.kit import compositions
-
-    found = list(compositions(load("attention-pooling")))
-    assert ("attention-pooling", "se") in found and ("se", "attention-pooling") not in found
-    assert ("loss-fix", "attention-pooling") in found
-    assert len(found) == 1 + 3 * 2 + 3  # three that leave the door alone, three wrappers of it
+    found = list(compositions(load("attention-pooling"), ["se", "loss-fix"]))
+    alone = [(("attention-pooling",), True), (("attention-pooling",), False)]
+    wraps_it = [(("attention-pooling", "se"), True), (("attention-pooling", "se"), False)]
+    leaves_it = [(("loss-fix", "attention-pooling"), True), (("attention-pooling", "loss-fix"), False)]
+    assert found == [*alone, *wraps_it, *leaves_it]
+    before = [(("attention-pooling", "se"), True), (("attention-pooling", "se"), False)]
+    assert list(compositions(load("se"), ["attention-pooling"]))[2:] == before
 
 
 REPRESENTATION = """
@@ -319,20 +320,16 @@ def head(build):
 """
 
 
-def test_what_is_unusual_and_right_holds(plugin_folder, monkeypatch):
+def test_what_is_unusual_and_right_holds(plugin_folder):
     """Calls of what is overridden, parted vectors, label text: no contract forbids them."""
     install(plugin_folder, "unusual", PARTED)
-    monkeypatch.setattr(
-        "xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,), ("se", plugin.name)]
-    )
-    check_plugin("unusual")
+    check_plugin("unusual", beside=["se"])
 
 
-def test_a_plugin_may_say_that_it_is_not_to_be_compiled(plugin_folder, monkeypatch):
+def test_a_plugin_may_say_that_it_is_not_to_be_compiled(plugin_folder):
     source = next(source for check, source, _ in BROKEN if check == "compiling")
     install(plugin_folder, "broken", f"{source}\ncompiles = False\n")
-    monkeypatch.setattr("xmlkit.testing.kit.compositions", lambda plugin: [(plugin.name,)])
-    check_plugin("broken")
+    check_plugin("broken", beside=[])
 
 
 def test_a_tiny_run_is_the_same_again_and_leaves_nothing_behind(tmp_path, monkeypatch, cache_folder):

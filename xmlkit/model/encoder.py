@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTr
 
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
+from xmlkit.model.device import full_precision
 from xmlkit.passing import Documents, LayerStates
 
 SCRATCH = "scratch"
@@ -89,9 +91,16 @@ class Encoder(nn.Module):
         return torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext()
 
     def states(self, documents: Documents) -> LayerStates:
-        """The same in the precision that it is used in: what plugins may ask for."""
-        with self.rounded():
-            return self(documents)
+        """What plugins may ask for: as `rounded` computes it, in full precision, and without dropout where no
+        gradient is asked for."""
+        was_training = self.training
+        self.train(was_training and torch.is_grad_enabled())
+        try:
+            with self.rounded():
+                found = self(documents)
+        finally:
+            self.train(was_training)
+        return replace(found, layers=tuple(full_precision(states) for states in found.layers))
 
     def _attention_mask(self, mask_BT: Tensor) -> Tensor:
         config = self.backbone.config

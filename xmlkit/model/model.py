@@ -14,7 +14,7 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.discovery import BASE
 from xmlkit.doors import Head, LossCombiner, Part, Shortlister
-from xmlkit.errors import UserError
+from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.head import for_prediction, runs_of_labels
@@ -339,7 +339,7 @@ def _in_runs(model: Model) -> LossInRuns | None:
     if not (shortlister.every_label and at_once):
         return None
     if maker := model.combiner.cost_maker:
-        raise UserError(
+        raise Incompatible(
             f"plugin {maker.owner!r}, loss: it costs whole documents, but {shortlister.owner!r} has no more "
             f"than {at_once:,} labels' scores at a time: leave one of them out"
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
-from xmlkit.errors import UserError
+from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, BuildContext
 from xmlkit.passing import Documents, RaggedLabels, RaggedTokens
 from xmlkit.plugins import Active, activate
@@ -75,7 +75,7 @@ def _check_costs(combiner: LossCombiner) -> None:
     for part in parts[parts.index(maker) + 1 :]:
         for name in ("when_true", "when_false"):
             if getattr(type(part), name) is not getattr(LossCombiner, name):
-                raise UserError(
+                raise Incompatible(
                     f"plugin {part.owner!r}, loss: {type(part).__name__}.{name} is never asked, since "
                     f"{maker.owner!r} within it costs whole documents: name {part.owner!r} before it in "
                     "--plugin"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from xmlkit.discovery import BASE, Plugin, installed, load
-from xmlkit.errors import UserError
+from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS
 from xmlkit.plugins import activate
 from xmlkit.testing.checks import CHECKS, Broken, Case
@@ -23,23 +23,30 @@ class ContractError(AssertionError):
         self.check = check
 
 
-def check_plugin(name: str, options: Mapping[str, Any] | None = None) -> None:
-    """Checks an installed plugin with its default options, or these, in tiny models, in under a minute.
+def check_plugin(
+    name: str, options: Mapping[str, Any] | None = None, beside: Iterable[str] | None = None
+) -> None:
+    """Checks an installed plugin with its default options, or these, in tiny models, in about a minute.
 
-    Where its module has `tiny_options`, they come before its defaults. It is trained alone, and together with
-    each plugin that comes with xmlkit in both orders, with and without clusters. Raises ContractError at the
-    first contract that is broken; UserError where the plugin can't be loaded or has no such options.
+    Where its module has `tiny_options`, they come before its defaults. It is trained alone, with clusters and
+    with every label scored, and together with each plugin that comes with xmlkit, or those of `beside`: with
+    clusters behind it, and with every label scored before it, unless that is refused as Incompatible. Raises
+    ContractError at the first contract that is broken; UserError where the plugin can't be loaded or has no
+    such options.
     """
     plugin = load(name)
     if options:
         activate([name], {name: options})
+    if beside is None:
+        shipped = [entry.name for entry in installed().values() if entry.dist and entry.dist.name == "xmlkit"]
+        beside = [other for other in shipped if other not in (BASE, name)]
     with aside() as scratch:
-        for number, plugins in enumerate(compositions(plugin)):
-            reached: set[str] = set()
-            for clustered in (True, False):
-                folder = scratch / f"{number}-{clustered}"
-                folder.mkdir()
-                _check(Case(name, plugins, options or {}, clustered, folder, reached))
+        reached: dict[tuple[str, ...], set[str]] = {}
+        for number, (plugins, clustered) in enumerate(compositions(plugin, beside)):
+            folder = scratch / str(number)
+            folder.mkdir()
+            so_far = reached.setdefault(plugins, set())
+            _check(Case(name, plugins, options or {}, clustered, folder, so_far))
 
 
 def _check(case: Case) -> None:
@@ -49,6 +56,10 @@ def _check(case: Case) -> None:
             function(case)
         except Broken as broken:
             raise ContractError(check, contract, str(case), str(broken)) from None
+        except Incompatible as error:
+            if not case.alone:
+                return
+            raise ContractError(check, contract, str(case), str(error)) from None
         except UserError as error:  # a promise was broken, and the line says by whom
             raise ContractError(check, contract, str(case), str(error)) from None
         except Exception as error:  # in the plugin's code, or because of it
@@ -62,12 +73,19 @@ def _place(error: Exception, plugin: Plugin) -> str:
     return f" ({plugin.file}:{frames[-1].lineno})" if frames else ""
 
 
-def compositions(plugin: Plugin) -> Iterator[tuple[str, ...]]:
-    """Alone, then behind and before each other plugin; one that makes a part comes before its wrappers."""
-    yield (plugin.name,)
+def compositions(plugin: Plugin, beside: Iterable[str]) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """What is trained together, and whether with clusters: alone, and behind and before each other plugin.
+
+    One that makes a part comes before its wrappers, then both ways.
+    """
+    yield (plugin.name,), True
+    yield (plugin.name,), False
     makes = {found.hook for found in plugin.implementations.values() if not found.wrapper}.intersection(DOORS)
-    for name, entry in installed().items():
-        if entry.dist and entry.dist.name == "xmlkit" and name not in (BASE, plugin.name):
-            if makes.isdisjoint(load(name).implementations):
-                yield name, plugin.name
-            yield plugin.name, name
+    for name in beside:
+        others = load(name).implementations.values()
+        makes_other = {found.hook for found in others if not found.wrapper}.intersection(DOORS)
+        if makes.isdisjoint(makes_other):
+            is_behind = makes.isdisjoint(found.hook for found in others)
+            is_before = makes_other.isdisjoint(plugin.implementations)
+            yield ((name, plugin.name) if is_behind else (plugin.name, name)), True
+            yield ((plugin.name, name) if is_before else (name, plugin.name)), False

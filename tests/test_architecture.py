@@ -38,6 +38,19 @@ def test_no_pickle_anywhere():
     assert found == []
 
 
+def test_plugins_use_no_private_names():
+    """Nor attributes set on what they are handed."""
+    found = [
+        (path.name, match)
+        for path in (ROOT / "plugins").glob("*.py")
+        for match in re.findall(
+            r"\b(?!self\b|cls\b)\w+\._[a-z]\w*|from \w+ import _\w+|\bbuild\.\w+ = .*|object\.__setattr__.*",
+            path.read_text(),
+        )
+    ]
+    assert found == []
+
+
 def test_the_help_page_needs_no_torch():
     code = "import sys, xmlkit.cli; sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,10 +9,10 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xmlkit_plugins.decoupled import Decoupled, Options
 
 from xmlkit import Incompatible
 from xmlkit.doors import LossCombiner
-from xmlkit_plugins.decoupled import Decoupled, Options
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 
@@ -25,7 +25,7 @@ def cost(z, truth, mask=None, temperature=1.0):
 
 
 def test_by_hand():
-    """Scores 1, 0 and -1, the first true: log(1 + e^-1 + e^-2); the second too: each against the third alone."""
+    """Scores 1, 0 and -1; the first true, and then the second too: each against the third alone."""
     assert cost([1.0, 0.0, -1.0], [1, 0, 0]) == pytest.approx(math.log(1 + math.exp(-1) + math.exp(-2)))
     both = math.log(1 + math.exp(-2)) + math.log(1 + math.exp(-1))
     assert cost([1.0, 0.0, -1.0], [1, 1, 0]) == pytest.approx(both)
@@ -81,5 +81,5 @@ def test_true_labels_rise_and_others_fall(starts):
 
 def test_a_cost_of_single_labels_comes_before_it():
     tiny.model(plugins=["asymmetric", "decoupled"])
-    with pytest.raises(Incompatible, match="'asymmetric', loss: .* is never asked"):
+    with pytest.raises(Incompatible, match=r"'asymmetric', loss: .* is never asked"):
         tiny.model(plugins=["decoupled", "asymmetric"])

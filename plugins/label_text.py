@@ -8,8 +8,7 @@ their gradient reaches the encoder. With `start=warm` and every label scored, wh
 s n, so that both together begin as what the encoder knows. A label that no training document has is scored by
 its name alone: at the end P@k over such labels is said, where held-out documents have any.
 
-Shapes: B documents, L labels, U some of them, R those of a batch, T tokens, D document width, E label width,
-C candidates, K ranks.
+Shapes: B documents, L labels, U some of them, R a batch's, T tokens, D and E widths, C candidates, K ranks.
 """
 
 from __future__ import annotations
@@ -53,6 +52,7 @@ class Named(Head):
     """Adds the names to the inner label vectors."""
 
     counted = ("names_LE",)
+    knows_new_labels = True
     tokens_LT: Tensor
     mask_LT: Tensor
     first_L: Tensor
@@ -61,7 +61,7 @@ class Named(Head):
 
     def __init__(self, inner: Head, names: Documents, build: BuildContext, options: Options):
         super().__init__(inner)
-        self.options, self.is_narrow, self._text = options, build.clusters is not None, names.text
+        self.options, self._text = options, names.text
         self.register_buffer("tokens_LT", names.tokens_BT, persistent=False)
         self.register_buffer("mask_LT", names.mask_BT, persistent=False)
         self.register_buffer("first_L", names.first_B, persistent=False)
@@ -69,55 +69,55 @@ class Named(Head):
         self.register_buffer("names_LE", torch.zeros(build.num_labels, inner.width))
         self.scale = nn.Parameter(torch.tensor(options.scale))
         self._of_model = (build.encode, build.parts["representation"])  # in a tuple: no module of this part's
-        self._is_for_training, self._is_stale = build.train_labels is not None, False
+        batches = [0]
+        self._batches = lambda: batches  # learnt from; a function, which a copy to be averaged has in common
+        self._is_for_training, self._encoded_at = build.train_labels is not None, -1
         self._fresh: tuple[Tensor, Tensor] | None = None  # ids, ascending, and their names, with a graph
 
-    def _documents_UD(self, rows_U: Tensor) -> Tensor:
-        """These labels' names as document vectors, without dropout where there is no gradient."""
-        encode, representation = self._of_model
-        states = encode(Documents(self.tokens_LT, self.mask_LT, self.first_L, self._text).framed(rows_U))
-        was_training = representation.training
-        representation.train(was_training and torch.is_grad_enabled())
-        rank_UD = representation(states).rank_BD
-        representation.train(was_training)
-        return rank_UD
-
     def _encoded_UE(self, rows_U: Tensor) -> Tensor:
-        query_UE = self.inner.query_BE(self._documents_UD(rows_U))
+        """These labels' names on a document's way to the head."""
+        encode, representation = self._of_model
+        names = Documents(self.tokens_LT, self.mask_LT, self.first_L, self._text)
+        query_UE = self.inner.query_BE(representation(encode(names.framed(rows_U))).rank_BD)
         return F.normalize(query_UE, dim=1, eps=1e-6) * self.is_named_L1[rows_U]
 
-    def _some_at_a_time(self) -> tuple[Tensor, ...]:
-        return torch.arange(len(self.names_LE), device=self.names_LE.device).split(AT_ONCE)
-
     @torch.no_grad()
-    def refresh(self) -> None:
-        """Encodes all names by the encoder as it is."""
-        for rows_U in self._some_at_a_time():
+    def refresh(self, first: int = 0) -> None:
+        """Encodes all names, or those from this one on, by the encoder as it is, without dropout."""
+        modes = {part: part.training for part in (self._of_model[1], self)}
+        for part in modes:
+            part.eval()
+        for rows_U in torch.arange(first, len(self.names_LE), device=self.names_LE.device).split(AT_ONCE):
             self.names_LE[rows_U] = self._encoded_UE(rows_U).to(self.names_LE)
-        self._fresh, self._is_stale = None, False
+        for part, was_training in modes.items():
+            part.train(was_training)
+        self._fresh, self._encoded_at = None, self._batches()[0]
+
+    def labels_added(self, count: int) -> None:
+        """Their names are encoded; those of the others stay as they are."""
+        super().labels_added(count)
+        self.refresh(len(self.names_LE) - count)
 
     @torch.no_grad()
     def take_start(self, start: Start) -> None:
         """Rows begin as the start less the names; narrow ones as the start, and the names' scale at zero."""
         self.inner.take_start(start)
-        if self.is_narrow:
-            self.scale.zero_()
-        else:
-            names_LD = torch.cat([self._documents_UD(rows_U) for rows_U in self._some_at_a_time()])
-            names_LD = F.normalize(names_LD - start.centre_D, dim=1, eps=1e-6) * self.is_named_L1
-            self.scale.copy_((start.vectors_RD * names_LD).sum() / self.is_named_L1.sum().clamp(min=1))
-            self.inner.take_start(replace(start, vectors_RD=start.vectors_RD - self.scale * names_LD))
         self.refresh()
+        self.scale.zero_()
+        if self.names_LE.shape == start.vectors_RD.shape:
+            count = self.is_named_L1.sum().clamp(min=1)
+            self.scale.copy_((start.vectors_RD * self.names_LE).sum() / count)
+            self.inner.take_start(replace(start, vectors_RD=start.vectors_RD - self.scale * self.names_LE))
 
     def take_batch(self, training: Training | None) -> None:
         """True labels' names with a graph; at prediction all names by the encoder as it is."""
         super().take_batch(training)
         self._fresh = None
         if training is None:
-            if self._is_stale and self._is_for_training:
+            if self._is_for_training and self._encoded_at != self._batches()[0]:
                 self.refresh()
             return
-        self._is_stale = True
+        self._batches()[0] += 1
         if self.options.through and torch.is_grad_enabled() and len(training.labels.values_V):
             rows_U = unique_ids(training.labels.values_V, len(self.names_LE))[0].sort().values
             self._fresh = rows_U, self._encoded_UE(rows_U)
@@ -152,9 +152,7 @@ def head(build: BuildContext) -> Generator[None, Head, Head]:
             say("label-text: nothing to do, since labels have no names, or there is no encoder")
         return inner
     if options.through and build.parts["shortlist"].labels_at_once:  # type: ignore[attr-defined]
-        raise Incompatible(
-            "label-text.through=true: it needs all labels of a step at once: leave out full-head"
-        )
+        raise Incompatible("label-text.through=true needs all labels of a step at once: leave out full-head")
     return Named(inner, names, build, options)
 
 

@@ -231,6 +231,7 @@ def test_describe(place):
         ["plugin", "new"],
         ["presets"],
         ["data", "describe"],
+        ["labels", "add"],
     ],
 )
 def test_help_pages(command):

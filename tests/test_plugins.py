@@ -10,6 +10,7 @@ from conftest import install
 import xmlkit
 from xmlkit.config import resolve
 from xmlkit.discovery import installed, load
+from xmlkit.display import chain_table
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.model.parts import chains, chains_of_settings
@@ -349,6 +350,9 @@ def test_a_maker_may_leave_it_to_the_base(plugin_folder):
 def test_a_maker_that_forgets_to_return_is_refused(plugin_folder):
     install(plugin_folder, "none", "from xmlkit import hookimpl\n@hookimpl\ndef head(): print()")
     assert "plugin 'none', head: it returns nothing" in refused(["none"])
+    made = MAKES_HEAD.partition("@hookimpl")[0] + "head = hookimpl(lambda build: Own())\n"
+    install(plugin_folder, "short", made)
+    activate(["short"], {})
 
 
 ABOVE_ONE = """
@@ -373,6 +377,7 @@ def test_scores_above_one_are_refused_by_name(plugin_folder, tmp_path):
 
 ASKS = """
 from xmlkit import hookimpl
+hooks_version = 2
 settings = {"layers": 3, "shortlist": 1}
 @hookimpl
 def run_started(run): pass
@@ -392,6 +397,28 @@ def test_settings_that_a_plugin_asks_for(plugin_folder):
     assert settled({"plugins": ["asks", "other"], "layers": 5})[0].layers == 5
     with pytest.raises(UserError, match="'odd' asks for 'layrs', no setting: did you mean 'layers'"):
         settled({"plugins": ["odd"]})
+    install(plugin_folder, "no-table", f"{WRAPS_HEAD}\nhooks_version, settings = 2, 3\n")
+    with pytest.raises(UserError, match="'no-table': its `settings` are no dict"):
+        settled({"plugins": ["no-table"]})
+
+
+@pytest.mark.parametrize("source", ["settings = None", "settings = {'mine': 3}", "def settings(): pass"])
+def test_settings_of_a_plugin_that_knows_no_such_thing_are_its_own(plugin_folder, source):
+    install(plugin_folder, "older", f"{WRAPS_HEAD}\n{source}\n")
+    assert settled({"plugins": ["older"]})[0] == resolve({"plugins": ["older"]})
+
+
+def test_what_a_recipe_or_a_corpus_has_is_not_given(plugin_folder, capsys):
+    """However the settings come: as a document, as they were resolved before, or to be looked at."""
+    install(plugin_folder, "asks", ASKS.replace('"shortlist": 1', '"eps": 1e-7, "clustered": False'))
+    document = {"plugins": ["asks"], "recipe": "lightxml", "lr": 1e-3}
+    checked = resolve(document, "demo")
+    assert checked.as_given() == {**document, "plugins": ["asks"]}
+    for given in (document, checked.as_given()):
+        config, _ = settled(given, "demo")
+        assert (config.layers, config.eps, config.clustered, config.lr) == (3, 1e-7, False, 1e-3)
+    columns = [column.header for column in chain_table(resolve(document)).columns]
+    assert columns == ["hook point", "every label scored"]
 
 
 def test_a_plugin_may_not_be_called_like_a_setting(plugin_folder):

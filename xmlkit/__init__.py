@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from xmlkit.tables import ClusterTable as ClusterTable
     from xmlkit.tables import RowTable as RowTable
     from xmlkit.tables import unique_ids as unique_ids
+    from xmlkit.training.new_labels import add_labels as add_labels
     from xmlkit.training.train import train as train
 
 __version__ = metadata.version("xmlkit")
@@ -67,6 +68,7 @@ _HOME = {
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
     "xmlkit.tables": ["ClusterTable", "RowTable", "unique_ids"],
+    "xmlkit.training.new_labels": ["add_labels"],
     "xmlkit.training.train": ["train"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

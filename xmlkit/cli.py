@@ -36,6 +36,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Looks at corpora.")
 app.add_typer(data_app, name="data")
+labels_app = typer.Typer(help="Adds labels to runs.")
+app.add_typer(labels_app, name="labels")
 plugin_app = typer.Typer(help="Begins plugins of your own.")
 app.add_typer(plugin_app, name="plugin")
 out = Console()
@@ -460,6 +462,30 @@ def describe(
     corpus = load_corpus(path)
     out.print(render(describe_corpus(corpus)))
     _remark(corpus)
+
+
+@labels_app.command()
+def add(
+    run: RunArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="The new labels: `<id> TAB name` a line, `.gz` or not.", show_default=False
+        ),
+    ],
+    out_: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="The new run's folder; default: `RUN-more-labels`."),
+    ] = None,
+) -> None:
+    """Makes a run that knows more labels, of one that scores labels by their names (`--plugin label-text`).
+
+    Example: `xmlkit labels add runs/mine NEW.tsv`
+    """
+    from xmlkit.training.new_labels import add_labels
+
+    folder = add_labels(run, file, out_)
+    say(f'run: {folder}; next: echo "some text" | xmlkit predict {folder}')
 
 
 def _settings(

@@ -1,4 +1,7 @@
-"""One flat set of settings for a run: defaults, a recipe, a file, `--set`; the later wins."""
+"""One flat set of settings for a run: defaults, a recipe, a file, `--set`; the later wins.
+
+What plugins ask for comes behind the recipe: see `settled` in plugins.py.
+"""
 
 from __future__ import annotations
 
@@ -251,9 +254,9 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
         "head_lr": 3e-3 if config.start == "warm" else 8e-3,
         "micro_batch_size": config.batch_size,
     }
-    return config.model_copy(
-        update={name: value for name, value in left_open.items() if getattr(config, name) is None}
-    )
+    decided = {name: value for name, value in left_open.items() if getattr(config, name) is None}
+    # What a recipe has, and what was left open, was not given: see `as_given`.
+    return Config.model_construct(set(settings), **{**dict(config), **decided})
 
 
 def _check_size(given: Mapping[str, Any], prefix: str = "") -> None:

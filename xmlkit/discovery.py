@@ -59,14 +59,22 @@ class Plugin:
         return (inspect.getdoc(self.module) or "").partition("\n")[0]
 
     @property
+    def hooks_version(self) -> int:
+        """That of the hooks which it was written for."""
+        return getattr(self.module, "hooks_version", 1)
+
+    @property
     def compiles(self) -> bool:
         """Whether torch.compile can trace it; it is so unless the plugin says otherwise."""
         return getattr(self.module, "compiles", True)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of a run that it is best used with: defaults while it is in use."""
-        return getattr(self.module, "settings", {})
+        """Settings of a run that it is best used with: defaults while it is in use.
+
+        Before version 2 of the hooks the name meant nothing, and may be there for the module's own use.
+        """
+        return getattr(self.module, "settings", {}) if self.hooks_version > 1 else {}
 
     @property
     def tiny_options(self) -> dict[str, Any]:
@@ -111,11 +119,10 @@ def load(name: str) -> Plugin:
         )
     module = _import(name, named[0])
     plugin = Plugin(name, module, *origins[0])
-    written_for = getattr(module, "hooks_version", 1)
-    if written_for not in range(OLDEST_HOOKS, HOOKS_VERSION + 1):
+    if plugin.hooks_version not in range(OLDEST_HOOKS, HOOKS_VERSION + 1):
         raise UserError(
-            f"plugin {name!r} was written for version {written_for!r} of the hooks, and this xmlkit has "
-            f"version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
+            f"plugin {name!r} was written for version {plugin.hooks_version!r} of the hooks, and this xmlkit "
+            f"has version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
             f"{plugin.version}) or of xmlkit"
         )
     kind = plugin.options_class

@@ -18,7 +18,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
 from xmlkit.model.parts import chains_of_settings
-from xmlkit.plugins import check
+from xmlkit.plugins import check, settled
 from xmlkit.presets import presets
 
 TEXT_WIDTH = 160
@@ -107,6 +107,7 @@ def plugin_list() -> tuple[str, list[UserError]]:
 def chain_table(config: Config) -> Table:
     """What stands at each door with these settings: which plugin made it, and which wrap it, in order."""
     paths = {False: "every label scored", True: "with clusters"}
+    config, _ = settled(config.as_given())
     if config.clustered is not None:
         paths = {config.clustered: paths[config.clustered]}
     table = Table(title=f"plugins: {', '.join(config.plugins) or 'none'}", title_justify="left")

@@ -49,6 +49,14 @@ class Part(nn.Module):
         """Figures of the last step for the log, 0-d, on the device; a wrapper adds its own to these."""
         return self.inner.report() if isinstance(self.inner, Part) else {}
 
+    def labels_added(self, count: int) -> None:
+        """The last `count` labels are new to a trained model; rows of theirs are as a new model has them.
+
+        All else is as it was saved. Called once, before what came of it is saved.
+        """
+        if isinstance(self.inner, Part):
+            self.inner.labels_added(count)
+
 
 class Representation(Part):
     """Makes the document vectors. A wrapper that changes their widths passes the new ones on."""
@@ -165,6 +173,11 @@ class Head(Part):
         """
         if self.inner is not None:
             self.inner.take_batch(training)
+
+    @property
+    def knows_new_labels(self) -> bool:
+        """Whether a label that comes after training can be found, by its name say: see `labels_added`."""
+        return self.inner.knows_new_labels if self.inner else False
 
     @property
     def width(self) -> int:

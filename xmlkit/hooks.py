@@ -32,7 +32,7 @@ its `inner` does. A hook implementation may leave out arguments that it does not
 passing.py has what passes, doors.py what stands at a door: the contracts of what a hook returns.
 
 A plugin module may say four more things: `hooks_version = 2`, the HOOKS_VERSION that it was written for (1
-where it doesn't say); `settings = {"clustered": False}`, defaults of a run that it is best used with;
+where it doesn't say); from version 2 on `settings = {"clustered": False}`, defaults of a run with it;
 `compiles = False`, that torch.compile can't trace it; and `tiny_options`, its options in tiny models.
 
 A maker may return None: then the base's part stands. Within `plugins/` there is one for each contract.

@@ -23,7 +23,7 @@ from xmlkit.config import SETTINGS, Config, explain, merge, nearest, resolve
 from xmlkit.console import say
 from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
-from xmlkit.errors import UserError
+from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, PROJECT, BuildContext, Hooks, hookimpl
 
 # What a plugin must not be called.
@@ -56,16 +56,18 @@ class Active:
         return {type(options): options for options in self.options.values()}
 
 
-def settled(given: Mapping[str, Any], source: str | None = None) -> tuple[Config, Active]:
+def settled(given: Mapping[str, Any], source: str | None = None, tell: bool = True) -> tuple[Config, Active]:
     """The settings of a run on the corpus of this source, and its plugins.
 
-    What is not given is as the plugins ask for, and else as ever. Raises UserError as `resolve` and
-    `activate` do, and where plugins ask for what is no setting or for two values of one.
+    What is not given is as the plugins ask for, of which we `tell`, and else as ever. Raises UserError as
+    `resolve` and `activate` do, and where plugins ask for what is no setting or for two values of one.
     """
     config = resolve(given, source)
     active = activate(config.plugins, config.options)
     asked: dict[str, tuple[Any, str]] = {}
     for plugin in active.plugins:
+        if not isinstance(plugin.settings, Mapping):
+            raise UserError(f"plugin {plugin.name!r}: its `settings` are no dict of settings by name")
         for key, value in plugin.settings.items():
             if key not in SETTINGS:
                 raise UserError(
@@ -79,7 +81,7 @@ def settled(given: Mapping[str, Any], source: str | None = None) -> tuple[Config
                     f"plugins {by!r} and {plugin.name!r} ask for {key}={other} and {key}={value}: choose "
                     f"with --set {key}=VALUE"
                 )
-    for key, (value, name) in asked.items():
+    for key, (value, name) in asked.items() if tell else ():
         say(f"{name}: {key}={value}, unless --set says otherwise")
     document = merge({key: value for key, (value, _) in asked.items()}, given)
     return (resolve(document, source) if asked else config), active
@@ -139,12 +141,12 @@ def check(plugins: Iterable[Plugin]) -> None:
             if found.wrapper:
                 wrappers[name].append(plugin.name)
             elif maker[name] != BASE:
-                raise UserError(
+                raise Incompatible(
                     f"plugins {maker[name]!r} and {plugin.name!r} both make the {name}: use one of them, "
                     "or have one wrap the other"
                 )
             elif wrappers[name]:
-                raise UserError(
+                raise Incompatible(
                     f"plugin {plugin.name!r} makes the {name} anew and would drop what {wrappers[name][0]!r} "
                     f"wrapped: name {plugin.name!r} first in --plugin"
                 )
@@ -210,7 +212,9 @@ def _check_function(plugin: Plugin, found: Implementation) -> None:
 
 
 def _returns(function: Callable[..., Any]) -> bool:
-    """Whether it says what it returns; where there is no source to read, it may."""
+    """Whether it says what it returns, as a lambda does; where there is no source to read, it may."""
+    if function.__name__ == "<lambda>":
+        return True
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, SyntaxError):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from conftest import install
 from safetensors.torch import load_file
 
 import xmlkit
@@ -173,3 +174,21 @@ def test_mistakes(settings, corpus, tmp_path):
     with pytest.raises(UserError, match="has no test split"):
         compare(replace(corpus, test=None), "base", settings, 1, "test", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+ASKS = """
+from xmlkit import hookimpl
+hooks_version = 2
+settings = {"validation": 0.0, "layers": 1}
+@hookimpl
+def run_started(run): pass
+"""
+
+
+def test_no_plugin_decides_what_all_sets_have_in_common(plugin_folder, settings):
+    """Else one set would be trained on what all of them are scored by; all else it may ask for."""
+    install(plugin_folder, "asks", ASKS)
+    _, found = parse_sets("base;asks")
+    config = found.config(settings, 0, None)
+    assert (config.validation, config.layers) == (0.2, 1)
+    assert found.config({"encoder": "tiny"}, 0, None).as_given()["validation"] == 0.05

@@ -9,7 +9,7 @@ from conftest import install
 from model.test_costs import SOFTMAX
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from xmlkit import UserError
+from xmlkit import Incompatible, UserError
 from xmlkit.data.ragged import Ragged
 from xmlkit.hooks import Run
 from xmlkit.model.inputs import ragged_labels
@@ -183,11 +183,15 @@ def test_a_cost_of_whole_documents_is_refused(plugin_folder):
     install(plugin_folder, "softmax", SOFTMAX)
     with pytest.raises(UserError, match="'softmax', loss: it costs whole documents, but 'full-head'"):
         tiny.model(plugins=["full-head", "softmax"])
+    with pytest.raises(UserError, match="'softmax', loss: it costs whole documents, but 'full-head'"):
+        tiny.model(plugins=["full-head", "neighbours", "softmax"])
 
 
 def test_of_clusters_the_narrower_label_width_is_left(capsys):
     model = tiny.model(plugins=["full-head"], starts=[0, 9, 15], label_width=16)
     assert model.shortlister.every_label and model.head.width == 16
+    flat = tiny.model(plugins=["full-head"])  # biases begin at the odds of all labels, not of candidates
+    assert torch.equal(model.head.biases.weight, flat.head.biases.weight)
     assert "full-head: clusters are not read" in capsys.readouterr().err
 
 
@@ -198,3 +202,117 @@ def test_it_asks_for_no_clusters(tmp_path, capsys):
     trainer = tiny_trainer(tmp_path / "run", settings)
     assert trainer.config.clustered is False
     assert "full-head: clustered=False, unless --set says otherwise" in capsys.readouterr().err
+
+
+ROWLESS = """
+import torch
+from torch import nn
+from xmlkit import Head, RowTable, hookimpl
+class Own(Head):
+    width = 96
+    def __init__(self, build):
+        super().__init__()
+        self.w_LE = nn.Parameter(torch.zeros(build.num_labels, 96))
+    def query_BE(self, rank_BD): return rank_BD
+    def label_vectors_UE(self, rows_U): return self.w_LE[rows_U]
+    def label_bias_U(self, rows_U): return 0.0
+class Same(Own):
+    def __init__(self, build):
+        super().__init__(build)
+        del self.w_LE
+        self.w_LE = RowTable(build.num_labels, 96)
+        nn.init.zeros_(self.w_LE.weight)
+    def query_BE(self, rank_BD): return torch.ones_like(rank_BD)
+    def label_vectors_UE(self, rows_U): return self.w_LE(rows_U)
+@hookimpl
+def head(build): return KIND(build)
+"""
+MARGINS = """
+from torch import nn
+from xmlkit import LossCombiner, RowTable, hookimpl
+class Own(LossCombiner):
+    def __init__(self, inner, build):
+        super().__init__(inner)
+        self.margins = RowTable(build.num_labels, 1)
+        nn.init.ones_(self.margins.weight)
+    def when_true(self, z, ids): return self.inner.when_true(z - self.margins(ids).squeeze(1), ids)
+    def when_false(self, z, ids): return self.inner.when_false(z + self.margins(ids).squeeze(1), ids)
+@hookimpl(wrapper=True)
+def loss(build): return Own((yield), build)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (ROWLESS.replace("KIND", "Own"), "head/own/w_LE"),  # no table of rows at all
+        (ROWLESS.replace("KIND", "Same"), "head/own/w_LE.weight"),  # what is scored knows no document
+        (MARGINS, "loss/own/margins.weight"),  # a table of the loss, whose rows too are stepped once
+    ],
+    ids=["no-table", "no-query", "margins"],
+)
+def test_whatever_labels_are_made_of_learns_as_with_all_at_once(plugin_folder, tmp_path, source, name):
+    install(plugin_folder, "own", source)
+    found = []
+    for ours in ([], ["full-head"]):
+        given = {"plugins": [*ours, "own"], "clustered": False, "clip": None, "dropout": 0.0, "lr": 1e-5}
+        trainer = tiny_trainer(tmp_path / f"run-{len(ours)}", given)
+        fit(trainer)
+        found.append(trainer.model.weights()[name])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+    assert found[0].std() > 1e-3
+
+
+STEEP = """
+import torch
+from xmlkit import LossCombiner, hookimpl
+class Own(LossCombiner):
+    def when_true(self, z, ids): return torch.exp(-z)
+    def when_false(self, z, ids): return torch.exp(z)
+@hookimpl(wrapper=True)
+def loss(): return Own((yield))
+"""
+
+
+def test_what_a_label_would_cost_if_it_were_true_is_not_asked(plugin_folder):
+    """It may be infinite, and no share of that is 0."""
+    install(plugin_folder, "steep", STEEP)
+    losses = []
+    for at_once in (None, 5):
+        model = a_model(["steep"], at_once, start="prior").float()
+        model.head.biases.weight.data[1:] = -200.0
+        documents, given = tiny.batch(TEXTS, LABELS)
+        given = Training(ragged_labels(Ragged.of([[0]] * 4), LABELS), given.rng, given.rows_B)
+        output = model(documents, given)
+        model.backward(output)
+        losses.append(float(output.losses["ranker"].detach()))
+    assert losses[1] == pytest.approx(losses[0])
+
+
+THROUGH = """
+import torch
+from torch import nn
+from xmlkit import Head, hookimpl
+class Own(Head):
+    def __init__(self, inner, build):
+        super().__init__(inner)
+        self.names, self.encode = build.name_documents(8), build.encode
+        self.fit = nn.Linear(build.hidden, inner.width).double()
+    def take_batch(self, training):
+        super().take_batch(training)
+        self.names_LH = self.encode(self.names).mean_BHDETACHED
+    def label_vectors_UE(self, rows_U):
+        return self.inner.label_vectors_UE(rows_U) + self.fit(self.names_LH[rows_U])
+@hookimpl(wrapper=True)
+def head(build): return Own((yield), build)
+"""
+
+
+def test_what_is_learnt_through_label_vectors_is_refused(plugin_folder):
+    """Its gradient would be lost without a word."""
+    install(plugin_folder, "through", THROUGH.replace("DETACHED", ""))
+    install(plugin_folder, "read-alone", THROUGH.replace("DETACHED", ".detach()"))
+    documents, given = tiny.batch(TEXTS, LABELS)
+    with pytest.raises(Incompatible, match="'through', head: labels are learnt through what is not the head"):
+        a_model(["through"], 5)(documents, given)
+    a_model(["read-alone"], 5)(documents, given)

@@ -170,6 +170,11 @@ def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_p
     assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == expected
 
 
+def test_without_an_encoder_there_may_be_bfloat16(tmp_path):
+    settings = {"encoder": "none", **SMALL, "plugins": ["lexical"], "precision": "bfloat16", "max_steps": 1}
+    training.train(tiny.learnable_corpus(), settings, tmp_path / "run").model.predict(["w1"])
+
+
 def test_without_an_encoder_a_plugin_must_make_vectors(tmp_path):
     settings = {"encoder": "none", **SMALL, "plugins": ["loss-fix"]}
     with pytest.raises(UserError, match="--encoder none: no plugin makes document vectors"):

@@ -7,8 +7,8 @@ from conftest import GUIDE, install
 
 from xmlkit.discovery import BASE, installed, load
 from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
-from xmlkit.testing.checks import CHECKS
-from xmlkit.testing.kit import compositions
+from xmlkit.testing.checks import CHECKS, Case
+from xmlkit.testing.kit import _check, compositions
 
 SHIPPED = sorted({entry.name for entry in installed().values() if entry.dist.name == "xmlkit"} - {BASE})
 
@@ -49,6 +49,33 @@ def test_a_plugin_that_makes_a_part_is_named_first(plugin_folder):
     assert found == [*alone, *wraps_it, *leaves_it]
     before = [(("attention-pooling", "se"), True), (("attention-pooling", "se"), False)]
     assert list(compositions(load("se"), ["attention-pooling"]))[2:] == before
+
+
+NOWHERE = """
+'''Makes the vectors and wraps the shortlist, which multi-resolution does the other way round.'''
+from xmlkit import Representation, Shortlister, Vectors, hookimpl
+
+class Mean(Representation):
+    def forward(self, states):
+        return Vectors(states.mean_BH, states.mean_BH)
+class Own(Shortlister):
+    pass
+
+@hookimpl
+def representation(build):
+    return Mean(None, build.hidden, build.hidden)
+@hookimpl(wrapper=True)
+def shortlist():
+    return Own((yield))
+"""
+
+
+def test_what_goes_in_no_order_is_no_ones_fault(plugin_folder, tmp_path):
+    install(plugin_folder, "nowhere", NOWHERE)
+    pair = list(compositions(load("nowhere"), ["multi-resolution"]))[2:]
+    assert len(pair) == 2
+    for plugins, clustered in pair:
+        _check(Case("nowhere", plugins, {}, clustered, tmp_path, set()))
 
 
 REPRESENTATION = """

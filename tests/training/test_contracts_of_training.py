@@ -10,6 +10,10 @@ from safetensors.torch import load_file
 
 import xmlkit
 from xmlkit import UserError
+from xmlkit.config import resolve
+from xmlkit.data.template import Template
+from xmlkit.model.inputs import names_of
+from xmlkit.model.parts import chains_of_settings
 from xmlkit.model.tensor_file import load_tensors
 from xmlkit.testing.tiny import SETTINGS, fit, named_corpus, tiny_trainer
 from xmlkit.training import train as training
@@ -88,6 +92,9 @@ def test_names_are_cut_and_rows_of_them_framed():
     full = model.encoder(documents).mean_BH[[2, 0]]
     torch.testing.assert_close(model.encoder(some).mean_BH, full)
     assert len(some.text.offsets) == 3 and not len(some.text.values_W)
+    read = names_of(named_corpus().labels, tiny.tokenizer(), Template.of(tiny.tokenizer()))
+    found = [read(longest).tokens_BT.shape[1] for longest in (0, 2, 3, 9)]
+    assert found == [2, 2, 3, 4]  # the frame is always there
 
 
 REMEMBERS = """
@@ -129,3 +136,37 @@ def test_what_persists_is_refused_there(plugin_folder):
     install(plugin_folder, "remembers", REMEMBERS.replace("PERSISTENT", "True"))
     with pytest.raises(UserError, match="'remembers', loss: Own names 'seen' in in_checkpoints, which is no"):
         tiny.model(plugins=["remembers"])
+
+
+def test_it_may_grow_and_must_be_there(plugin_folder, tmp_path):
+    source = REMEMBERS.replace("PERSISTENT", "False").replace("torch.zeros(())", "torch.zeros(0)")
+    source = source.replace("self.seen += 0.5", "self.seen = torch.cat([self.seen, torch.ones(1)])")
+    install(plugin_folder, "remembers", source.replace("(1 + self.seen)", "(1 + self.seen.sum())"))
+    settings = {**SETTINGS, "encoder": tiny.save_encoder(tmp_path / "encoder"), "plugins": ["remembers"]}
+    with tiny.killed_before_step(3):
+        training.train(named_corpus(), {**settings, "checkpoint_every": 2}, tmp_path / "run")
+    model = tiny.model(plugins=["remembers"])
+    with pytest.raises(UserError, match="'remembers', loss: the checkpoint lacks 'seen'"):
+        model.take_between_steps({})
+    assert training.resume(tmp_path / "run", named_corpus()).outcome == "finished"
+
+
+AT_ONCE = """
+import torch
+from xmlkit import Head, hookimpl
+class Own(Head):
+    def __init__(self, inner, build):
+        super().__init__(inner)
+        with torch.no_grad():
+            states = build.encode(build.name_documents(8).framed(torch.arange(build.num_labels)))
+        self.register_buffer("names_LH", states.mean_BH)
+@hookimpl(wrapper=True)
+def head(build): return Own((yield), build)
+"""
+
+
+def test_the_encoder_may_be_asked_when_a_part_is_made(plugin_folder):
+    """Where parts are made to be looked at alone, too."""
+    install(plugin_folder, "at-once", AT_ONCE)
+    assert tiny.model(plugins=["at-once"], names=torch.zeros(23, 32)).head.names_LH.shape == (23, 32)
+    assert chains_of_settings(resolve({"plugins": ["at-once"]}), True)["head"][1] == "Own (at-once) around it"

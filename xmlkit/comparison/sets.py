@@ -9,7 +9,7 @@ from typing import Any
 from xmlkit.config import SETTINGS, Config, merge, parse_assignments, resolve
 from xmlkit.discovery import NO_PLUGINS, load
 from xmlkit.errors import UserError
-from xmlkit.plugins import activate
+from xmlkit.plugins import settled
 
 # The same for all that is compared: which documents are scored and how, and what `--seeds` and the set say.
 COMMON = ("plugins", "options", "seed", "validation", "validation_max", "propensity_a", "propensity_b")
@@ -23,11 +23,15 @@ class PluginSet:
     settings: dict[str, Any]  # laid over what all rows share
 
     def config(self, shared: Mapping[str, Any], seed: int, source: str | None) -> Config:
-        """The settings of one of its runs. Raises UserError for settings and options that there are not."""
-        config = resolve(merge(shared, self.settings, {"seed": seed}), source)
-        return config.model_copy(
-            update={"options": activate(config.plugins, config.options).options_as_document}
-        )
+        """The settings of one of its runs. Raises UserError for settings and options that there are not.
+
+        What is the same for all sets is for no plugin to ask for.
+        """
+        given = merge(shared, self.settings, {"seed": seed})
+        config = resolve(given, source)
+        common = {name: getattr(config, name) for name in COMMON if name != "options"}
+        config, active = settled(given | common, source, tell=seed == 0)
+        return config.model_copy(update={"options": active.options_as_document})
 
 
 def parse_sets(text: str) -> list[PluginSet]:

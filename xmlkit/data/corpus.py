@@ -15,7 +15,8 @@ import numpy as np
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents
 from xmlkit.data.formats import Document, Format, formats
-from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines, without_blank_end
+from xmlkit.data.label_names import read_label_names
+from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 
@@ -276,17 +277,5 @@ def _read_label_names(folder: Path) -> Labels:
     path = find_file(folder, "labels.tsv")
     if path is None:
         return Labels([], None)
-    names: dict[str, str] = {}
-    for number, line in without_blank_end(read_lines(path)):
-        label, tab, name = line.partition("\t")
-        if not tab:
-            raise UserError(f"{path}:{number}: no tab; a line is: <id> TAB name")
-        label = label.strip()
-        if label.startswith("<") and label.endswith(">"):
-            label = label[1:-1]
-        if not label:
-            raise UserError(f"{path}:{number}: an empty label id; a line is: <id> TAB name")
-        if label in names:
-            raise UserError(f"{path}:{number}: label {label} is listed twice; keep one line of it")
-        names[label] = name.strip() or label
+    names = {label: name or label for _, label, name in read_label_names(path)}
     return Labels(list(names), list(names.values()))

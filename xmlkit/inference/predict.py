@@ -41,10 +41,7 @@ class Predictor:
 
     def __init__(self, opened: Opened):
         self._opened = opened
-        # A model that was trained on CUDA can be used without.
-        device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
-        opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)
-        opened.model.to(device)
+        make_ready(opened)
 
     @property
     def config(self) -> Config:
@@ -130,6 +127,13 @@ class Predictor:
 
     def _reader(self, store: Ragged) -> Reader:
         return Reader(store, self._opened.model.encoder.template, self.config.max_len)
+
+
+def make_ready(opened: Opened) -> None:
+    """Moves the model to where it predicts: one that was trained on CUDA can be used without."""
+    device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
+    opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)
+    opened.model.to(device)
 
 
 def load(run: str | Path) -> Predictor:

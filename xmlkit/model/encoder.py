@@ -85,9 +85,9 @@ class Encoder(nn.Module):
         states = self.backbone(**inputs, output_hidden_states=True).hidden_states
         return LayerStates(tuple(states[-self.num_layers :]), documents)
 
-    def rounded(self) -> AbstractContextManager[Any]:
+    def rounded(self, documents: Documents) -> AbstractContextManager[Any]:
         """The precision that it is used in, and all that comes before the boundary."""
-        kind = next(self.parameters()).device.type if self.in_bfloat16 else "cpu"
+        kind = documents.mask_BT.device.type  # there may be no weights
         return torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext()
 
     def states(self, documents: Documents) -> LayerStates:
@@ -96,7 +96,7 @@ class Encoder(nn.Module):
         was_training = self.training
         self.train(was_training and torch.is_grad_enabled())
         try:
-            with self.rounded():
+            with self.rounded(documents):
                 found = self(documents)
         finally:
             self.train(was_training)

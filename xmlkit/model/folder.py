@@ -14,6 +14,7 @@ So each file is told that is not as the run wrote it.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -131,6 +132,22 @@ def describe_run(
     write_json(folder / DESCRIPTION, description.model_dump())
 
 
+def describe_again(folder: Path, run: Path, opened: Recorded) -> None:
+    """Writes everything but the weights of a run that differs from `run` in its labels alone."""
+    description = _describe(run)
+    encoder = {p.relative_to(run).as_posix() for p in (run / "encoder").rglob("*") if p.is_file()}
+    copied = ["config.json", *sorted(encoder & description.files.keys())]  # no names but those that we found
+    _check(run, *copied)
+    for name in copied:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with errors_named(folder / name):
+            shutil.copyfile(run / name, folder / name)
+    _write_labels(folder / "labels.jsonl", opened)
+    files = digests(folder, [*copied, "labels.jsonl"])
+    new = description.model_copy(update={"labels": len(opened.labels), "files": files})
+    write_json(folder / DESCRIPTION, new.model_dump())
+
+
 def save_weights(folder: Path, model: Model) -> None:
     """Writes the weights; a reader sees the old file or the new one, never a part."""
     write_tensors(folder, WEIGHTS, model.weights())
@@ -155,15 +172,24 @@ def open_run(folder: Path) -> Opened:
 
     Raises UserError where the folder holds no finished run, or needs a plugin that is not installed.
     """
-    recorded = open_description(folder)
+    return with_weights(folder, open_description(folder))
+
+
+def with_weights(folder: Path, recorded: Recorded, added: int = 0) -> Opened:
+    """The model of what is recorded with the weights of a run's folder, on the host.
+
+    The last `added` labels may be more than the run has: their rows are as a new model has them. Raises
+    UserError where the weights do not fit, or aren't there.
+    """
     opened = Opened.of(recorded, _model(recorded))
     weights = read_weights(folder)
     if (name := not_finite(weights)) is not None:
         raise UserError(f"{folder / WEIGHTS}: {name!r} is not finite: train it again")
     try:
-        opened.model.load_weights(weights)
+        opened.model.load_weights(weights, added)
     except UserError as error:
-        raise UserError(f"{folder / WEIGHTS}: {error}") from None
+        why = f" (with {added:,} more labels than it was trained with)" if added else ""
+        raise UserError(f"{folder / WEIGHTS}: {error}{why}") from None
     opened.model.eval()
     return opened
 

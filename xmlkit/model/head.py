@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from xmlkit.doors import Head
+from xmlkit.doors import Head, Shortlister
 from xmlkit.hooks import BuildContext
 from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
@@ -67,6 +67,13 @@ class RowHead(Head):
         assert self.biases is not None
         take_rows(start, self.centre, self.project, self.rows, self.biases)
 
+    @torch.no_grad()
+    def labels_added(self, count: int) -> None:
+        """Of new labels nothing is known: rows of zero, and the median bias."""
+        self.rows.weight[-count:] = 0.0
+        if self.biases is not None:
+            self.biases.weight[-count:] = self.biases.weight[:-count].median()
+
     def query_BE(self, rank_BD: Tensor) -> Tensor:
         """Projected."""
         return self.project(self.centre(rank_BD))
@@ -116,9 +123,11 @@ def for_prediction(head: Head, num_labels: int) -> Head:
 
 def _density(build: BuildContext) -> tuple[int, int]:
     """True pairs of a training document and a label that is scored for it, and all such pairs."""
-    labels, clusters = build.train_labels, build.clusters
+    labels, clusters, shortlister = build.train_labels, build.clusters, build.parts.get("shortlist")
     if labels is None:
         return 0, 0
+    if isinstance(shortlister, Shortlister) and shortlister.every_label:
+        clusters = None  # which a plugin doesn't read
     top = min(build.shortlist, clusters.num_clusters) if clusters else 1
     scored = round(len(labels) * top * build.num_labels / (clusters.num_clusters if clusters else 1))
     return len(labels.values_V), scored

@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
 from xmlkit.doors import Head, LossCombiner
+from xmlkit.errors import Incompatible
 from xmlkit.model.head import runs_of_labels
 from xmlkit.passing import RaggedLabels
 from xmlkit.tables import RowTable, held_constant
@@ -31,12 +32,14 @@ def cost_of_labels(
 ) -> Tensor:
     """What a run of labels costs all documents (0-d), each document's cost times its weight.
 
-    As if all were false, and then the true ones put right: no (B, U) truth.
+    As if all were false, and then the true ones put right: no (B, U) truth. For true labels of other runs a
+    label of this one stands, so that none of its rows is read, with a logit whose cost is finite.
     """
-    places_V = (labels.values_V - run.start).clamp(0, z_BU.shape[1] - 1)
     inside_V = (labels.values_V >= run.start) & (labels.values_V < run.stop)
-    z_V = z_BU[labels.documents_V, places_V]
-    true_V, false_V = (cost(z_V, labels.values_V) for cost in (combiner.when_true, combiner.when_false))
+    places_V = (labels.values_V - run.start).clamp(0, z_BU.shape[1] - 1)
+    z_V = z_BU[labels.documents_V, places_V].masked_fill(~inside_V, 0.0)
+    ids_V = run.start + places_V
+    true_V, false_V = (cost(z_V, ids_V) for cost in (combiner.when_true, combiner.when_false))
     change_V = (true_V - false_V) * (inside_V if labels.targets_V is None else inside_V * labels.targets_V)
     false_BU = combiner.when_false(z_BU, run)
     if weight_B is None:
@@ -64,8 +67,20 @@ class LossInRuns:
     seen: list[_Seen] = field(default_factory=list)  # of the step so far
 
     def __call__(self, query_BE: Tensor, labels: RaggedLabels) -> Tensor:
-        """The first pass: what all labels cost these documents (0-d)."""
-        return _FirstPass.apply(query_BE, labels, self, *self._learnt)
+        """The first pass: what all labels cost these documents (0-d).
+
+        Raises Incompatible where labels are learnt through what the head only reads: it would learn nothing.
+        """
+        with held_constant([*self.tables, *self._learnt]):
+            z_BU = self.head.of_query_BU(query_BE[:1].detach(), slice(0, 1))
+        if z_BU.requires_grad:
+            raise Incompatible(
+                f"plugin {self.head.vector_maker.owner!r}, head: labels are learnt through what is not the "
+                "head's, the encoder say, for which all are needed at once, and not a run at a time: detach "
+                "it, or leave out one of the plugins"
+            )
+        # The tables are named for those who ask whether anything learns.
+        return _FirstPass.apply(query_BE, labels, self, *self._learnt, *self.tables)
 
     def forget(self) -> None:
         """What a step left that was broken off."""
@@ -83,9 +98,9 @@ class LossInRuns:
 
         Rows of a run may be stepped before the next is asked for.
         """
-        if not self.seen:
-            return
         seen, self.seen = self.seen, []
+        if not (seen and self.tables):  # a head may have weights of another kind alone
+            return
         query_BE, labels = (
             torch.cat([some.query_BE for some in seen]),
             _joined([some.labels for some in seen]),
@@ -126,7 +141,7 @@ class _FirstPass(torch.autograd.Function):
         (query_BE,) = ctx.saved_tensors
         ctx.of.seen.append(_Seen(query_BE.detach(), ctx.labels, grads[0]))
         to_query_BE, *to_learnt = [None if grad is None else grads[0] * grad for grad in ctx.grads]
-        return to_query_BE, None, None, *to_learnt
+        return to_query_BE, None, None, *to_learnt, *(None for _ in ctx.of.tables)
 
 
 def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:

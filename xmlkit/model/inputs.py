@@ -49,11 +49,12 @@ class Reader:
 def names_of(
     labels: Labels, tokenizer: PreTrainedTokenizerBase, template: Template
 ) -> Callable[[int], Documents] | None:
-    """What reads the labels' names, cut to so many tokens; None where no label has one."""
+    """What reads the labels' names, cut to so many tokens, special ones too; None where no label has one."""
     if labels.names is None:
         return None
 
     def read(longest: int) -> Documents:
+        longest = max(longest, template.special)
         texts = [labels.name(row) if named else "" for row, named in enumerate(labels.named_L.tolist())]
         return Reader(tokenise(texts, tokenizer, longest), template, longest).documents(np.arange(len(texts)))
 

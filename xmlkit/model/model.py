@@ -248,10 +248,11 @@ class Model(Vectoriser):
         """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name."""
         return {stored.name: stored.tensor for stored in self._stored()}
 
-    def load_weights(self, saved: Mapping[str, Tensor]) -> None:
+    def load_weights(self, saved: Mapping[str, Tensor], added: int = 0) -> None:
         """The reverse; `sized` buffers become the saved tensors themselves, which may lie in a mapped file.
 
-        Raises UserError where the names or shapes are not this model's.
+        Of a model that lacks the last `added` labels: what has a row a label keeps its rows of these. Raises
+        UserError where the names or shapes are not this model's.
         """
         own = self.weights()
         missing, surplus = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
@@ -261,7 +262,12 @@ class Model(Vectoriser):
             raise UserError(f"the weights do not fit: the file {' and '.join(parts)}")
         with torch.no_grad():
             for stored in list(self._stored()):
-                stored.take(saved[stored.name])
+                stored.take(saved[stored.name], self.num_labels, added)
+
+    def labels_added(self, count: int) -> None:
+        """Tells each part that the last `count` labels are new."""
+        for outermost in self.parts:
+            outermost.labels_added(count)
 
     def adopt_weights(self, saved: Mapping[str, Tensor]) -> None:
         """Takes another run's weights for a start.
@@ -277,12 +283,23 @@ class Model(Vectoriser):
 
     def between_steps(self) -> dict[str, Tensor]:
         """What parts remember from step to step that is no weight: their own tensors."""
-        return {
-            f"{part.door}/{number}/{name}": part.get_buffer(name)
-            for outermost in self.parts
-            for number, part in enumerate(chain(outermost))
-            for name in part.in_checkpoints
-        }
+        return {key: part.get_buffer(name) for key, part, name in self._remembered()}
+
+    def take_between_steps(self, saved: Mapping[str, Tensor]) -> None:
+        """The reverse; they may have grown. Raises UserError where one is missing."""
+        for key, part, name in self._remembered():
+            if key not in saved:
+                raise UserError(
+                    f"plugin {part.owner!r}, {part.door}: the checkpoint lacks {name!r}; it was written with "
+                    "another version of the plugin: go on with that one"
+                )
+            setattr(part, name, saved[key].to(part.get_buffer(name).device))
+
+    def _remembered(self) -> Iterator[tuple[str, Part, str]]:
+        for outermost in self.parts:
+            for number, part in enumerate(chain(outermost)):
+                for name in part.in_checkpoints:
+                    yield f"{part.door}/{number}/{name}", part, name
 
     def _stored(self) -> Iterator[_Stored]:
         for name, tensor in self.encoder.backbone.state_dict().items():
@@ -311,21 +328,27 @@ class _Stored:
         """Whether its contents come from a run's own corpus."""
         return self.part is not None and self.own_name in (*self.part.counted, *self.part.sized)
 
-    def take(self, saved: Tensor) -> None:
-        """Becomes what was saved. Raises UserError where that does not fit."""
+    def take(self, saved: Tensor, num_labels: int, added: int) -> None:
+        """Becomes what was saved, but for its rows of the last `added` labels.
+
+        Raises UserError where that does not fit.
+        """
         if self.part is not None and self.own_name in self.part.sized:
             if saved.dtype != self.tensor.dtype:
                 kinds = f"{saved.dtype}, expected {self.tensor.dtype}"
                 raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
             setattr(self.part, self.own_name, saved.to(self.tensor.device))  # no copy on the host
             return
-        if saved.shape != self.tensor.shape:
-            shapes = f"{tuple(saved.shape)}, expected {tuple(self.tensor.shape)}"
+        own = self.tensor
+        if added and (own.shape[:1], saved.shape[:1]) == ((num_labels,), (num_labels - added,)):
+            own = own[:-added]
+        if saved.shape != own.shape:
+            shapes = f"{tuple(saved.shape)}, expected {tuple(own.shape)}"
             raise UserError(f"the weights do not fit: {self.name!r} is {shapes}")
-        if saved.is_floating_point() != self.tensor.is_floating_point():
-            kinds = f"{saved.dtype}, expected {self.tensor.dtype}"
+        if saved.is_floating_point() != own.is_floating_point():
+            kinds = f"{saved.dtype}, expected {own.dtype}"
             raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
-        self.tensor.copy_(saved)
+        own.copy_(saved)
 
 
 def _is_of_base(saved_name: str) -> bool:
@@ -339,9 +362,10 @@ def _in_runs(model: Model) -> LossInRuns | None:
     if not (shortlister.every_label and at_once):
         return None
     if maker := model.combiner.cost_maker:
+        asks = next(part.owner for part in chain(shortlister) if part.labels_at_once)  # type: ignore[attr-defined]
         raise Incompatible(
-            f"plugin {maker.owner!r}, loss: it costs whole documents, but {shortlister.owner!r} has no more "
-            f"than {at_once:,} labels' scores at a time: leave one of them out"
+            f"plugin {maker.owner!r}, loss: it costs whole documents, but {asks!r} has no more than "
+            f"{at_once:,} labels' scores at a time: leave one of them out"
         )
     return LossInRuns(model.head, model.combiner, model.num_labels, at_once)
 

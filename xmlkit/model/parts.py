@@ -15,7 +15,7 @@ from xmlkit.config import Config
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, BuildContext
-from xmlkit.passing import Documents, RaggedLabels, RaggedTokens
+from xmlkit.passing import Documents, LayerStates, RaggedLabels, RaggedTokens
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
@@ -145,7 +145,11 @@ def chains_of_settings(config: Config, clustered: bool) -> dict[str, list[str]]:
     active = activate(config.plugins, config.options)
     clusters = ClusterTable(torch.tensor([0, 2, 4])) if clustered else None
     known = Known(clusters, read_names=lambda longest: Documents.none(4))
-    build = build_context(config, active, config.layers, 768, 4, known)
+
+    def encode(documents: Documents) -> LayerStates:
+        return LayerStates((torch.zeros(*documents.tokens_BT.shape, 768),) * config.layers, documents)
+
+    build = build_context(config, active, config.layers, 768, 4, known, encode=encode)
     return chains(build_parts(build, active, config.seed))
 
 

@@ -33,7 +33,7 @@ class Vectoriser(nn.Module):
 
     def vectors(self, documents: Documents, training: Training | None = None) -> Vectors:
         """The document vectors. Here alone numbers are rounded: all behind the boundary is in float32."""
-        with self.encoder.rounded():
+        with self.encoder.rounded(documents):
             states = replace(self.encoder(documents), training=training)
             vectors = self.representation(states)
         return vectors.map(full_precision, full_precision)

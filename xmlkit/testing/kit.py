@@ -26,7 +26,7 @@ class ContractError(AssertionError):
 def check_plugin(
     name: str, options: Mapping[str, Any] | None = None, beside: Iterable[str] | None = None
 ) -> None:
-    """Checks an installed plugin with its default options, or these, in tiny models, in about a minute.
+    """Checks an installed plugin with its default options, or these, in tiny models, in a minute or two.
 
     Where its module has `tiny_options`, they come before its defaults. It is trained alone, with clusters and
     with every label scored, and together with each plugin that comes with xmlkit, or those of `beside`: with
@@ -45,7 +45,7 @@ def check_plugin(
         for number, (plugins, clustered) in enumerate(compositions(plugin, beside)):
             folder = scratch / str(number)
             folder.mkdir()
-            so_far = reached.setdefault(plugins, set())
+            so_far = reached.setdefault(tuple(sorted(plugins)), set())  # be it with clusters or without
             _check(Case(name, plugins, options or {}, clustered, folder, so_far))
 
 

@@ -221,6 +221,8 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
         check_compiler()
     if corpus.digest != recorded.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
+    if len(corpus.labels) != len(recorded.labels):
+        raise UserError(f"{folder} was given labels after its training, which is over: there is no way on")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in recorded.labels.ids]))
     corpus = replace(corpus, labels=recorded.labels)  # the names that it began with
     outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)

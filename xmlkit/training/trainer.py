@@ -255,8 +255,7 @@ class Trainer:
             rate.load_state_dict(numbers["schedules"][i])
             for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
                 group["lr"] = last
-        for name, tensor in self.model.between_steps().items():
-            tensor.copy_(tensors[f"parts/{name}"])
+        self.model.take_between_steps(below("parts/", tensors))
         self.watch.last = below("watch/", tensors)
         torch.set_rng_state(tensors["random/torch"])
         self.rng.set_state(tensors["random/run"])

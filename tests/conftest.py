@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when transformers is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker: torch takes all of them otherwise
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import tiny

@@ -5,7 +5,8 @@ a label is and N for the scored labels that are not true at all, a document cost
 
     sum over true labels l of  t_l log(1 + sum over n in N of exp((z_n - z_l) / T))
 
-A score is comparable within a document alone: a threshold on it means little. Clusters cost what they did.
+A score is comparable within a document alone: a threshold on it means little. What labels cost by losses that
+are named before it counts no longer; clusters cost what they did.
 
 Shapes: B documents, C candidates.
 """

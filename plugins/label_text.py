@@ -5,8 +5,8 @@ n is the way of a document to the head, of length one, so that names and documen
 learnt. All names are encoded anew every `refresh` steps, before each evaluation and at the end; between these
 n is a constant, unless `through` is set: then the names of a batch's true labels are encoded with it, and
 their gradient reaches the encoder. With `start=warm` and every label scored, what rows begin with is less
-s n, so that both together begin as what the encoder knows. A label that no training document has is scored by
-its name alone: at the end P@k over such labels is said, where held-out documents have any.
+s n, so that both together begin as what the encoder knows. Of a label that no training document has its name
+alone is known: at the end P@k among such labels is said, where held-out documents have any.
 
 Shapes: B documents, L labels, U some of them, R a batch's, T tokens, D and E widths, C candidates, K ranks.
 """
@@ -45,7 +45,7 @@ class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     longest: int = Field(16, ge=4, le=512, description="tokens of a name that are read, special ones too")
     refresh: int = Field(200, ge=1, description="steps after which all names are encoded anew")
     through: bool = Field(False, description="whether true labels' names are learnt through, at their cost")
-    scale: float = Field(4.0, gt=0, description="what s begins with, but for start=warm, which fits it")
+    scale: float = Field(0.1, gt=0, description="what s begins with, but for start=warm, which fits it")
 
 
 class Named(Head):

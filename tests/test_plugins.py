@@ -10,7 +10,7 @@ from conftest import install
 import xmlkit
 from xmlkit.config import resolve
 from xmlkit.discovery import installed, load
-from xmlkit.display import chain_table
+from xmlkit.display import chain_table, plugin_list
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.model.parts import chains, chains_of_settings
@@ -419,6 +419,7 @@ def test_what_a_recipe_or_a_corpus_has_is_not_given(plugin_folder, capsys):
         assert (config.layers, config.eps, config.clustered, config.lr) == (3, 1e-7, False, 1e-3)
     columns = [column.header for column in chain_table(resolve(document)).columns]
     assert columns == ["hook point", "every label scored"]
+    assert "It asks for clustered=false." in plugin_list()[0]
 
 
 def test_a_plugin_may_not_be_called_like_a_setting(plugin_folder):

@@ -95,6 +95,8 @@ def plugin_list() -> tuple[str, list[UserError]]:
         lines += [f"    {plugin.description}"]
         if not plugin.compiles:
             lines += ["    torch.compile can't trace it."]
+        for key, value in plugin.settings.items():
+            lines += [f"    It asks for {key}={_as_set(value)}."]
         options = plugin.options_class
         for option, field in (options.model_fields if options else {}).items():
             value = field.get_default(call_default_factory=True)

@@ -66,8 +66,6 @@ def settled(given: Mapping[str, Any], source: str | None = None, tell: bool = Tr
     active = activate(config.plugins, config.options)
     asked: dict[str, tuple[Any, str]] = {}
     for plugin in active.plugins:
-        if not isinstance(plugin.settings, Mapping):
-            raise UserError(f"plugin {plugin.name!r}: its `settings` are no dict of settings by name")
         for key, value in plugin.settings.items():
             if key not in SETTINGS:
                 raise UserError(
@@ -132,6 +130,8 @@ def check(plugins: Iterable[Plugin]) -> None:
     maker = dict.fromkeys(DOORS, BASE)
     wrappers: dict[str, list[str]] = {door: [] for door in DOORS}
     for plugin in plugins:
+        if not isinstance(plugin.settings, Mapping):
+            raise UserError(f"plugin {plugin.name!r}: its `settings` are no dict of settings by name")
         _check_marks(plugin)
         for found in plugin.implementations.values():
             name = found.hook

@@ -21,7 +21,7 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.model.folder import read_labels
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.testing import check_plugin
-from xmlkit.testing.tiny import SETTINGS, fit, named_corpus, tiny_trainer
+from xmlkit.testing.tiny import SETTINGS, fit, named_corpus, tiny_run, tiny_trainer
 from xmlkit.training import train as training
 from xmlkit.training.rows import forget_rows, row_parameters
 
@@ -136,13 +136,19 @@ def test_at_prediction_all_names_are_those_of_the_encoder_as_it_is():
     head = model.head_for_prediction()
     expected_LE = model.head.inner.rows.weight + model.head.scale * anew_LE
     torch.testing.assert_close(head.vectors_LE, expected_LE.detach())
+    model.head.names_LE.zero_()
+    model.rank(documents, 5)
+    assert not model.head.names_LE.any()  # once, and not for each batch
 
 
 def test_a_batch_without_a_true_label_has_no_name_to_learn_through():
+    """Nor those of the batch before."""
     model = a_model(through=True)
     documents, training = tiny.batch(TEXTS)
     model.head.refresh()
+    model.backward(model(documents, training))
     none = ragged_labels(Ragged.of([[], [], [], []]), LABELS)
+    moved(model)
     model.backward(model(documents, replace(training, labels=none)))
     vectors_LE = model.head.inner.rows.weight + model.head.scale * model.head.names_LE
     torch.testing.assert_close(model.head.label_vectors_UE(slice(0, LABELS)), vectors_LE)
@@ -371,6 +377,17 @@ def test_a_warm_start_scores_as_it_does_without_names(tmp_path, clustered, label
     left = [float((vectors_LE - s * head.names_LE).norm()) for s in scales]
     assert left[1] < min(left[0], left[2]) and scales[1] > 0.1
     assert float(head.inner.rows.weight.detach().norm()) == pytest.approx(left[1], rel=1e-4)
+
+
+@CLUSTERED
+@pytest.mark.parametrize("start", ["prior", "warm"])
+def test_a_run_begins_near_where_it_does_without_names(clustered, start):
+    """Whatever length document vectors have."""
+    plain, ours = (
+        tiny_run(plugins, clustered=clustered, start=start, precision="float32").losses[0]["ranker"]
+        for plugins in ([], ["label-text"])
+    )
+    assert ours == pytest.approx(plain, rel=0.5 if start == "prior" else 1e-3)
 
 
 WATCHES = """

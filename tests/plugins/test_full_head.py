@@ -316,3 +316,9 @@ def test_what_is_learnt_through_label_vectors_is_refused(plugin_folder):
     with pytest.raises(Incompatible, match="'through', head: labels are learnt through what is not the head"):
         a_model(["through"], 5)(documents, given)
     a_model(["read-alone"], 5)(documents, given)
+
+
+def test_without_clusters_there_is_no_start_to_miss(tmp_path, capsys):
+    tiny_trainer(tmp_path / "run", {"plugins": ["full-head"], "start": "warm"})
+    said = capsys.readouterr().err
+    assert "start: " in said and "takes no start" not in said

@@ -96,7 +96,7 @@ def warm_start(model: Model, data: TrainingData, names: Names, config: Config) -
     if clusters is not None:
         model.shortlister.take_start(of_clusters.start(clusters))
     model.head.take_start(of_labels.start(labels))
-    for maker in (chain(model.head)[0], chain(model.shortlister)[0]):
+    for maker in (chain(model.head)[0], *([] if table is None else [chain(model.shortlister)[0]])):
         assert isinstance(maker, Head | Shortlister)
         if type(maker).take_start in (Head.take_start, Shortlister.take_start) and maker.owner != BASE:
             say(f"start=warm: {type(maker).__name__} of the plugin {maker.owner!r} takes no start")

@@ -97,9 +97,7 @@ class BuildContext:
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
     read_documents: Callable[[], list[str]] | None = None  # likewise
     encode_names: Callable[[], Tensor] | None = None  # likewise, and when a run goes on
-    encode: Callable[[Documents], LayerStates] = (
-        _no_encoder  # with a gradient or without; then without dropout
-    )
+    encode: Callable[[Documents], LayerStates] = _no_encoder  # without a gradient also without dropout
     read_names: Callable[[int], Documents] | None = None  # None: labels have no names
     parts: dict[str, Part] = field(default_factory=dict)  # by door, what stands there so far
     given: dict[type[BaseModel], BaseModel] = field(default_factory=dict)  # options, by their class

@@ -16,7 +16,7 @@ from xmlkit.model.inputs import ragged_labels
 from xmlkit.passing import RaggedLabels, Training
 from xmlkit.plugins import activate
 from xmlkit.testing.tiny import SETTINGS, fit, losses_of, tiny_trainer
-from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
+from xmlkit.training.rows import dense_gradient, row_parameters, unite_rows
 from xmlkit.training.trainer import Trainer
 
 LABELS = 23
@@ -55,15 +55,6 @@ def micro_batches(soft=False):
     return found
 
 
-def dense(weight):
-    found = row_gradient(weight)
-    if found is None:
-        return None
-    whole = torch.zeros_like(weight)
-    whole[found.rows_U] = found.add_to(torch.zeros_like(whole[found.rows_U]), 1.0)
-    return whole
-
-
 def gradients(model, batches):
     """Of a step, tables of rows included, however they come."""
     losses = []
@@ -74,13 +65,13 @@ def gradients(model, batches):
     tables = row_parameters(model)
     unite_rows(tables)
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    of_rows = {p: dense(p) for p in tables}
+    of_rows = {p: dense_gradient(p) for p in tables}
     if model.in_runs:
         for cost in model.in_runs.second_pass():
             cost.backward(inputs=model.in_runs.tables)
             unite_rows(model.in_runs.tables)
             for p in model.in_runs.tables:
-                of_rows[p] = dense(p) if of_rows[p] is None else of_rows[p] + dense(p)
+                of_rows[p] = dense_gradient(p) if of_rows[p] is None else of_rows[p] + dense_gradient(p)
     found |= {name: of_rows[p] for name, p in model.named_parameters() if of_rows.get(p) is not None}
     return losses, found
 

@@ -96,7 +96,6 @@ def test_ctrl_c_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, encod
             os.kill(os.getpid(), signal.SIGINT)
         return losses
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", interrupted)
         trained = training.train(corpus, settings, tmp_path / "broken")

@@ -187,7 +187,6 @@ def test_scores_are_the_models_and_metrics_those_of_the_run(tmp_path, encoder, k
 
 
 def test_ctrl_c_leaves_it_to_the_resumed_run(tmp_path, encoder, keeper, monkeypatch):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     run(tmp_path / "whole", encoder)
     real = Trainer.step
 

@@ -175,7 +175,6 @@ def test_events_reach_plugins(tmp_path, encoder, example_plugins):
 
 
 def test_ctrl_c_ends_the_step_and_resume_gives_the_unbroken_weights(tmp_path, encoder, monkeypatch):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     corpus = tiny.learnable_corpus()
     settings = {"encoder": encoder, **QUICK, "swa_start": 0.3, "swa_every": 2, "eval_every": 4}
     training.train(corpus, settings, tmp_path / "whole")

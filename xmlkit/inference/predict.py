@@ -41,7 +41,7 @@ class Predictor:
 
     def __init__(self, opened: Opened):
         self._opened = opened
-        make_ready(opened)
+        ready_to_predict(opened)
 
     @property
     def config(self) -> Config:
@@ -129,7 +129,7 @@ class Predictor:
         return Reader(store, self._opened.model.encoder.template, self.config.max_len)
 
 
-def make_ready(opened: Opened) -> None:
+def ready_to_predict(opened: Opened) -> None:
     """Moves the model to where it predicts: one that was trained on CUDA can be used without."""
     device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
     opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)

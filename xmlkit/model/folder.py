@@ -211,9 +211,9 @@ def _model(recorded: Recorded) -> Model:
     labels, tokenizer = recorded.labels, recorded.tokenizer
     known = Known(
         recorded.clusters,
-        partial(spellings, tokenizer),
-        labels.ids,
-        names_of(labels, tokenizer, recorded.encoder.template),
+        spell=partial(spellings, tokenizer),
+        label_ids=labels.ids,
+        read_names=names_of(labels, tokenizer, recorded.encoder.template),
     )
     return new_model(recorded.encoder, len(labels), recorded.active, recorded.config, known)
 

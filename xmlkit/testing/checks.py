@@ -38,7 +38,7 @@ from xmlkit.passing import Documents, Training
 from xmlkit.testing.tiny import fit, losses_of, named_corpus, texts, tiny_trainer, tokenizer
 from xmlkit.training.feed import MicroBatch
 from xmlkit.training.finite import NotFinite
-from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
+from xmlkit.training.rows import dense_gradient, row_gradient, row_parameters, unite_rows
 from xmlkit.training.train import resume
 from xmlkit.training.trainer import Trainer
 
@@ -407,7 +407,7 @@ def compiling(case: Case) -> None:
             output = model(*batch.on(trainer.device, torch.Generator().manual_seed(0)))
             model.backward(output)
         unite_rows(row_parameters(model))
-        gradients = {name: _gradient(p) for name, p in model.named_parameters()}
+        gradients = {name: dense_gradient(p) for name, p in model.named_parameters()}
         gradients = {name: gradient for name, gradient in gradients.items() if gradient is not None}
         found.append({**{f"loss {name}": loss for name, loss in output.losses.items()}, **gradients})
     torch.compiler.reset()
@@ -433,15 +433,6 @@ def own_parameters(model: Model, plugin: str) -> dict[str, Parameter]:
                     if weight.requires_grad and weight not in others:
                         found[f"{part.door}/{name}"] = weight
     return found
-
-
-def _gradient(weight: Parameter) -> Tensor | None:
-    """Dense, whatever way the weight is read in."""
-    if (rows := row_gradient(weight)) is None:
-        return weight.grad
-    whole = torch.zeros_like(weight)
-    whole[rows.rows_U] = rows.add_to(torch.zeros_like(whole[rows.rows_U]), 1.0)
-    return whole
 
 
 def _has_gradient(weight: Parameter) -> bool:

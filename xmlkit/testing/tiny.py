@@ -156,13 +156,13 @@ def tiny_model(
     has_names = label_text_LH is not None
     known = Known(
         None if starts is None else ClusterTable(torch.tensor([*starts, num_labels])),
-        partial(spellings, tokenizer()),
-        names.ids,
-        names_of(names, tokenizer(), whole.template) if has_names else None,
-        train_labels,
-        None if label_text_LH is None else partial(Tensor.clone, label_text_LH),
-        lambda: train_text,
-        lambda: texts(50),
+        spell=partial(spellings, tokenizer()),
+        label_ids=names.ids,
+        read_names=names_of(names, tokenizer(), whole.template) if has_names else None,
+        train_labels=train_labels,
+        encode_names=None if label_text_LH is None else partial(Tensor.clone, label_text_LH),
+        read_text=lambda: train_text,
+        read_documents=lambda: texts(50),
     )
     return new_model(whole, num_labels, active, config, known)
 

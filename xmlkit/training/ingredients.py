@@ -68,13 +68,13 @@ class Ingredients:
 
         known = Known(
             clusters,
-            partial(spellings, self.tokenizer),
-            corpus.labels.ids,
-            names_of(corpus.labels, self.tokenizer, self.encoder.template),
-            ragged_labels(data.labels.take(data.train_rows), num_labels),
-            encode_names if is_pretrained else None,
-            read_text,
-            read_documents,
+            spell=partial(spellings, self.tokenizer),
+            label_ids=corpus.labels.ids,
+            read_names=names_of(corpus.labels, self.tokenizer, self.encoder.template),
+            train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
+            encode_names=encode_names if is_pretrained else None,
+            read_text=read_text,
+            read_documents=read_documents,
         )
         sizes = (self.encoder.num_layers, self.encoder.hidden, num_labels)
         return build_context(self.config, self.active, *sizes, known, encode=self.encoder.states)

@@ -13,7 +13,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.data.label_names import read_label_names
 from xmlkit.data.lines import is_unicode
 from xmlkit.errors import UserError
-from xmlkit.inference.predict import make_ready
+from xmlkit.inference.predict import ready_to_predict
 from xmlkit.model.finite import not_finite
 from xmlkit.model.folder import (
     Opened,
@@ -46,7 +46,7 @@ def add_labels(
     more = _new_labels(labels, run, recorded.labels)
     with new_folder(_beside(run) if out is None else out, run.name) as folder:
         opened = _opened_with(more, run, recorded)
-        make_ready(opened)
+        ready_to_predict(opened)
         opened.model.labels_added(len(more))
         if (name := not_finite(opened.model.weights())) is not None:
             raise UserError(f"{run}: with the new labels {name!r} is not finite: train it again")

@@ -98,6 +98,15 @@ def row_gradient(weight: Parameter) -> RowGradient | None:
     return getattr(weight, "row_gradient", None)
 
 
+def dense_gradient(weight: Parameter) -> Tensor | None:
+    """Of the weight's own shape, whatever way it was read in; a table's must be united. To look at."""
+    if (rows := row_gradient(weight)) is None:
+        return weight.grad
+    whole = torch.zeros_like(weight)
+    whole[rows.rows_U] = rows.add_to(torch.zeros_like(whole[rows.rows_U]), 1.0)
+    return whole
+
+
 def set_row_gradient(weight: Parameter, gradient: RowGradient | None) -> None:
     """Replaces it."""
     weight.row_gradient = gradient  # type: ignore[attr-defined]  # a tensor takes any attribute

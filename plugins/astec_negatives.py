@@ -73,7 +73,8 @@ class RandomNegatives(Shortlister):
         taken_BK = torch.zeros(shape, dtype=torch.bool, device=short.ids_BC.device)
         if short.clusters_BS is not None:
             taken_BK.scatter_(1, short.clusters_BS, True)
-        taken_BK[labels.documents_V, clusters.of(labels.values_V)] = True
+        places_V = labels.documents_V * clusters.num_clusters + clusters.of(labels.values_V)
+        taken_BK.view(-1).scatter_(0, places_V, True)  # an index would wait for the device
         luck_BK = torch.rand(shape, generator=training.rng, device=taken_BK.device).masked_fill(taken_BK, -1)
         luck_BX, drawn_BX = luck_BK.topk(self.count, 1)
         ids_BC, mask_BC = clusters.labels_of(drawn_BX)

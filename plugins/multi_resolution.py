@@ -65,7 +65,7 @@ class LayerVectors(Representation):
         """The recall vector is wider by H a level."""
         vectors, mask_BT = self.inner(states), states.documents.mask_BT
         if self.pooling == "first":
-            coarse_BD = states.first_BNH[:, self.layers].flatten(1)
+            coarse_BD = torch.cat([states.first_BNH[:, n] for n in self.layers], 1)
         else:
             share_BT1 = (mask_BT / mask_BT.sum(1, keepdim=True))[..., None]
             coarse_BD = torch.cat([(states.layer_BTH(n) * share_BT1).sum(1) for n in self.layers], 1)

@@ -10,6 +10,8 @@ import torch
 
 import xmlkit
 from benchmarks.cuda import check_waits, same_as_the_cpu
+from xmlkit.discovery import BASE, installed
+from xmlkit.testing.tiny import named_corpus
 from xmlkit.training import train as training
 
 pytestmark = [
@@ -87,14 +89,45 @@ def test_each_state_of_the_rows_learns(tmp_path, rows):
     assert trained.metrics["P@1"] > 80
 
 
+SHIPPED = sorted(
+    entry.name
+    for entry in installed().values()
+    if entry.dist and entry.dist.name == "xmlkit" and entry.name != BASE
+)
+SMALL = {"lexical": {"buckets": 1024, "width": 16, "dropout": 0}, "full-head": {"labels_at_once": 5}}
+DRAWS = "astec-negatives"  # on the device, whose random numbers are its own
+
+
+@pytest.mark.parametrize("plugin", SHIPPED)
+def test_a_plugin_computes_what_the_cpu_does_and_never_waits(tmp_path, plugin):
+    corpus, teacher = named_corpus(), tmp_path / "scores.jsonl"
+    scores = [{"label": label, "score": 0.5} for label in corpus.labels.ids[:3]]
+    teacher.write_text("".join(json.dumps({"text": t, "labels": scores}) + "\n" for t in corpus.train.texts))
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "precision": "float32", "dropout": 0}
+    settings |= {"max_len": 16, "batch_size": 16, "pooling": "first", "plugins": [plugin]}
+    settings[plugin] = {**SMALL, "distil": {"teacher": str(teacher)}}.get(plugin, {})
+    if plugin != "full-head":
+        settings |= CLUSTERED
+    losses = {}
+    for device in ("cpu", "cuda"):
+        trainer = training.prepare(corpus, {**settings, "device": device}, tmp_path / device)
+        steps = [trainer.data.train_rows[i : i + 16] for i in (0, 16, 32, 48)]
+        trainer.model.train()
+        losses[device] = [float(trainer.step(trainer.micro_batches(rows))["loss"]) for rows in steps[:2]]
+        if device == "cuda":
+            check_waits(trainer, steps[2:])
+    if plugin != DRAWS:
+        assert losses["cpu"] == pytest.approx(losses["cuda"], rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:TensorFloat32")  # advice for those who did not ask for float32
 def test_compiled_the_first_losses_are_the_same(tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     losses = []
     for compiled in (False, True):
-        settings = {"encoder": encoder, "precision": "float32", "dropout": 0, "compile": compiled}
-        trainer = training.prepare(
-            tiny.learnable_corpus(), {**settings, **CLUSTERED}, tmp_path / str(compiled)
-        )
+        settings = {"encoder": encoder, "precision": "float32", "dropout": 0, "max_len": 16}
+        settings |= {**CLUSTERED, "compile": compiled}
+        trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / str(compiled))
         rows = trainer.data.train_rows
         steps = [trainer.micro_batches(rows[i : i + 8]) for i in (0, 8, 16)]
         losses.append([float(trainer.step(batches)["loss"]) for batches in steps])

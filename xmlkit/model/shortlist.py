@@ -108,12 +108,11 @@ class TopClusters(Shortlister):
 
     def _truth_BK(self, z_BK: Tensor, labels: RaggedLabels) -> Tensor:
         """How true each cluster is of each document: as its truest label."""
-        truth_BK, clusters_V = torch.zeros_like(z_BK), self.clusters.of(labels.values_V)
+        flat = torch.zeros_like(z_BK).flatten()
+        places_V = labels.documents_V * z_BK.shape[1] + self.clusters.of(labels.values_V)
         if labels.targets_V is None:
-            truth_BK[labels.documents_V, clusters_V] = 1.0
-            return truth_BK
-        places_V = labels.documents_V * z_BK.shape[1] + clusters_V
-        return truth_BK.flatten().scatter_reduce(0, places_V, labels.targets_V, "amax").view_as(z_BK)
+            return flat.scatter_(0, places_V, 1.0).view_as(z_BK)  # flat[places_V] = 1.0 would wait
+        return flat.scatter_reduce(0, places_V, labels.targets_V, "amax").view_as(z_BK)
 
 
 def _density(build: BuildContext) -> tuple[int, int]:

@@ -6,6 +6,11 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xmlkit.blend.ensemble import ensemble as ensemble
+    from xmlkit.blend.member import Candidates as Candidates
+    from xmlkit.blend.member import Making as Making
+    from xmlkit.blend.member import Member as Member
+    from xmlkit.blend.opening import load as load
     from xmlkit.comparison.compare import Comparison as Comparison
     from xmlkit.comparison.compare import compare as compare
     from xmlkit.config import Config as Config
@@ -27,7 +32,6 @@ if TYPE_CHECKING:
     from xmlkit.hooks import hookimpl as hookimpl
     from xmlkit.inference.predict import Prediction as Prediction
     from xmlkit.inference.predict import Predictor as Predictor
-    from xmlkit.inference.predict import load as load
     from xmlkit.labels.cooccurrence import cooccurring_labels as cooccurring_labels
     from xmlkit.passing import Documents as Documents
     from xmlkit.passing import LayerStates as LayerStates
@@ -47,6 +51,9 @@ __version__ = metadata.version("xmlkit")
 
 # Imported on first use: torch takes seconds, and `xmlkit --help` needs none of it.
 _HOME = {
+    "xmlkit.blend.ensemble": ["ensemble"],
+    "xmlkit.blend.member": ["Candidates", "Making", "Member"],
+    "xmlkit.blend.opening": ["load"],
     "xmlkit.comparison.compare": ["Comparison", "compare"],
     "xmlkit.config": ["Config"],
     "xmlkit.console": ["say"],
@@ -66,7 +73,7 @@ _HOME = {
         "Vectors",
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
-    "xmlkit.inference.predict": ["Prediction", "Predictor", "load"],
+    "xmlkit.inference.predict": ["Prediction", "Predictor"],
     "xmlkit.tables": ["ClusterTable", "RowTable", "unique_ids"],
     "xmlkit.training.new_labels": ["add_labels"],
     "xmlkit.training.train": ["train"],

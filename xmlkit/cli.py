@@ -167,12 +167,28 @@ def train(
             help="Goes on with an interrupted run and its settings; DATA only where the corpus has moved.",
         ),
     ] = None,
+    ensemble_: Annotated[
+        str | None,
+        typer.Option(
+            "--ensemble",
+            metavar="A,B",
+            help="Trains these and blends them: `start`, `lexical`, `frozen`, `warm`, `neighbours`, `names`, "
+            "`linear`; or `auto`. The same command goes on with what was broken off.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Trains a model, keeps the best weights and scores them on the corpus's test split.
 
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
+    if ensemble_:
+        if resume or init_from or preset:
+            raise UserError(
+                "--ensemble trains its members anew: leave out --resume, --init-from and --preset"
+            )
+        return _train_ensemble(data, settings, ensemble_, out_)
     if resume and (settings or out_ or init_from):
         raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
     if init_from and preset:
@@ -207,6 +223,35 @@ def train(
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}')
+
+
+def _train_ensemble(data: str | None, settings: dict[str, Any], given: str, out_: Path | None) -> None:
+    from xmlkit.blend.training import names_of, train_ensemble
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.display import ensemble_table, metric_table
+    from xmlkit.model.folder import write_json
+
+    names = names_of(given)
+    if not data:
+        _say_demo()
+    corpus = load_corpus(data or DEMO)
+    _remark(corpus)
+    folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
+    try:
+        made = train_ensemble(corpus, settings, names, folder)
+    except SystemExit:  # SIGTERM, SIGHUP
+        say(GOES_ON)
+        raise
+    if made is None:
+        say(GOES_ON)
+        raise typer.Exit(130)
+    out.print(ensemble_table(made))
+    if corpus.test:
+        metrics = xmlkit.load(made.folder).evaluate(corpus.test)
+        write_json(made.folder / "metrics.json", metrics)
+        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
+        out.print(metric_table(metrics))
+    say(f'run: {made.folder}; next: echo "some text" | xmlkit predict {made.folder}')
 
 
 @app.command()
@@ -270,6 +315,38 @@ def compare(
 
 
 @app.command()
+def ensemble(
+    members: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MEMBER ...",
+            help="Runs' folders, or `neighbours:RUN`, `names:ENCODER`, `linear`, `scores:FILE`.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="The corpus; default: that of the first run.", show_default=False),
+    ] = None,
+    for_: Annotated[
+        str, typer.Option("--for", metavar="METRIC", help="What blends are compared by, as `P@5` or `PSP@5`.")
+    ] = "nDCG@5",
+    out_: OutOption = None,
+) -> None:
+    """Blends several ways of knowing into one run, by weights fitted on documents that none has learnt from.
+
+    Example: `xmlkit ensemble runs/mine neighbours:runs/mine linear --out runs/whole`
+    """
+    from xmlkit.blend.ensemble import ensemble as blend
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.display import ensemble_table
+
+    made = blend(members, load_corpus(data) if data else None, out_, for_)
+    out.print(ensemble_table(made))
+    say(f'run: {made.folder}; next: echo "some text" | xmlkit predict {made.folder}')
+
+
+@app.command()
 def init_weights(
     data: DataArgument = None,
     plugin: PluginOption = None,
@@ -318,17 +395,20 @@ def evaluate(
     ] = None,
 ) -> None:
     """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
+    from xmlkit.blend.opening import Ensemble, load, source_of
     from xmlkit.data.corpus import load_split
     from xmlkit.display import metric_table, unknown_labels
-    from xmlkit.inference.predict import load
-    from xmlkit.model.folder import run_source
 
     model = load(run)
-    split = load_split(data or run_source(run), model.labels)
+    source = data or source_of(run)
+    split = load_split(source, model.labels)
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
-    print(visible(f"{run} on {data or run_source(run)}, {len(split):,} documents"))
+    print(visible(f"{run} on {source}, {len(split):,} documents"))
     out.print(metric_table(model.evaluate(split)))
+    if isinstance(model, Ensemble):
+        before, after = model.calibration_errors(split)
+        print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
 
 
 @app.command()
@@ -362,9 +442,9 @@ def predict(
     from xmlkit.data.lines import read_lines, read_stream
     from xmlkit.display import LAYOUTS
     from xmlkit.inference.answers import answered, answered_texts, only_writer
-    from xmlkit.inference.predict import TEXTS_AT_ONCE, load
+    from xmlkit.inference.predict import TEXTS_AT_ONCE
 
-    model = load(run)
+    model = xmlkit.load(run)
     lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
     layout = LAYOUTS[format_]
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from xmlkit.blend.ensemble import Made
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.config import Config
 from xmlkit.console import CONTROLS, visible
@@ -36,6 +37,26 @@ def unknown_labels(split: Split, num_labels: int) -> str | None:
         f"{len(set(unknown.tolist())):,} labels of the test documents ({len(unknown):,} of {len(values):,} "
         "occurrences) are unknown to the model and count as missed"
     )
+
+
+def ensemble_table(made: Made) -> Table:
+    """The members alone and the whole, and what the whole loses without each."""
+    names = [
+        f"{name}@{k}" for name in ("P", "PSP") for k in sorted({int(n.split("@")[1]) for n in made.scores})
+    ]
+    documents = f"{made.num_documents:,} held-out documents, judged by weights that had not seen them"
+    table = Table(title=documents, title_justify="left")
+    table.add_column("member")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column(f"{made.metric} lost without it", justify="right")
+    for part in made.parts:
+        lost, low, high = part.loss_without
+        figures = (f"{part.scores[name]:.2f}" for name in names)
+        table.add_row(visible(part.name), *figures, f"{lost:.2f} ({low:.2f} to {high:.2f})")
+    table.add_section()
+    table.add_row("whole", *(f"{made.scores[name]:.2f}" for name in names), "", style="bold")
+    return table
 
 
 def metric_table(metrics: dict[str, float]) -> Table:

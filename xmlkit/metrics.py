@@ -65,7 +65,7 @@ def score_ranking(
     """
     terms = ranking_terms(top_NK, truth, counts_L, num_documents, ks, a, b)
     scores = {name: found.percent for name, found in terms.items()}
-    hits_NK, occurring = _hits(top_NK, truth), np.unique(truth.values)
+    hits_NK, occurring = hits(top_NK, truth), np.unique(truth.values)
     for k in ks:
         found = np.unique(top_NK[:, :k][hits_NK[:, :k]])
         scores[f"coverage@{k}"] = 100 * _ratio(len(found), len(occurring))
@@ -111,7 +111,7 @@ def ranking_terms(
     num_unknown = max(true_T.max(initial=-1) + 1 - len(counts_L), 0)
     weights_L = inverse_propensities(np.pad(counts_L, (0, num_unknown)), num_documents, a, b)
 
-    hits_NK = _hits(top_NK, truth)
+    hits_NK = hits(top_NK, truth)
     gains_NK = np.zeros(top_NK.shape)
     gains_NK[hits_NK] = weights_L[top_NK[hits_NK]]
     # The best ranking by weight: each document's true labels, heaviest first.
@@ -145,7 +145,7 @@ def ranking_terms(
     return {f"{metric}@{k}": terms for metric, of_k in found.items() for k, terms in of_k.items()}
 
 
-def _hits(top_NK: np.ndarray, truth: Ragged) -> np.ndarray:
+def hits(top_NK: np.ndarray, truth: Ragged) -> np.ndarray:
     """Returns (N, K) bool: is the prediction a true label of its document?"""
     true_T, document_T = truth.values.astype(np.int64), np.repeat(np.arange(len(truth)), truth.lengths)
     num_labels = 1 + max(true_T.max(initial=0), top_NK.max(initial=0))

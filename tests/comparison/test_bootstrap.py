@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xmlkit.comparison.bootstrap import AT_ONCE, RESAMPLES, interval, resampled
+from xmlkit.bootstrap import AT_ONCE, RESAMPLES, interval, resampled
 
 
 def difference(base_SN, ours_SN):

@@ -280,6 +280,8 @@ BROKEN = [
     ),
     ("devices", representation(change="return x * (1 + 0 * x.sum().item())"), "meta"),
     ("devices", representation(change="return x * (1 + 0 * len(x.sum(1).nonzero()))"), "meta|nonzero"),
+    ("devices", representation(change="return x * torch.tensor(2.0, device=x.device)"), "tensor would wait"),
+    ("devices", representation(change="return x[:, list(range(x.shape[1]))]"), "an index on the host"),
     ("candidates", MOODY, "negative"),
     ("unlabelled", OWN_LOSS, "the loss 'mean' is nan with 12 of 12"),
     ("resuming", REMEMBERS, "is another one where the run was broken off"),

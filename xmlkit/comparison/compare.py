@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xmlkit.comparison.bootstrap import interval, resampled
+from xmlkit.bootstrap import interval, resampled
 from xmlkit.comparison.runs import Run, held_out, train_all
 from xmlkit.comparison.sets import NO_PLUGINS, parse_sets
 from xmlkit.data.corpus import Corpus

@@ -25,7 +25,7 @@ from xmlkit.data.cache import digest
 from xmlkit.data.corpus import Corpus, Split, validation_rows
 from xmlkit.errors import UserError
 from xmlkit.files import replaced
-from xmlkit.inference.predict import load
+from xmlkit.inference.predict import load_run
 from xmlkit.metrics import Terms
 from xmlkit.model.folder import write_json
 from xmlkit.plugins import activate
@@ -56,7 +56,7 @@ class Run:
                 if str(arrays["documents"]) == key:
                     terms = {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}
                     return terms, str(arrays["date"])
-        found, today = load(self.folder).terms(split, KS), date.today().isoformat()
+        found, today = load_run(self.folder).terms(split, KS), date.today().isoformat()
         packed = io.BytesIO()
         arrays = {name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()}
         np.savez_compressed(packed, documents=key, date=today, **arrays)
@@ -108,7 +108,7 @@ def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
     if (folder / CHECKPOINT).is_file():
         trained = resume(folder, corpus)
     elif outcome := outcome_of(log):  # it was broken off between its end and the record of it
-        trained = Trained(folder, outcome, load(folder), seconds=seconds_of(log))
+        trained = Trained(folder, outcome, load_run(folder), seconds=seconds_of(log))
     else:
         shutil.rmtree(folder, ignore_errors=True)  # it was broken off before its first step
         trained = train(corpus, config, folder)

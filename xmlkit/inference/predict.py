@@ -1,8 +1,12 @@
-"""Opening a run and labelling texts with it."""
+"""Labelling texts, and how well that is done: what every opened model can do, and a run's.
+
+N texts, K labels of each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -36,27 +40,41 @@ class Prediction:
     score: float
 
 
-class Predictor:
-    """A trained model, ready to label texts."""
+@dataclass(frozen=True)
+class Scoring:
+    """What metrics are computed with, beside rankings and truth."""
 
-    def __init__(self, opened: Opened):
-        self._opened = opened
-        ready_to_predict(opened)
+    counts_L: np.ndarray  # training documents of each label, the validation part included
+    num_documents: int  # training documents, the validation part included
+    ks: tuple[int, ...]
+    propensity_a: float
+    propensity_b: float
+
+
+class Predictor(ABC):
+    """A model that is ready to label texts: a run's, or an ensemble."""
 
     @property
-    def config(self) -> Config:
-        """The settings that it was trained with."""
-        return self._opened.config
-
-    @property
+    @abstractmethod
     def labels(self) -> Labels:
         """All labels that it can give."""
-        return self._opened.labels
 
     @property
+    @abstractmethod
     def num_parameters(self) -> int:
-        """Of the whole model, the encoder's included."""
-        return sum(parameter.numel() for parameter in self._opened.model.parameters())
+        """Of the whole model, its encoders included."""
+
+    @property
+    @abstractmethod
+    def scoring(self) -> Scoring:
+        """How it is scored."""
+
+    @abstractmethod
+    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (N, k) in 0..1 and label rows (N, k), best first; -1 where a text has fewer.
+
+        `kept`: these texts will be asked about again, so that work on them may be put into the cache.
+        """
 
     def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
         """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
@@ -80,15 +98,7 @@ class Predictor:
             raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
         texts, top_k = iter(texts), min(top_k, len(self.labels))
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
-            store = tokenise(chunk, self._opened.tokenizer, self.config.text_cap)
-            scores_NK, ids_NK = rank_documents(
-                self._opened.model,
-                self._head,
-                self._reader(store),
-                np.arange(len(store)),
-                top_k,
-                self.config.tokens_at_once,
-            )
+            scores_NK, ids_NK = self.rank(chunk, top_k)
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
                     Prediction(self.labels.ids[row], self.labels.name(row), score)
@@ -98,7 +108,7 @@ class Predictor:
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The metrics of the settings, in percent; labels that the model does not know count as missed."""
-        return score_ranking(*self._ranked(split, self.config.ks))
+        return score_ranking(*self._ranked(split, self.scoring.ks))
 
     def terms(self, split: Split, ks: tuple[int, ...]) -> dict[str, Terms]:
         """The same metrics at these k, document by document, coverage left out."""
@@ -106,27 +116,51 @@ class Predictor:
 
     def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[Any, ...]:
         """The best labels of each document, and all else that the metrics are computed from."""
-        config, opened = self.config, self._opened
-        split = split.numbered_as(self.labels)
-        store = token_store(split.texts, opened.tokenizer, config.text_cap)
-        _, ids_NK = rank_documents(
-            opened.model,
-            self._head,
-            self._reader(store),
-            np.arange(len(store)),
-            max(ks),
-            config.tokens_at_once,
-        )
+        split, by = split.numbered_as(self.labels), self.scoring
+        _, ids_NK = self.rank(split.texts, max(ks), kept=True)
+        return ids_NK, split.labels, by.counts_L, by.num_documents, ks, by.propensity_a, by.propensity_b
+
+
+class RunPredictor(Predictor):
+    """A run's model."""
+
+    def __init__(self, opened: Opened):
+        self._opened = opened
+        ready_to_predict(opened)
+
+    @property
+    def config(self) -> Config:
+        """The settings that it was trained with."""
+        return self._opened.config
+
+    @property
+    def labels(self) -> Labels:
+        """All labels of its corpus."""
+        return self._opened.labels
+
+    @property
+    def num_parameters(self) -> int:
+        """Of the whole model, the encoder's included."""
+        return sum(parameter.numel() for parameter in self._opened.model.parameters())
+
+    @property
+    def scoring(self) -> Scoring:
+        """As its settings and its corpus have it."""
+        opened, config = self._opened, self.config
         propensity = (config.propensity_a, config.propensity_b)
-        return ids_NK, split.labels, opened.counts_L, opened.num_documents, ks, *propensity
+        return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
+
+    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of what is `kept` go into the cache."""
+        opened, config = self._opened, self.config
+        store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
+        reader, rows = Reader(store, opened.model.encoder.template, config.max_len), np.arange(len(store))
+        return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once)
 
     @cached_property
     def _head(self) -> Head:
         """Made at the first text: a plugin may have all label vectors to compute."""
         return self._opened.model.head_for_prediction()
-
-    def _reader(self, store: Ragged) -> Reader:
-        return Reader(store, self._opened.model.encoder.template, self.config.max_len)
 
 
 def ready_to_predict(opened: Opened) -> None:
@@ -136,6 +170,6 @@ def ready_to_predict(opened: Opened) -> None:
     opened.model.to(device)
 
 
-def load(run: str | Path) -> Predictor:
+def load_run(run: str | Path) -> RunPredictor:
     """Opens a run's folder. Raises UserError where it is not one, or needs a plugin that is missing."""
-    return Predictor(open_run(Path(run)))
+    return RunPredictor(open_run(Path(run)))

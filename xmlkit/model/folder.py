@@ -300,6 +300,15 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     return labels, counts_L, clusters
 
 
+def files_of_run(folder: Path) -> list[str]:
+    """The names of all files that opening a run needs. Raises UserError where one is not as it wrote it."""
+    described = list(_describe(folder).files)
+    _check(folder, *described)
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
+    return [*described, DESCRIPTION, WEIGHTS]
+
+
 def run_source(folder: Path) -> str:
     """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
     source = _describe(folder).source

@@ -84,6 +84,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """As they lie in memory."""
+    if not tensor.numel():  # whose stride may be such that it is no view of bytes
+        return memoryview(b"")
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 

@@ -30,12 +30,13 @@ from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import BASE, Plugin, load
 from xmlkit.doors import Part
 from xmlkit.hooks import Run
-from xmlkit.inference.predict import load as load_run
+from xmlkit.inference.predict import load_run
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
 from xmlkit.passing import Documents, Training
 from xmlkit.testing.tiny import fit, losses_of, named_corpus, texts, tiny_trainer, tokenizer
+from xmlkit.testing.waits import NeverWaits
 from xmlkit.training.feed import MicroBatch
 from xmlkit.training.finite import NotFinite
 from xmlkit.training.rows import dense_gradient, row_gradient, row_parameters, unite_rows
@@ -371,7 +372,8 @@ def averaging(case: Case) -> None:
 @check
 def devices(case: Case) -> None:
     """A part moves with its model: tensors are parameters or buffers, or made on the device of what comes
-    in; and it never looks at a number, which would wait for the device (no item, unique or nonzero)."""
+    in; and a step never waits for the device: it looks at no number there (no item, unique or nonzero) and
+    copies nothing to it (no torch.tensor, list as an index, or number set at indexed places)."""
     trainer = case.prepare()
     batch = _batch(trainer)
     meta = torch.device("meta")
@@ -379,7 +381,8 @@ def devices(case: Case) -> None:
     for model in (trainer.model, trained) if case.alone else (trained,):
         model.train().to(meta)
         documents, training = batch.on(meta, torch.Generator())
-        model.backward(model(documents, training))
+        with NeverWaits():
+            model.backward(model(documents, training))
         model.eval().rank(documents, 5)
     if torch.cuda.is_available():
         expected_BL = _scores_BL(case.first.model, _documents(case))

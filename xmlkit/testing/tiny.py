@@ -30,7 +30,7 @@ from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.discovery import load as load_plugin
-from xmlkit.inference.predict import load
+from xmlkit.inference.predict import load_run
 from xmlkit.model.encoder import Encoder, quiet_transformers
 from xmlkit.model.inputs import Reader, names_of, ragged_labels, ragged_tokens
 from xmlkit.model.model import Model, new_model
@@ -199,7 +199,7 @@ def tiny_run(
     settings = {"plugins": list(plugins), "clustered": clustered, **(options or {}), **settings}
     with aside() as folder:
         fit(tiny_trainer(folder / "run", settings))
-        found = load(folder / "run").predict(texts(20, seed=1), top_k=NUM_LABELS)
+        found = load_run(folder / "run").predict(texts(20, seed=1), top_k=NUM_LABELS)
         return TinyRun(
             losses_of(folder / "run"), [[(best.label, best.score) for best in row] for row in found]
         )

@@ -22,7 +22,7 @@ from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
-from xmlkit.inference.predict import Predictor, load
+from xmlkit.inference.predict import Predictor, load_run
 from xmlkit.labels.clusters import Clustering, clusters_of_corpus, clusters_of_vectors
 from xmlkit.model.device import check_compiler, choose_device, use_bfloat16
 from xmlkit.model.encoder import (
@@ -227,7 +227,7 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     corpus = replace(corpus, labels=recorded.labels)  # the names that it began with
     outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
     if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
-        return _scored(Trained(folder, outcome, load(folder)), corpus)
+        return _scored(Trained(folder, outcome, load_run(folder)), corpus)
     data = _read(corpus, recorded.tokenizer, recorded.encoder.template, config)
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, _device(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
@@ -314,7 +314,7 @@ def make_ready(model: VectoriserT, config: Config, device: torch.device) -> Vect
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
     _announce(trainer)
     outcome, folder = trainer.fit(), trainer.run.folder
-    trained = Trained(folder, outcome, load(folder), None, trainer.seconds, bool(trainer.stop_asked))
+    trained = Trained(folder, outcome, load_run(folder), None, trainer.seconds, bool(trainer.stop_asked))
     return trained if outcome == "interrupted" else _scored(trained, corpus)
 
 

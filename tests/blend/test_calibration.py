@@ -1,0 +1,137 @@
+"""Chances from logits: by hand, by a slow reference, and how far off they are said to be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xmlkit.blend import calibration
+from xmlkit.blend.calibration import Calibration, calibration_error
+
+POINTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=1, max_size=25)
+
+
+def fitted(z, true):
+    return Calibration.fitted(np.array(z, float), np.array(true, bool))
+
+
+def pooled(points):
+    """z to its chance: the greatest, over beginnings, of the least mean, over ends, of what lies between."""
+    zs = sorted({z for z, _ in points})
+
+    def mean(low, high):
+        return np.mean([is_true for z, is_true in points if low <= z <= high])
+
+    return {z: max(min(mean(a, b) for b in zs if b >= z) for a in zs if a <= z) for z in zs}
+
+
+# ------------------------------------------------------------------------------------------ chances
+
+
+def test_adjacent_violators_are_pooled():
+    """1 is right and 2 is not: both are worth a half. Between points there is a straight line."""
+    chances = fitted([0, 1, 2, 4], [0, 1, 0, 1])
+    np.testing.assert_allclose(
+        chances(np.array([0, 0.5, 1, 1.7, 2, 3, 4.0])), [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
+    )
+
+
+def test_three_points_that_fall_have_one_mean():
+    np.testing.assert_allclose(fitted([1, 2, 3], [1, 0, 0])(np.array([1, 2.5, 3.0])), [1 / 3] * 3)
+
+
+def test_equal_logits_have_one_chance():
+    np.testing.assert_allclose(fitted([0, 0, 0, 1], [1, 0, 0, 1])(np.array([0.0, 1.0])), [1 / 3, 1])
+
+
+def test_outside_it_is_the_nearest_that_was_seen():
+    chances = fitted([1, 1, 2, 2, 2], [1, 0, 1, 1, 0])
+    np.testing.assert_allclose(chances(np.array([-np.inf, -50, 50, np.inf])), [1 / 2, 1 / 2, 2 / 3, 2 / 3])
+
+
+def test_the_shape_is_that_of_the_logits():
+    assert fitted([0, 1], [0, 1])(np.zeros((2, 3))).shape == (2, 3)
+
+
+@given(POINTS)
+def test_chances_are_those_of_a_slow_reference(points):
+    chances, expected = fitted(*zip(*points)), pooled(points)
+    np.testing.assert_allclose(chances(np.array([*expected], float)), [*expected.values()], atol=1e-9)
+
+
+@given(POINTS, st.lists(st.floats(-9, 9), min_size=2))
+def test_chances_never_fall_and_lie_between_0_and_1(points, z):
+    found = fitted(*zip(*points))(np.sort(z))
+    assert (np.diff(found) >= 0).all() and found.min() >= 0 and found.max() <= 1
+
+
+@given(POINTS)
+def test_on_average_the_chance_is_how_many_were_right(points):
+    z, true = map(np.array, zip(*points))
+    assert fitted(z, true)(z).mean() == pytest.approx(true.mean())
+
+
+# ------------------------------------------------------------------------------------------ how far off
+
+
+def in_15_bins(added=0.0):
+    """20 scores in each bin: those of bin k are k/20, and k of them are right."""
+    score_V = np.repeat(np.arange(15) / 20, 20)
+    right_V = np.concatenate([np.arange(20) < k for k in range(15)])
+    order = np.random.default_rng(0).permutation(300)
+    return score_V[order] + added, right_V[order]
+
+
+def test_scores_that_mean_what_they_say_are_0_off():
+    assert calibration_error(*in_15_bins()) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("added", [-0.04, 0.04])
+def test_scores_that_are_off_by_so_much_everywhere(added):
+    assert calibration_error(*in_15_bins(added)) == pytest.approx(4)
+
+
+def test_too_low_here_and_too_high_there_do_not_make_up_for_each_other():
+    score_V, right_V = in_15_bins()
+    assert calibration_error(score_V + np.where(score_V < 0.35, -0.04, 0.04), right_V) == pytest.approx(4)
+
+
+def test_in_one_bin_by_hand(monkeypatch):
+    """Scores sum to 1.6, and one is right: 0.6 of 4."""
+    monkeypatch.setattr(calibration, "BINS", 1)
+    score_V, right_V = np.array([0.9, 0.1, 0.4, 0.2]), np.array([True, False, False, False])
+    assert calibration_error(score_V, right_V) == pytest.approx(100 * 0.6 / 4)
+
+
+def test_in_two_bins_by_hand(monkeypatch):
+    """0.9 and 0.4 are one bin, off by 0.3, and 0.2 and 0.1 the other, off by 0.7."""
+    monkeypatch.setattr(calibration, "BINS", 2)
+    score_V, right_V = np.array([0.9, 0.1, 0.4, 0.2]), np.array([True, True, False, False])
+    assert calibration_error(score_V, right_V) == pytest.approx(100 * (0.3 + 0.7) / 4)
+
+
+def test_of_few_scores_each_is_a_bin():
+    score_V, right_V = np.array([0.9, 0.1, 0.4]), np.array([True, False, True])
+    assert calibration_error(score_V, right_V) == pytest.approx(100 * (0.1 + 0.1 + 0.6) / 3)
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_to_be_sure_and_always_wrong_is_100_off(count):
+    assert calibration_error(np.ones(count), np.zeros(count, bool)) == 100
+    assert calibration_error(np.ones(count), np.ones(count, bool)) == 0
+
+
+def test_of_nothing_it_is_0():
+    assert calibration_error(np.zeros(0), np.zeros(0, bool)) == 0
+
+
+def test_calibrated_scores_are_less_off_than_the_logits_own():
+    """Logits that are three times too sure; judged on others than were fitted to."""
+    rng = np.random.default_rng(0)
+    z_V = rng.normal(size=4000)
+    true_V = rng.random(4000) < 1 / (1 + np.exp(-z_V))
+    chances = Calibration.fitted(3 * z_V[:2000], true_V[:2000])
+    before = calibration_error(1 / (1 + np.exp(-3 * z_V[2000:])), true_V[2000:])
+    assert calibration_error(chances(3 * z_V[2000:]), true_V[2000:]) < before / 3

@@ -1,0 +1,1 @@
+"""Ensembles: several ways of knowing, one answer."""

@@ -1,0 +1,142 @@
+"""How much each member's word counts: weights of what members say, fitted on documents that none has seen.
+
+A pair of a text n and a label l that any member names has a number from each member: what it says less its
+floor for that text, 0 where it does not name the label. The whole's logit is
+
+    z_nl = b + sum over members s of (w_s + d_ls) e_nls + w_0 log(1 + n_l) + d_l0
+
+with n_l the label's training documents; `w` counts for all labels, `d` is a label's own and shrunk: Annif's
+ensemble of 2025 has one weight a source and label, which start at those for all. It is a logistic regression,
+
+    sum over pairs of log(1 + exp(z)) - y z + shrink / 2 (|w - 1/S|^2 / 100 + |d|^2)
+
+and so convex: one answer, whatever it starts from.
+
+N texts, V pairs, S members, L labels, F numbers of a pair: S, the frequency and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from xmlkit.blend.member import Candidates
+from xmlkit.data.ragged import Ragged
+
+STEPS = 200  # of L-BFGS, at most: it ends by itself long before
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What all members say of N texts, ascending by text and label."""
+
+    num_texts: int
+    texts_V: np.ndarray
+    labels_V: np.ndarray
+    numbers_VF: np.ndarray  # float32
+
+    def without(self, member: int) -> Pairs:
+        """The same as if this member's word did not count: its candidates stay."""
+        numbers_VF = self.numbers_VF.copy()
+        numbers_VF[:, member] = 0
+        return Pairs(self.num_texts, self.texts_V, self.labels_V, numbers_VF)
+
+    def take(self, keep_N: np.ndarray) -> Pairs:
+        """Those of some texts (bool), which keep their numbers."""
+        keep_V = keep_N[self.texts_V]
+        return Pairs(self.num_texts, self.texts_V[keep_V], self.labels_V[keep_V], self.numbers_VF[keep_V])
+
+    def true_V(self, truth: Ragged) -> np.ndarray:
+        """Bool: is it a true label of its text?"""
+        rows = np.repeat(np.arange(len(truth)), truth.lengths)
+        width = 1 + max(truth.values.max(initial=0), self.labels_V.max(initial=0))
+        return np.isin(self.texts_V * width + self.labels_V, rows * width + truth.values)
+
+    def ranked(self, z_V: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (N, k) and their z, best first; -1 and -inf where a text has fewer."""
+        order = np.lexsort((self.labels_V, -z_V, self.texts_V))
+        begins_N = np.searchsorted(self.texts_V, np.arange(self.num_texts))
+        place_V = np.arange(len(order)) - begins_N[self.texts_V]
+        ids_Nk = np.full((self.num_texts, k), -1, np.int64)
+        z_Nk = np.full((self.num_texts, k), -np.inf, np.float64)
+        kept = place_V < k
+        at = self.texts_V[kept], place_V[kept]
+        ids_Nk[at], z_Nk[at] = self.labels_V[order[kept]], z_V[order[kept]]
+        return ids_Nk, z_Nk
+
+
+def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
+    """The union of what members name."""
+    num_texts, num_labels = len(said[0].ids_NK), len(counts_L)
+    keys = []
+    for found in said:
+        texts = np.broadcast_to(np.arange(num_texts)[:, None], found.ids_NK.shape)
+        keys.append((texts * num_labels + found.ids_NK)[found.ids_NK >= 0])
+    keys_V = np.unique(np.concatenate(keys))
+    texts_V, labels_V = np.divmod(keys_V, num_labels)
+    numbers_VF = np.zeros((len(keys_V), len(said) + 2), np.float32)
+    for member, (found, keys_of) in enumerate(zip(said, keys, strict=True)):
+        above_NK = found.evidence_NK - found.floor_N[:, None]
+        numbers_VF[np.searchsorted(keys_V, keys_of), member] = above_NK[found.ids_NK >= 0]
+    numbers_VF[:, -2] = np.log1p(counts_L[labels_V])
+    numbers_VF[:, -1] = 1
+    return Pairs(num_texts, texts_V, labels_V, numbers_VF)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What was fitted."""
+
+    w_F: np.ndarray
+    known_U: np.ndarray  # labels with weights of their own, ascending
+    d_UF: np.ndarray
+
+    def z_V(self, pairs: Pairs) -> np.ndarray:
+        """The whole's logit of each pair."""
+        z_V: np.ndarray = pairs.numbers_VF @ self.w_F
+        if len(self.known_U):
+            at_V = np.searchsorted(self.known_U, pairs.labels_V).clip(max=len(self.known_U) - 1)
+            own_V = self.known_U[at_V] == pairs.labels_V
+            z_V = z_V + own_V * np.einsum("vf,vf->v", pairs.numbers_VF, self.d_UF[at_V])
+        return z_V
+
+
+def fit(
+    pairs: Pairs, truth: Ragged, shrink: float | None = None, gain_L: np.ndarray | None = None
+) -> Weights:
+    """The weights, by pairs' documents in `truth`.
+
+    `shrink` is how strongly labels' own weights are held at 0, None: there are none; `gain_L` how much a true
+    label counts, None: 1.
+    """
+    x_VF, y_V = pairs.numbers_VF.astype(np.float64), pairs.true_V(truth)
+    gain_V = np.where(y_V, 1.0 if gain_L is None else gain_L[pairs.labels_V], 1.0)
+    num = x_VF.shape[1]
+    known_U, at_V = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    if shrink is not None:
+        known_U, at_V = np.unique(pairs.labels_V, return_inverse=True)
+    prior_F = np.array([1 / (num - 2)] * (num - 2) + [0.0, 0.0])
+
+    def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        w_F, d_UF = theta[:num], theta[num:].reshape(-1, num)
+        z_V = x_VF @ w_F
+        if shrink is not None:
+            z_V = z_V + np.einsum("vf,vf->v", x_VF, d_UF[at_V])
+        g_V = gain_V * (expit(z_V) - y_V)
+        value = float(gain_V @ (np.logaddexp(0, z_V) - z_V * y_V))
+        gradient = np.zeros_like(theta)
+        gradient[:num] = g_V @ x_VF + 0.01 * (w_F - prior_F)
+        value += 0.005 * ((w_F - prior_F) ** 2).sum()
+        if shrink is not None:
+            own_UF = np.stack([np.bincount(at_V, g_V * x_V, len(known_U)) for x_V in x_VF.T], 1)
+            gradient[num:] = (own_UF + shrink * d_UF).ravel()
+            value += shrink / 2 * (d_UF**2).sum()
+        return value, gradient
+
+    start = np.concatenate([prior_F, np.zeros(len(known_U) * num)])
+    theta = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    return Weights(theta[:num], known_U, theta[num:].reshape(-1, num))

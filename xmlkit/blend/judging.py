@@ -1,0 +1,102 @@
+"""How good a blend is on documents that its weights have not seen, and what each member is worth in it.
+
+The held-out documents are halved; weights of either half rank the other, so that each is judged once.
+
+N held-out documents, V pairs, S members, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xmlkit.blend.fusion import Pairs, fit
+from xmlkit.bootstrap import interval, resampled
+from xmlkit.data.ragged import Ragged
+from xmlkit.inference.predict import Scoring
+from xmlkit.labels.propensity import inverse_propensities
+from xmlkit.metrics import Terms, ranking_terms, score_ranking
+
+# How strongly labels' own weights are held at 0; none: there are no such weights.
+SHRINKS = (None, 1000.0, 300.0)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Held-out documents, and by what is judged."""
+
+    truth: Ragged
+    scoring: Scoring
+    metric: str  # as `nDCG@5`
+
+    def scores(self, ids_NK: np.ndarray) -> dict[str, float]:
+        """All metrics of a ranking, in percent."""
+        return score_ranking(ids_NK, self.truth, *self._by)
+
+    def terms(self, ids_NK: np.ndarray) -> Terms:
+        """The metric that counts, document by document."""
+        return ranking_terms(ids_NK, self.truth, *self._by)[self.metric]
+
+    @property
+    def gain_L(self) -> np.ndarray | None:
+        """What a true label counts in fitting: as much as in the metric, one on average."""
+        if not self.metric.startswith("PS"):
+            return None
+        by = self.scoring
+        gain_L = inverse_propensities(by.counts_L, by.num_documents, by.propensity_a, by.propensity_b)
+        return gain_L / gain_L[self.truth.values[self.truth.values < len(gain_L)]].mean()
+
+    @property
+    def _by(self) -> tuple[np.ndarray, int, tuple[int, ...], float, float]:
+        by = self.scoring
+        return by.counts_L, by.num_documents, by.ks, by.propensity_a, by.propensity_b
+
+    @property
+    def depth(self) -> int:
+        """Ranks that are looked at."""
+        return max(self.scoring.ks)
+
+    def unseen_V(self, pairs: Pairs, shrink: float | None) -> np.ndarray:
+        """The logits of all pairs, each by weights of the other half of the documents."""
+        halves_N = np.random.default_rng(0).permutation(pairs.num_texts) % 2 == 0
+        z_V = np.zeros(len(pairs.texts_V))
+        for half_N in (halves_N, ~halves_N):
+            weights = fit(pairs.take(half_N), self.truth, shrink, self.gain_L)
+            z_V[~half_N[pairs.texts_V]] = weights.z_V(pairs.take(~half_N))
+        return z_V
+
+    def chosen(self, pairs: Pairs) -> tuple[float | None, np.ndarray]:
+        """The shrinkage that ranks best, the strongest of equal ones, and the logits with it."""
+        tried = [(shrink, self.unseen_V(pairs, shrink)) for shrink in SHRINKS]
+        return max(tried, key=lambda pair: self._percent(pairs, pair[1]))
+
+    def _percent(self, pairs: Pairs, z_V: np.ndarray) -> float:
+        return self.terms(pairs.ranked(z_V, self.depth)[0]).percent
+
+    def losses(
+        self, pairs: Pairs, z_V: np.ndarray, members: int, shrink: float | None
+    ) -> list[tuple[float, float, float]]:
+        """Points that the metric loses where each member's word does not count, and a 95% interval."""
+        whole = self.terms(pairs.ranked(z_V, self.depth)[0])
+        found = []
+        for member in range(members):
+            rest = pairs.without(member)
+            other = self.terms(rest.ranked(self.unseen_V(rest, shrink), self.depth)[0])
+            found.append(difference(whole, other))
+        return found
+
+
+def difference(one: Terms, other: Terms) -> tuple[float, float, float]:
+    """Points by which one is better, and a 95% interval over documents."""
+    parts_MSN = np.stack([one.part_N, other.part_N])[:, None]
+    wholes_MSN = np.stack([one.whole_N, other.whole_N])[:, None]
+    points, (one_R, other_R) = one.percent - other.percent, resampled(parts_MSN, wholes_MSN)
+    low, high = interval(np.array([points]), one_R - other_R, len(one.part_N))
+    return points, low, high
+
+
+def alone(ids_NK: Sequence[np.ndarray], judge: Judge) -> list[dict[str, float]]:
+    """The metrics of each member's own ranking."""
+    return [judge.scores(ids[:, : judge.depth]) for ids in ids_NK]

@@ -1,0 +1,1 @@
+"""The kinds of member that come with xmlkit, a file each."""

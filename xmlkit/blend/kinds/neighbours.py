@@ -1,0 +1,82 @@
+"""`neighbours:RUN`: the labels of the training documents that are nearest in the vectors of a run or encoder.
+
+With u the document's vector, centred and of length 1, and u_n those of the K nearest training documents,
+
+    p_n = softmax over n of <u, u_n> / temperature     e_l = log(eps + sum of p_n over the n with label l)
+
+as in kNN-LM (Khandelwal et al., ICLR 2020, equation 2). How much that counts is for the ensemble to fit.
+
+N texts, B of them at once, D document width, M training documents, K nearest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.towers import Tower, Towers
+from xmlkit.data.corpus import Labels
+from xmlkit.data.ragged import Ragged
+from xmlkit.model.tensor_file import load_tensors, save_tensors
+
+NEAREST, TEMPERATURE, EPS = 50, 0.1, 0.003
+AT_ONCE = 256
+
+
+class Neighbours(Member):
+    """Votes of the nearest training documents."""
+
+    def __init__(self, number: str, tower: Tower, centre_D: Tensor, bank_MD: Tensor, labels: Ragged):
+        self.tower_number, self.tower = number, tower
+        self.centre_D, self.bank_MD, self.labels = centre_D, bank_MD, labels
+
+    @classmethod
+    def make(cls, what: str, making: Making) -> Self:
+        """`what` is a run or an encoder; all training documents are kept but those that are held out."""
+        number, tower = making.tower(what)
+        train = making.corpus.train.take(np.flatnonzero(~making.held_out_N))
+        x_MD = tower.many_ND(train.texts, "neighbours")
+        centre_D = x_MD.mean(0)
+        bank_MD = F.normalize(x_MD - centre_D, dim=1, eps=1e-12).half()
+        return cls(number, tower, centre_D, bank_MD, train.labels)
+
+    def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """Those with most votes; without a vote there is no candidate."""
+        ids_NK = np.full((len(texts), top_k), -1, np.int64)
+        evidence_NK = np.full((len(texts), top_k), np.log(EPS), np.float32)
+        x_ND = self.tower.rank_ND(texts)
+        for start in range(0, len(texts), AT_ONCE):
+            u_BD = F.normalize(x_ND[start : start + AT_ONCE] - self.centre_D, dim=1, eps=1e-12)
+            cos_BK, at_BK = (u_BD @ self.bank_MD.float().T).topk(min(NEAREST, len(self.bank_MD)), 1)
+            share_BK = (cos_BK / TEMPERATURE).softmax(1).numpy()
+            for row, (share_K, at_K) in enumerate(zip(share_BK, at_BK.numpy()), start):
+                near = self.labels.take(at_K)
+                ids, place = np.unique(near.values, return_inverse=True)
+                votes = np.bincount(place, np.repeat(share_K, near.lengths), len(ids))
+                best = np.argsort(-votes, kind="stable")[:top_k]
+                ids_NK[row, : len(best)] = ids[best]
+                evidence_NK[row, : len(best)] = np.log(votes[best] + EPS)
+        return Candidates(ids_NK, evidence_NK, np.full(len(texts), np.log(EPS), np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Vectors and labels of the training documents, and which run it is."""
+        (folder / "member.json").write_text(json.dumps({"tower": self.tower_number}), encoding="utf-8")
+        values, offsets = map(torch.from_numpy, (self.labels.values, self.labels.offsets))
+        bank = {"centre_D": self.centre_D, "bank_MD": self.bank_MD, "values": values, "offsets": offsets}
+        save_tensors(folder / "bank.safetensors", bank, {})
+
+    @classmethod
+    def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
+        """What was saved."""
+        number = json.loads((folder / "member.json").read_text(encoding="utf-8"))["tower"]
+        bank, _ = load_tensors(folder / "bank.safetensors")
+        kept = Ragged(bank["values"].numpy(), bank["offsets"].numpy())
+        return cls(number, towers[number], bank["centre_D"], bank["bank_MD"], kept)

@@ -1,0 +1,60 @@
+"""A run: what its model ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.towers import RunTower, Towers, rows_of
+from xmlkit.data.corpus import Labels
+from xmlkit.doors import Head
+from xmlkit.model.folder import check_is_run
+
+LEAST = 1e-6  # of a score whose logarithm counts
+
+
+class OfRun(Member):
+    """The logarithms of a run's scores."""
+
+    def __init__(self, number: str, tower: RunTower, labels: Labels):
+        self.tower_number, self.tower = number, tower
+        self._rows = rows_of(tower.described.labels, labels)
+
+    @classmethod
+    def make(cls, what: str, making: Making) -> Self:
+        """`what` is a run's folder."""
+        check_is_run(Path(what))
+        number, _ = making.tower(what)
+        return cls(number, making.towers.run(number), making.corpus.labels)
+
+    def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """What the run's model ranks first; the last of them is the floor."""
+        scores_NK = np.zeros((len(texts), min(top_k, len(self._rows) - 1)), np.float32)
+        ids_NK = np.full(scores_NK.shape, -1, np.int64)
+        model, most = self.tower.model, scores_NK.shape[1]
+        for at, documents, vectors in self.tower.read(texts):
+            scores, ids = model.rank_vectors(vectors, documents, most, self._head)
+            scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
+            ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()
+        evidence_NK = np.log(scores_NK.clip(min=LEAST))
+        return Candidates(self._rows[ids_NK], evidence_NK, evidence_NK[:, -1])
+
+    @cached_property
+    def _head(self) -> Head:
+        return self.tower.model.head_for_prediction()
+
+    def save(self, folder: Path) -> None:
+        """Which run it is."""
+        (folder / "member.json").write_text(json.dumps({"tower": self.tower_number}), encoding="utf-8")
+
+    @classmethod
+    def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
+        """The run of this number."""
+        number = json.loads((folder / "member.json").read_text(encoding="utf-8"))["tower"]
+        return cls(number, towers.run(number), labels)

@@ -1,0 +1,89 @@
+"""What an ensemble is made of: a member reads texts and names labels, each with what speaks for it.
+
+A kind of member is a class under an entry point of the group `xmlkit.members`; `KIND:WHAT` makes one on the
+command line. Those that come with xmlkit are in `xmlkit.blend.kinds`.
+
+N texts, K labels that a member names.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from xmlkit.blend.towers import Tower, Towers
+from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.errors import UserError
+
+GROUP = "xmlkit.members"
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Labels that a member names for texts; no label twice for one text."""
+
+    ids_NK: np.ndarray  # int64 rows of the ensemble's labels; -1 where there are fewer
+    evidence_NK: np.ndarray  # float32, the more the likelier: as a logarithm of a chance has it
+    floor_N: np.ndarray  # float32, what a label is worth that is not among them
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a member is made from: the corpus, and which of its documents no member may learn from."""
+
+    corpus: Corpus
+    held_out_N: np.ndarray  # bool, of the training documents
+    towers: Towers  # what makes vectors of texts, shared by the members that ask for the same
+
+    def tower(self, what: str) -> tuple[str, Tower]:
+        """A run or encoder and its number. Raises UserError where it has learnt from held-out documents."""
+        number = self.towers.add(what)
+        self.towers[number].check(self.corpus, self.held_out_N)
+        return number, self.towers[number]
+
+
+class Member(ABC):
+    """One way of knowing."""
+
+    tower_number: str | None = None  # of what it reads texts with, where that is a tower
+
+    @classmethod
+    @abstractmethod
+    def make(cls, what: str, making: Making) -> Self:
+        """A new one; `what` is what stands behind the kind's name and a colon.
+
+        Raises UserError where that makes none, or where it has learnt from documents that are held out.
+        """
+
+    @abstractmethod
+    def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """At least the `top_k` labels that it holds for the likeliest, where there are so many."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Writes all that `open` needs into an empty folder."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
+        """What `save` wrote, be it that the ensemble's folder was moved. Raises UserError."""
+
+
+def kinds() -> dict[str, EntryPoint]:
+    """Those that are installed, by name."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def kind(name: str) -> type[Member]:
+    """The class of a kind. Raises UserError where none of this name is installed."""
+    found = kinds()
+    if name not in found:
+        raise UserError(f"{name}: no such kind of member; there are {', '.join(sorted(found))}")
+    loaded: type[Member] = found[name].load()
+    return loaded

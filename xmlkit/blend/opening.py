@@ -1,0 +1,92 @@
+"""Opening whatever labels texts: a run or an ensemble.
+
+N texts, K labels of each, V pairs of a text and a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xmlkit.blend.calibration import calibration_error
+from xmlkit.blend.folder import Whole, describe, is_ensemble
+from xmlkit.blend.fusion import pairs_of
+from xmlkit.data.corpus import Labels, Split
+from xmlkit.errors import UserError
+from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
+from xmlkit.metrics import hits
+from xmlkit.model.folder import run_source
+
+CANDIDATES = 50  # that each member names, at least
+
+
+class Ensemble(Predictor):
+    """Members and how their words are weighed."""
+
+    def __init__(self, whole: Whole):
+        self._whole = whole
+
+    @property
+    def labels(self) -> Labels:
+        """All labels of the corpus."""
+        return self._whole.labels
+
+    @property
+    def num_parameters(self) -> int:
+        """Of all models that read texts."""
+        return sum(p.numel() for tower in self._whole.towers.all() for p in tower.model.parameters())
+
+    @property
+    def scoring(self) -> Scoring:
+        """As the runs among the members have it."""
+        return self._whole.scoring
+
+    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Scores are chances."""
+        z_NK, ids_NK = self.logits(texts, k)
+        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK)), ids_NK
+
+    def logits(self, texts: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+        """What chances are made of (N, k), and the label rows."""
+        whole, found = self._whole, []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = texts[start : start + TEXTS_AT_ONCE]
+            said = [member.candidates(some, max(k, CANDIDATES)) for member in whole.members]
+            pairs = pairs_of(said, whole.scoring.counts_L)
+            found.append(pairs.ranked(whole.weights.z_V(pairs), k))
+        if not found:
+            return np.zeros((0, k)), np.zeros((0, k), np.int64)
+        ids, z = zip(*found)
+        return np.concatenate(z), np.concatenate(ids)
+
+    def calibration_errors(self, split: Split) -> tuple[float, float]:
+        """The expected calibration error of the first labels, as many as the largest k, in percent.
+
+        Before and after calibration, on these documents.
+        """
+        split, k = split.numbered_as(self.labels), max(self.scoring.ks)
+        z_NK, ids_NK = self.logits(split.texts, k)
+        right_V, z_V = hits(ids_NK, split.labels)[ids_NK >= 0], z_NK[ids_NK >= 0]
+        before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
+        return before, calibration_error(self._whole.calibration(z_V), right_V)
+
+
+def load(run: str | Path) -> Predictor:
+    """Opens the folder of a run or an ensemble.
+
+    Raises UserError where it is neither, or needs a plugin that is missing.
+    """
+    folder = Path(run)
+    return Ensemble(Whole(folder)) if is_ensemble(folder) else load_run(folder)
+
+
+def source_of(folder: Path) -> str:
+    """The corpus that a run or an ensemble was made from. Raises UserError where it can't be found."""
+    if not is_ensemble(folder):
+        return run_source(folder)
+    source = describe(folder).source
+    if source is None or (source != "demo" and not Path(source).is_dir()):
+        raise UserError(f"{folder}: the corpus that it was made from is not there: name DATA")
+    return source

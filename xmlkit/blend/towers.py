@@ -1,0 +1,239 @@
+"""What makes vectors of texts for members, once for all that ask for the same: runs and plain encoders.
+
+N texts, D width of a vector.
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from xmlkit.config import Config
+from xmlkit.data.corpus import Corpus, Labels, validation_rows
+from xmlkit.data.template import Template
+from xmlkit.data.tokens import tokenise
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+from xmlkit.inference.predict import ready_to_predict
+from xmlkit.model.device import choose_device, use_bfloat16
+from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input
+from xmlkit.model.folder import (
+    DESCRIPTION,
+    Opened,
+    Recorded,
+    check_is_run,
+    files_of_run,
+    open_description,
+    open_run,
+)
+from xmlkit.model.inputs import Reader
+from xmlkit.model.model import Model
+from xmlkit.model.ranking import encode_documents, mean_states
+from xmlkit.passing import Documents, Vectors
+
+Batch = tuple[np.ndarray, Documents, Vectors]
+DEFAULTS = Config()
+
+
+class Tower(ABC):
+    """Texts to vectors; those of the texts that it was asked for last are remembered."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = folder
+        self._last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
+
+    def rank_ND(self, texts: Sequence[str]) -> Tensor:
+        """What texts are ranked by, on the host, in float32."""
+        if self._last[0] is not texts:
+            self._last = texts, self.many_ND(texts)
+        return self._last[1]
+
+    @property
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """What reads them."""
+
+    @abstractmethod
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+        """The same of many texts, which are not remembered; `what` is shown with a bar."""
+
+    @abstractmethod
+    def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
+        """Raises UserError where it has learnt from other documents, or from some that are held out."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Copies all that opening it needs."""
+
+
+class RunTower(Tower):
+    """A run's model."""
+
+    folder: Path
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self._read: tuple[Sequence[str], list[Batch]] = ((), [])
+
+    @cached_property
+    def described(self) -> Recorded:
+        """All but the weights."""
+        return open_description(self.folder)
+
+    @cached_property
+    def opened(self) -> Opened:
+        """The run, ready to predict."""
+        opened = open_run(self.folder)
+        ready_to_predict(opened)
+        return opened
+
+    @property
+    def model(self) -> Model:
+        """The run's."""
+        return self.opened.model
+
+    def read(self, texts: Sequence[str]) -> list[Batch]:
+        """Batches: places among the texts, the documents there and their vectors."""
+        if self._read[0] is not texts:
+            self._read = texts, list(self._stream(texts))
+        return self._read[1]
+
+    def _stream(self, texts: Sequence[str], what: str | None = None) -> Iterator[Batch]:
+        opened, config = self.opened, self.opened.config
+        store = tokenise(texts, opened.tokenizer, config.text_cap)
+        reader = Reader(store, opened.model.encoder.template, config.max_len)
+        rows = np.arange(len(store))
+        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once, what)
+
+    def rank_ND(self, texts: Sequence[str]) -> Tensor:
+        """Of the batches that are remembered."""
+        return self._gathered(self.read(texts), len(texts))
+
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+        """What the head reads."""
+        return self._gathered(self._stream(texts, what), len(texts))
+
+    def _gathered(self, batches: Iterable[Batch], count: int) -> Tensor:
+        found_ND = torch.zeros(count, self.model.representation.rank_width)
+        for at, _, vectors in batches:
+            found_ND[torch.from_numpy(at)] = vectors.rank_BD.float().cpu()
+        return found_ND
+
+    def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
+        """The run must have held out the same documents, or more."""
+        recorded = self.described
+        if recorded.corpus_digest != corpus.digest:
+            name = corpus.source or corpus.name
+            raise UserError(f"{self.folder} was trained on other documents than {name} holds")
+        config = recorded.config
+        theirs = validation_rows(corpus.train.texts, config.validation, config.validation_max)
+        if (held_out_N & ~theirs).any():
+            raise UserError(
+                f"{self.folder} was trained on documents that other members hold out: train it with their "
+                "validation and validation_max"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Its files."""
+        for name in files_of_run(self.folder):
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with errors_named(target):
+                shutil.copyfile(self.folder / name, target)
+
+
+class EncoderTower(Tower):
+    """An encoder as it was pretrained: the mean of its last states over the tokens."""
+
+    @property
+    def model(self) -> Encoder:
+        """The encoder."""
+        return self._parts[0]
+
+    @cached_property
+    def _parts(self) -> tuple[Encoder, PreTrainedTokenizerBase, int]:
+        tokenizer = load_tokenizer(self.folder)
+        backbone = load_backbone(str(self.folder), tokenizer)
+        encoder = Encoder(backbone, Template.of(tokenizer), 1)
+        longest = min(DEFAULTS.max_len, longest_input(backbone.config) or DEFAULTS.max_len)
+        encoder.to(choose_device(DEFAULTS.device)).eval()
+        return encoder, tokenizer, longest
+
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+        """As said."""
+        encoder, tokenizer, longest = self._parts
+        store = tokenise(texts, tokenizer, longest - encoder.template.special)
+        reader = Reader(store, encoder.template, longest)
+        device = next(encoder.parameters()).device
+        return mean_states(encoder, reader, 2048, use_bfloat16("auto", device))
+
+    def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
+        """It has seen none."""
+
+    def save(self, folder: Path) -> None:
+        """As the library writes it."""
+        encoder, tokenizer, _ = self._parts
+        with errors_named(folder):
+            encoder.backbone.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+
+
+class Towers:
+    """Those of an ensemble, by the number under which its folder keeps them."""
+
+    def __init__(self, folder: Path | None = None):
+        self._of: dict[str, Tower] = {}
+        for kept in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
+            self._of[kept.name] = _tower(kept)
+
+    def __getitem__(self, number: str) -> Tower:
+        """Raises UserError where there is none."""
+        if number not in self._of:
+            raise UserError(f"the ensemble is not whole: it has no encoder {number}")
+        return self._of[number]
+
+    def run(self, number: str) -> RunTower:
+        """The same where it must be a run's."""
+        tower = self[number]
+        if not isinstance(tower, RunTower):
+            check_is_run(Path(tower.folder))
+            raise AssertionError
+        return tower
+
+    def add(self, what: str | Path) -> str:
+        """The number of a run's folder or an encoder; one that is there already is not taken twice."""
+        tower = _tower(what)
+        for number, other in self._of.items():
+            if Path(other.folder).resolve() == Path(what).resolve():
+                return number
+        number = str(len(self._of))
+        self._of[number] = tower
+        return number
+
+    def all(self) -> list[Tower]:
+        """In order."""
+        return list(self._of.values())
+
+    def save(self, folder: Path, used: Container[str | None]) -> None:
+        """Each of those that are used in a folder of its number."""
+        for number, tower in self._of.items():
+            if number in used:
+                (folder / number).mkdir(parents=True)
+                tower.save(folder / number)
+
+
+def _tower(what: str | Path) -> Tower:
+    return RunTower(Path(what)) if (Path(what) / DESCRIPTION).is_file() else EncoderTower(what)
+
+
+def rows_of(labels: Labels, wanted: Labels) -> np.ndarray:
+    """The row among the wanted labels of each label; behind them -1, for what is no label."""
+    return np.array([wanted.rows.get(label, -1) for label in labels.ids] + [-1], np.int64)

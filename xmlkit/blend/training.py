@@ -1,0 +1,135 @@
+"""Training what an ensemble is to be made of, once: what is there already is not trained again.
+
+The whole lies in OUT, its trained members beside it in OUT-NAME, each a run of its own that can be used, and
+resumed, before the next has begun.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xmlkit.blend.ensemble import METRIC, Made, ensemble
+from xmlkit.config import Config, merge, resolve
+from xmlkit.console import say
+from xmlkit.data.corpus import Corpus
+from xmlkit.errors import UserError
+from xmlkit.files import replaced
+from xmlkit.model.encoder import NONE, SCRATCH
+from xmlkit.model.folder import check_is_run
+from xmlkit.training.checkpoint import CHECKPOINT
+from xmlkit.training.claim import LOG
+from xmlkit.training.report import outcome_of
+from xmlkit.training.train import resume, train
+
+# What runs are trained as, over the settings that are given; in the order in which they are quickest.
+FROZEN = {"freeze": True, "epochs": 4.0, "dropout": 0.2}
+RECIPES: dict[str, dict[str, Any]] = {
+    "lexical": {**FROZEN, "plugins": ["lexical"]},
+    "bag": {"encoder": NONE, "plugins": ["lexical"]},
+    "frozen": FROZEN,
+    "warm": {},
+}
+ENCODED = ("lexical", "frozen", "warm")  # by whose vectors neighbours are looked for: the first that is there
+MADE = ("neighbours", "names", "linear")  # of what is there, without a training of their own
+AUTO = ("lexical", "neighbours", "linear", "warm")
+
+
+def names_of(given: str) -> list[str]:
+    """The names in a list between commas. Raises UserError for one that is unknown or there twice."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    known = [*RECIPES, *MADE]
+    for name in names:
+        if name not in (*known, "auto"):
+            raise UserError(f"--ensemble {name}: expected names of {', '.join(known)}, or auto")
+    names = list(AUTO) if names == ["auto"] else names
+    if len(names) < 2 or len(set(names)) < len(names) or "auto" in names:
+        raise UserError(f"--ensemble {given}: name two or more, each once, or auto alone")
+    if "neighbours" in names and not set(ENCODED).intersection(names):
+        raise UserError("--ensemble neighbours: whose vectors? add one of " + ", ".join(ENCODED))
+    return names
+
+
+def train_ensemble(
+    corpus: Corpus,
+    settings: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    metric: str = METRIC,
+) -> Made | None:
+    """Trains the members and blends them into `out`; None after Ctrl-C, whereupon the same call goes on.
+
+    `settings` are a document as a config file holds it, for the runs among the members. Raises UserError for
+    settings that make none, and for members that are there with other settings.
+    """
+    encoder = settings.get("encoder")
+    if encoder in (None, SCRATCH, NONE):
+        raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
+    if out.exists():
+        raise UserError(f"--out {out}: is there already; name another folder or remove it")
+    chosen = {name: _config(settings, RECIPES[name], corpus) for name in RECIPES if name in names}
+    folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
+    for name, config in chosen.items():
+        _check(folders[name], corpus, config.as_document())
+    members = []
+    for name, config in chosen.items():
+        if not _trained(replace(corpus, test=None), config.as_document(), name, folders[name]):
+            return None
+        members.append(str(folders[name]))
+    if "neighbours" in names:
+        members.append(f"neighbours:{next(folders[name] for name in ENCODED if name in folders)}")
+    if "names" in names:
+        members.append(f"names:{encoder}")
+    if "linear" in names:
+        members.append("linear")
+    return ensemble(members, corpus, out, metric)
+
+
+def _config(settings: Mapping[str, Any], recipe: Mapping[str, Any], corpus: Corpus) -> Config:
+    """Options of the plugin that a recipe brings are for that recipe alone."""
+    brought = {plugin for other in RECIPES.values() for plugin in other.get("plugins", ())}
+    others = brought.difference(recipe.get("plugins", ()), settings.get("plugins", ()))
+    return resolve(merge({k: v for k, v in settings.items() if k not in others}, recipe), corpus.source)
+
+
+def _trained(corpus: Corpus, document: dict[str, Any], name: str, folder: Path) -> bool:
+    """Whether to go on: false after Ctrl-C."""
+    log = folder / LOG
+    if (folder / CHECKPOINT).is_file():
+        say(f"{name}: goes on", style="bold")
+        return resume(folder, corpus).outcome != "interrupted"
+    if outcome_of(log):
+        say(f"{name}: {folder} is there", style="bold")
+        check_is_run(folder)
+        return True
+    say(f"{name}: trained in {folder}", style="bold")
+    shutil.rmtree(folder, ignore_errors=True)  # it was broken off before its first step
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(_record(folder)) as unfinished:
+        unfinished.write_text(json.dumps({"settings": document, "corpus": corpus.digest}), encoding="utf-8")
+    trained = train(corpus, document, folder)
+    return trained.outcome != "interrupted" and not trained.stop_asked
+
+
+def _check(folder: Path, corpus: Corpus, document: dict[str, Any]) -> None:
+    if not folder.exists():
+        return
+    if not _record(folder).is_file():
+        raise UserError(f"{folder} was not made for this ensemble: name another --out or remove it")
+    record = json.loads(_record(folder).read_text(encoding="utf-8"))
+    if record["corpus"] != corpus.digest:
+        raise UserError(f"{folder} was trained on other documents: name another --out")
+    ours, theirs = json.loads(json.dumps(document)), record["settings"]
+    for key in ours.keys() | theirs.keys():
+        if ours.get(key) != theirs.get(key):
+            raise UserError(
+                f"{folder} was trained with {key}={theirs.get(key)}, not {ours.get(key)}: name another --out"
+            )
+
+
+def _record(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")

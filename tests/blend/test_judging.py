@@ -79,8 +79,8 @@ def test_logits_are_those_of_weights_of_the_other_half():
 
 
 def test_to_know_labels_by_heart_does_not_help():
-    """Members that know nothing, and three weights for each document."""
-    true_NL = true_labels(documents=16)
+    """Members that know nothing, and more weights than documents."""
+    true_NL = true_labels(documents=40)
     pairs, judge = of(member(true_NL, 0, 1), member(true_NL, 0, 20)), judge_of(true_NL)
     chance_V = np.random.default_rng(3).normal(size=len(pairs.texts_V))
     by_heart_V = fit(pairs, judge.truth, 0.01).z_V(pairs)

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from xmlkit.config import Config
 from xmlkit.data.corpus import Corpus, Labels, validation_rows
 from xmlkit.data.template import Template
-from xmlkit.data.tokens import tokenise
+from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
 from xmlkit.inference.predict import ready_to_predict
@@ -38,6 +38,7 @@ from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import encode_documents, mean_states
 from xmlkit.passing import Documents, Vectors
+from xmlkit.training.freeze import reader_with_means
 
 Batch = tuple[np.ndarray, Documents, Vectors]
 DEFAULTS = Config()
@@ -62,8 +63,12 @@ class Tower(ABC):
         """What reads them."""
 
     @abstractmethod
-    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
-        """The same of many texts, which are not remembered; `what` is shown with a bar."""
+    def many_ND(self, texts: Sequence[str]) -> Tensor:
+        """The same of many texts, which are not remembered."""
+
+    @abstractmethod
+    def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
+        """The same of training documents."""
 
     @abstractmethod
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
@@ -106,20 +111,29 @@ class RunTower(Tower):
             self._read = texts, list(self._stream(texts))
         return self._read[1]
 
-    def _stream(self, texts: Sequence[str], what: str | None = None) -> Iterator[Batch]:
+    def _stream(self, texts: Sequence[str]) -> Iterator[Batch]:
         opened, config = self.opened, self.opened.config
         store = tokenise(texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len)
         rows = np.arange(len(store))
-        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once, what)
+        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once)
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """Of the batches that are remembered."""
         return self._gathered(self.read(texts), len(texts))
 
-    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+    def many_ND(self, texts: Sequence[str]) -> Tensor:
         """What the head reads."""
-        return self._gathered(self._stream(texts, what), len(texts))
+        return self._gathered(self._stream(texts), len(texts))
+
+    def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
+        """A frozen encoder has read them all when it was trained: what it said is in the cache."""
+        opened, config = self.opened, self.opened.config
+        store = token_store(corpus.train.texts, opened.tokenizer, config.text_cap)
+        reader = Reader(store, opened.model.encoder.template, config.max_len)
+        reader = reader_with_means(opened.model, reader, config)
+        batches = encode_documents(opened.model, reader, rows_N, config.tokens_at_once, "training documents")
+        return self._gathered(batches, len(rows_N))
 
     def _gathered(self, batches: Iterable[Batch], count: int) -> Tensor:
         found_ND = torch.zeros(count, self.model.representation.rank_width)
@@ -167,13 +181,17 @@ class EncoderTower(Tower):
         encoder.to(choose_device(DEFAULTS.device)).eval()
         return encoder, tokenizer, longest
 
-    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+    def many_ND(self, texts: Sequence[str]) -> Tensor:
         """As said."""
         encoder, tokenizer, longest = self._parts
         store = tokenise(texts, tokenizer, longest - encoder.template.special)
         reader = Reader(store, encoder.template, longest)
         device = next(encoder.parameters()).device
         return mean_states(encoder, reader, 2048, use_bfloat16("auto", device))
+
+    def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
+        """By their texts."""
+        return self.many_ND(corpus.train.take(rows_N).texts)
 
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """It has seen none."""

@@ -36,7 +36,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 ENCODED = ("lexical", "frozen", "warm")  # by whose vectors neighbours are looked for: the first that is there
 MADE = ("neighbours", "names", "linear")  # of what is there, without a training of their own
-AUTO = ("lexical", "neighbours", "linear", "warm")
+AUTO = ("lexical", "neighbours", "linear")
 
 
 def names_of(given: str) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xmlkit.config import Config
 from xmlkit.doors import Representation
-from xmlkit.model.inputs import Means, Reader
+from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.representation import TokenMean
 from xmlkit.model.vectoriser import Vectoriser
@@ -21,20 +21,25 @@ from xmlkit.training.vectors import VectorStore, kept_vectors
 
 def with_means(model: Vectoriser, data: TrainingData, config: Config) -> TrainingData:
     """The same documents, with the mean states of a frozen encoder, where no part asks for more."""
-    if not config.freeze or data.reader.means is not None or not model.encoder.hidden or _reads_states(model):
+    reader = reader_with_means(model, data.reader, config)
+    if reader is data.reader:
         return data
-    alone = Vectoriser(model.encoder, TokenMean(model.encoder.hidden, 0.0))
-
-    def means_of(reader: Reader) -> Means:
-        store = kept_vectors(alone, reader, config)
-        assert isinstance(store, VectorStore)
-        store.encode(np.arange(len(reader.store)), "reading all documents once")
-        return store.rank
-
     names = data.names
     if names is not None:
-        names = replace(names, means=means_of(replace(data.reader, store=names.texts)))
-    return replace(data, reader=replace(data.reader, means=means_of(data.reader)), names=names)
+        of_names = reader_with_means(model, replace(data.reader, store=names.texts), config)
+        names = replace(names, means=of_names.means)
+    return replace(data, reader=reader, names=names)
+
+
+def reader_with_means(model: Vectoriser, reader: Reader, config: Config) -> Reader:
+    """The same for what is read; the states are in the cache folder, or go there."""
+    if not config.freeze or reader.means is not None or not model.encoder.hidden or _reads_states(model):
+        return reader
+    alone = Vectoriser(model.encoder, TokenMean(model.encoder.hidden, 0.0))
+    store = kept_vectors(alone, reader, config)
+    assert isinstance(store, VectorStore)
+    store.encode(np.arange(len(reader.store)), "reading all documents once")
+    return replace(reader, means=store.rank)
 
 
 def _reads_states(model: Vectoriser) -> bool:

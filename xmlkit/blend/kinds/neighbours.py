@@ -42,11 +42,11 @@ class Neighbours(Member):
     def make(cls, what: str, making: Making) -> Self:
         """`what` is a run or an encoder; all training documents are kept but those that are held out."""
         number, tower = making.tower(what)
-        train = making.corpus.train.take(np.flatnonzero(~making.held_out_N))
-        x_MD = tower.many_ND(train.texts, "neighbours")
+        rows_M = np.flatnonzero(~making.held_out_N)
+        x_MD = tower.train_ND(making.corpus, rows_M)
         centre_D = x_MD.mean(0)
         bank_MD = F.normalize(x_MD - centre_D, dim=1, eps=1e-12).half()
-        return cls(number, tower, centre_D, bank_MD, train.labels)
+        return cls(number, tower, centre_D, bank_MD, making.corpus.train.labels.take(rows_M))
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """Those with most votes; without a vote there is no candidate."""

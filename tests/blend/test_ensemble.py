@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from conftest import install
+from conftest import ROOT, install
 
 import xmlkit
-from xmlkit.blend.ensemble import _kind_of
 from xmlkit.blend.training import names_of, train_ensemble
 from xmlkit.errors import UserError
 from xmlkit.metrics import score_ranking
@@ -198,45 +197,15 @@ def test_what_it_is_fitted_for(corpus, runs):
 
 
 def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
-    """Registered as any distribution may."""
-    install(plugin_folder, "oracle", ORACLE)
+    """The guide's example, registered as any distribution may."""
+    guide = (ROOT / "plugins" / "README.md").read_text().partition("## Kinds of member")[2]
+    install(plugin_folder, "dictionary", guide.partition("```python\n")[2].partition("```")[0])
     info = next(plugin_folder.glob("*.dist-info")) / "entry_points.txt"
-    info.write_text("[xmlkit.members]\noracle = oracle:Oracle\n")
-    made = xmlkit.ensemble([f"neighbours:{runs / 'one'}", "oracle:w"], corpus, runs / "oracle")
+    info.write_text("[xmlkit.members]\ndictionary = dictionary:Dictionary\n")
+    made = xmlkit.ensemble([f"neighbours:{runs / 'one'}", "dictionary"], corpus, runs / "dictionary")
     assert made.scores["P@1"] > 95
     found = xmlkit.load(made.folder).predict(["w40 w3"])
     assert found[0][0].label == "w3"
-    assert _kind_of("oracle:w") == ("oracle", "w")
-
-
-ORACLE = '''"""Labels are words."""
-import numpy as np
-from xmlkit import Candidates, Member
-
-
-class Oracle(Member):
-    def __init__(self, prefix, labels):
-        self.prefix, self.labels = prefix, labels
-
-    @classmethod
-    def make(cls, what, making):
-        return cls(what, making.corpus.labels)
-
-    def candidates(self, texts, top_k):
-        ids = np.full((len(texts), top_k), -1)
-        for row, text in enumerate(texts):
-            known = {self.labels.rows[word] for word in text.split() if word in self.labels.rows}
-            ids[row, : len(known)] = sorted(known)[:top_k]
-        ids = ids[:, :12]
-        return Candidates(ids, np.zeros(ids.shape, np.float32), np.full(len(texts), -9, np.float32))
-
-    def save(self, folder):
-        (folder / "prefix").write_text(self.prefix)
-
-    @classmethod
-    def open(cls, folder, labels, towers):
-        return cls((folder / "prefix").read_text(), labels)
-'''
 
 
 # ------------------------------------------------------------------------------------ trained by one command

@@ -24,9 +24,11 @@ from xmlkit.config import check_recipe, merge, parse_assignments, read_config_fi
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
-from xmlkit.presets import preset_settings
+from xmlkit.presets import num_members, preset_settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from xmlkit.data.corpus import Corpus
 
 app = typer.Typer(
@@ -177,18 +179,29 @@ def train(
             show_default=False,
         ),
     ] = None,
+    all_members: Annotated[
+        bool,
+        typer.Option(
+            "--all-members",
+            help="Trains all models of the preset, and adds up their scores, as LightXML does.",
+        ),
+    ] = False,
 ) -> None:
     """Trains a model, keeps the best weights and scores them on the corpus's test split.
 
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
-    if ensemble_:
-        if resume or init_from or preset:
-            raise UserError(
-                "--ensemble trains its members anew: leave out --resume, --init-from and --preset"
-            )
-        return _train_ensemble(data, settings, ensemble_, out_)
+    if ensemble_ or all_members:
+        if resume or init_from or (ensemble_ and preset):
+            raise UserError("--ensemble trains anew: leave out --resume, --init-from and --preset")
+        if all_members and (preset is None or member is not None):
+            raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
+        if ensemble_:
+            return _train_ensemble(data, out_, [settings], ensemble_)
+        numbers = range(num_members(preset or ""))
+        each = [_settings(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
+        return _train_ensemble(data, out_, each)
     if resume and (settings or out_ or init_from):
         raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
     if init_from and preset:
@@ -225,27 +238,34 @@ def train(
     say(f'run: {trained.folder}; next: echo "some text" | xmlkit predict {trained.folder}')
 
 
-def _train_ensemble(data: str | None, settings: dict[str, Any], given: str, out_: Path | None) -> None:
-    from xmlkit.blend.training import names_of, train_ensemble
+def _train_ensemble(
+    data: str | None, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
+) -> None:
+    """Of these names with one document of settings, or of a model for each document."""
+    from xmlkit.blend.training import names_of, train_ensemble, train_sum
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import ensemble_table, metric_table
     from xmlkit.model.folder import write_json
 
-    names = names_of(given)
+    names = names_of(given) if given else []
     if not data:
         _say_demo()
     corpus = load_corpus(data or DEMO)
     _remark(corpus)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
     try:
-        made = train_ensemble(corpus, settings, names, folder)
+        made = (
+            train_ensemble(corpus, settings[0], names, folder)
+            if given
+            else train_sum(corpus, settings, folder)
+        )
     except SystemExit:  # SIGTERM, SIGHUP
         say(GOES_ON)
         raise
     if made is None:
         say(GOES_ON)
         raise typer.Exit(130)
-    out.print(ensemble_table(made))
+    _print_uncut(ensemble_table(made))
     if corpus.test:
         metrics = xmlkit.load(made.folder).evaluate(corpus.test)
         write_json(made.folder / "metrics.json", metrics)
@@ -308,9 +328,7 @@ def compare(
     if found is None:
         say(GOES_ON)
         raise typer.Exit(130)
-    table, wide = comparison_table(found), Console(width=1000)
-    # As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut.
-    Console(width=wide.measure(table).maximum).print(table)
+    _print_uncut(comparison_table(found))
     say(DOUBT + (ONE_SEED if seeds == 1 else ""))
 
 
@@ -331,6 +349,9 @@ def ensemble(
     for_: Annotated[
         str, typer.Option("--for", metavar="METRIC", help="What blends are compared by, as `P@5` or `PSP@5`.")
     ] = "nDCG@5",
+    summed: Annotated[
+        bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
+    ] = False,
     out_: OutOption = None,
 ) -> None:
     """Blends several ways of knowing into one run, by weights fitted on documents that none has learnt from.
@@ -341,8 +362,8 @@ def ensemble(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.display import ensemble_table
 
-    made = blend(members, load_corpus(data) if data else None, out_, for_)
-    out.print(ensemble_table(made))
+    made = blend(members, load_corpus(data) if data else None, out_, for_, summed)
+    _print_uncut(ensemble_table(made))
     say(f'run: {made.folder}; next: echo "some text" | xmlkit predict {made.folder}')
 
 
@@ -591,6 +612,11 @@ def _settings(
     given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
     given = {key: value for key, value in given.items() if value}
     return merge(chosen, file, given, assigned)
+
+
+def _print_uncut(table: Table) -> None:
+    """As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut."""
+    Console(width=Console(width=1000).measure(table).maximum).print(table)
 
 
 def _say_demo() -> None:

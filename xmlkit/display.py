@@ -183,6 +183,7 @@ def preset_table() -> Table:
         table.add_row("", escape(_assignments(preset.settings)))
         for number, own in enumerate(preset.members):
             table.add_row("", escape(f"--member {number}: {_assignments(own)}"))
+        table.add_row("", f"--all-members: those {len(preset.members)}, whose scores are added up")
     return table
 
 

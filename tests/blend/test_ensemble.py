@@ -17,6 +17,8 @@ import tiny
 from conftest import ROOT, install
 
 import xmlkit
+from xmlkit.blend.member import Candidates
+from xmlkit.blend.sums import Sum
 from xmlkit.blend.training import names_of, train_ensemble
 from xmlkit.errors import UserError
 from xmlkit.metrics import score_ranking
@@ -208,6 +210,18 @@ def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
     assert found[0][0].label == "w3"
 
 
+def written(corpus, folder):
+    """As a user has it."""
+    folder.mkdir()
+    for part, split in (("train", corpus.train), ("test", corpus.test)):
+        lines = (
+            json.dumps({"text": text, "labels": [corpus.labels.ids[row] for row in split.labels[at]]})
+            for at, text in enumerate(split.texts)
+        )
+        (folder / f"{part}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
 # ------------------------------------------------------------------------------------ trained by one command
 
 
@@ -250,14 +264,7 @@ def test_members_are_trained_once_and_the_same_call_goes_on(corpus, runs, tmp_pa
 
 
 def test_ctrl_c_in_the_middle_and_the_same_command(corpus, runs, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    for part, split in (("train", corpus.train), ("test", corpus.test)):
-        lines = (
-            json.dumps({"text": text, "labels": [corpus.labels.ids[row] for row in split.labels[at]]})
-            for at, text in enumerate(split.texts)
-        )
-        (data / f"{part}.jsonl").write_text("\n".join(lines))
+    data = written(corpus, tmp_path / "data")
     given = {**SETTINGS, "epochs": 500, "encoder": str(runs / "encoder"), "log_every": 1}
     options = [f"--set={key}={value}" for key, value in given.items() if key != "encoder"]
     command = [XMLKIT, "train", str(data), "--encoder", given["encoder"], *options]
@@ -270,3 +277,62 @@ def test_ctrl_c_in_the_middle_and_the_same_command(corpus, runs, tmp_path):
     _, said = started.communicate()
     assert started.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
     assert not (tmp_path / "whole").exists() and (tmp_path / "whole-warm" / "checkpoint.safetensors").exists()
+
+
+def test_a_sum_by_hand():
+    """Scores of each label added up over members; what one does not name has nothing from it."""
+    said = [
+        Candidates(np.array([[0, 1]]), np.log(np.array([[0.8, 0.3]])), np.log(np.array([0.3]))),
+        Candidates(np.array([[1, 2]]), np.log(np.array([[0.6, 0.5]])), np.log(np.array([0.5]))),
+    ]
+    pairs, z_V = Sum().read(said, np.array([5, 5, 5]))
+    assert pairs.labels_V.tolist() == [0, 1, 2]
+    assert 1 / (1 + np.exp(-z_V)) == pytest.approx([0.8 / 2, 0.9 / 2, 0.5 / 2])
+    assert pairs.ranked(z_V, 3)[0].tolist() == [[1, 0, 2]]
+
+
+def test_all_members_of_a_preset(corpus, runs, tmp_path):
+    """Three models of LightXML's settings, at another size: their sum, and each a run of its own."""
+    data = written(corpus, tmp_path / "data")
+    small = {"max_len": 16, "max_steps": 2, "validation": 0.3, "batch_size": 16, "layers": 2, "device": "cpu"}
+    command = [
+        XMLKIT,
+        "train",
+        str(data),
+        "--preset",
+        "eurlex4k",
+        "--all-members",
+        "--out",
+        str(tmp_path / "sum"),
+    ]
+    command += ["--encoder", str(runs / "encoder"), *(f"--set={key}={value}" for key, value in small.items())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("sum-") == 3 and "whole" in done.stdout
+    parts = [xmlkit.load(tmp_path / f"sum-{number}") for number in range(3)]
+    texts = corpus.test.texts[:20]
+    expected = []
+    for text in texts:
+        scores = dict.fromkeys(corpus.labels.ids, 0.0)
+        for part in parts:
+            for found in part.predict([text], top_k=12)[0]:
+                scores[found.label] += found.score
+        expected.append(max(scores, key=lambda label: scores[label]))
+    found = xmlkit.load(tmp_path / "sum").predict(texts, top_k=1)
+    assert [labels[0].label for labels in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--all-members"], "--all-members trains those of a preset: name it with --preset"),
+        (["--all-members", "--preset", "eurlex4k", "--member", "1"], "without --member"),
+        (["--ensemble", "auto", "--preset", "eurlex4k"], "--ensemble trains anew: leave out --resume"),
+        (["--ensemble", "auto"], "--ensemble needs a pretrained encoder: name it with --encoder"),
+        (["--ensemble", "lexical"], "--ensemble lexical: name two or more"),
+    ],
+)
+def test_options_that_make_no_ensemble(tmp_path, options, message):
+    done = subprocess.run([XMLKIT, "train", *options], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())

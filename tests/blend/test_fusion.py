@@ -354,3 +354,15 @@ def test_z_is_the_sum_of_the_docstring():
     for z, label, x_F in zip(weights.z_V(pairs), labels_V, pairs.numbers_VF, strict=True):
         expected = sum((weights.w_F[f] + (own[label][f] if label in own else 0)) * x_F[f] for f in range(4))
         assert z == pytest.approx(expected)
+
+
+def test_to_read_candidates_is_to_pair_and_weigh_them():
+    said, counts_L, truth = world()
+    pairs = pairs_of(said, counts_L)
+    weights = fit(pairs, truth, 300.0)
+    read, z_V = weights.read(said, counts_L)
+    assert (read.texts_V.tolist(), read.labels_V.tolist()) == (
+        pairs.texts_V.tolist(),
+        pairs.labels_V.tolist(),
+    )
+    assert z_V.tolist() == weights.z_V(pairs).tolist()

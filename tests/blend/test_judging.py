@@ -7,7 +7,7 @@ import pytest
 
 from xmlkit.blend import judging
 from xmlkit.blend.fusion import fit, pairs_of
-from xmlkit.blend.judging import SHRINKS, Judge, alone, difference
+from xmlkit.blend.judging import SHRINKS, Judge, difference
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
@@ -221,11 +221,3 @@ def test_scores_and_terms_are_those_of_the_metrics():
     assert judge.scores(ids_NK) == score_ranking(ids_NK, *by)
     assert judge.terms(ids_NK).part_N.tolist() == ranking_terms(ids_NK, *by)["PSP@3"].part_N.tolist()
     assert judge.terms(ids_NK).percent == judge.scores(ids_NK)["PSP@3"]
-
-
-def test_alone_each_member_has_the_metrics_of_its_first_labels():
-    true_NL = true_labels()
-    judge, deep = judge_of(true_NL), [member(true_NL, knows, 1).ids_NK for knows in (0, 3)]
-    bad, good = alone(deep, judge)
-    assert (bad, good) == tuple(judge.scores(ids_NK[:, :5]) for ids_NK in deep)
-    assert good["nDCG@5"] > bad["nDCG@5"] + 20

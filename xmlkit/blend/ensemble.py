@@ -13,17 +13,18 @@ import numpy as np
 
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.folder import write
-from xmlkit.blend.fusion import fit, pairs_of
+from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
 from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import Candidates, Making, Member, kind, kinds
 from xmlkit.blend.opening import CANDIDATES, source_of
+from xmlkit.blend.sums import Sum
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, load_corpus, validation_rows
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Scoring
-from xmlkit.metrics import METRICS
+from xmlkit.metrics import METRICS, Terms
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder
@@ -56,13 +57,15 @@ def ensemble(
     corpus: Corpus | None = None,
     out: str | Path | None = None,
     metric: str = METRIC,
+    summed: bool = False,
 ) -> Made:
     """Blends members, each a run's folder or `KIND:WHAT`, and fills a new folder `out`, a run like any other.
 
     Weights are fitted on the documents that the runs among the members held out; `metric`, such as `P@5` or
     `PSP@5`, is what blends are compared by. Without a corpus that of the first run is read. Where the whole
-    is no better than its best member, that one is kept alone. Raises UserError for members that can't be
-    made, that hold out other documents, or where none are held out.
+    is no better than its best member, that one is kept alone. `summed`: scores are added up label by label
+    instead, and all members kept. Raises UserError for members that can't be made, that hold out other
+    documents, or where none are held out.
     """
     named = [_kind_of(given) for given in members]
     if len(named) < 2:
@@ -79,68 +82,114 @@ def ensemble(
         raise UserError(f"validation={config.validation:g} holds out no document: there is nothing to fit to")
     making = Making(corpus, held_out_N, Towers())
     with new_folder(out, f"{corpus.folder_name}-ensemble") as folder:
-        made: list[Member] = []
-        for given, (name, what) in zip(members, named, strict=True):
-            say(f"member {len(made) + 1} of {len(members)}: {given}")
-            made.append(kind(name).make(what, making))
-        return _blended(folder, members, [name for name, _ in named], made, making, config, metric)
+        candidates = []
+        for number, (given, (name, what)) in enumerate(zip(members, named, strict=True), 1):
+            say(f"member {number} of {len(members)}: {given}")
+            candidates.append(Candidate(given, name, kind(name).make(what, making)))
+        counts_L = np.bincount(corpus.train.labels.values, minlength=len(corpus.labels))
+        propensity = (config.propensity_a, config.propensity_b)
+        scoring = Scoring(counts_L, len(corpus.train), config.ks, *propensity)
+        held_out = corpus.train.take(np.flatnonzero(held_out_N))
+        judge = Judge(held_out.labels, scoring, metric)
+        k = max(CANDIDATES, judge.depth)
+        heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
+        blend = (_summed if summed else _fitted)(heard, judge)
+        return _written(folder, blend, judge, making)
 
 
-def _blended(
-    folder: Path,
-    names: Sequence[str],
-    kinds_: Sequence[str],
-    members: list[Member],
-    making: Making,
-    config: Config,
-    metric: str,
-) -> Made:
-    corpus = making.corpus
-    counts_L = np.bincount(corpus.train.labels.values, minlength=len(corpus.labels))
-    propensity = (config.propensity_a, config.propensity_b)
-    scoring = Scoring(counts_L, len(corpus.train), config.ks, *propensity)
-    held_out = corpus.train.take(np.flatnonzero(making.held_out_N))
-    judge = Judge(held_out.labels, scoring, metric)
-    said = [member.candidates(held_out.texts, max(CANDIDATES, judge.depth)) for member in members]
-    pairs = pairs_of(said, counts_L)
+@dataclass(frozen=True)
+class Candidate:
+    """A member that may be kept."""
+
+    name: str
+    kind: str
+    member: Member
+
+
+class Heard:
+    """One, with what it says of the held-out documents."""
+
+    def __init__(self, candidate: Candidate, said: Candidates, judge: Judge):
+        self.candidate, self.said, self.ids_NK = candidate, said, _ranking(said, judge.depth)
+        self.terms = judge.terms(self.ids_NK)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Members, how their words are weighed, and logits of held-out pairs by weights that didn't see them."""
+
+    heard: list[Heard]
+    fusion: Weights | Sum
+    shrink: float | None
+    pairs: Pairs
+    z_V: np.ndarray
+    losses: list[tuple[float, float, float]]
+
+
+def _fitted(heard: list[Heard], judge: Judge) -> Blend:
+    pairs = pairs_of([one.said for one in heard], judge.scoring.counts_L)
     shrink, z_V = judge.chosen(pairs)
-    ids_NK, _ = pairs.ranked(z_V, judge.depth)
-    alone = [_ranking(candidates, judge.depth) for candidates in said]
-    losses = judge.losses(pairs, z_V, len(members), shrink)
-    best = max(range(len(members)), key=lambda at: judge.terms(alone[at]).percent)
-    gain, low, high = difference(judge.terms(ids_NK), judge.terms(alone[best]))
-    if gain <= 0:
-        say(f"the blend has no better {metric} than {names[best]} alone ({gain:+.2f}): that one is kept")
-        members, kinds_, said = [members[best]], [kinds_[best]], [said[best]]
-        names, alone, losses = [names[best]], [alone[best]], [(judge.terms(alone[best]).percent,) * 3]
-        pairs = pairs_of(said, counts_L)
-        shrink, z_V = None, judge.unseen_V(pairs, None)
-        ids_NK, _ = pairs.ranked(z_V, judge.depth)
-    else:
+    whole = judge.terms(pairs.ranked(z_V, judge.depth)[0])
+    best = max(heard, key=lambda one: one.terms.percent)
+    gain, low, high = difference(whole, best.terms)
+    metric, name = judge.metric, best.candidate.name
+    if gain > 0:
         sure = "" if low > 0 else ", which may be chance"
-        say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {names[best]} alone{sure}")
-    weights = fit(pairs, held_out.labels, shrink, judge.gain_L)
-    calibration = Calibration.fitted(z_V, pairs.true_V(held_out.labels))
-    scores = judge.scores(ids_NK)
-    parts = [Part(*part) for part in zip(names, map(judge.scores, alone), losses, strict=True)]
+        say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
+        losses = judge.losses(pairs, z_V, len(heard), shrink)
+    else:
+        say(f"the blend has no better {metric} than {name} alone ({gain:+.2f}): that one is kept")
+        heard, shrink = [best], None
+        pairs = pairs_of([best.said], judge.scoring.counts_L)
+        z_V = judge.unseen_V(pairs, None)
+        losses = [(best.terms.percent,) * 3]
+    return Blend(heard, fit(pairs, judge.truth, shrink, judge.gain_L), shrink, pairs, z_V, losses)
+
+
+def _summed(heard: list[Heard], judge: Judge) -> Blend:
+    def terms(some: list[Heard]) -> Terms:
+        pairs, z_V = Sum().read([one.said for one in some], judge.scoring.counts_L)
+        return judge.terms(pairs.ranked(z_V, judge.depth)[0])
+
+    pairs, z_V = Sum().read([one.said for one in heard], judge.scoring.counts_L)
+    whole = terms(heard)
+    losses = [difference(whole, terms([other for other in heard if other is not one])) for one in heard]
+    return Blend(heard, Sum(), None, pairs, z_V, losses)
+
+
+def _written(folder: Path, blend: Blend, judge: Judge, making: Making) -> Made:
+    corpus, scoring = making.corpus, judge.scoring
+    scores = judge.scores(blend.pairs.ranked(blend.z_V, judge.depth)[0])
+    parts = [
+        Part(one.candidate.name, judge.scores(one.ids_NK), loss)
+        for one, loss in zip(blend.heard, blend.losses, strict=True)
+    ]
     described = {
         "source": corpus.source,
         "corpus": corpus.digest,
         "training_documents": len(corpus.train),
-        "held_out_documents": len(held_out),
-        "metric": metric,
-        "ks": list(config.ks),
-        "propensity_a": config.propensity_a,
-        "propensity_b": config.propensity_b,
-        "shrink": shrink,
+        "held_out_documents": len(judge.truth),
+        "fusion": "sum" if isinstance(blend.fusion, Sum) else "fitted",
+        "metric": judge.metric,
+        "ks": list(scoring.ks),
+        "propensity_a": scoring.propensity_a,
+        "propensity_b": scoring.propensity_b,
+        "shrink": blend.shrink,
         "judged": scores,
         "members": [
-            {"name": part.name, "kind": kind_, "alone": part.scores, "loss_without": list(part.loss_without)}
-            for part, kind_ in zip(parts, kinds_, strict=True)
+            {
+                "name": part.name,
+                "kind": one.candidate.kind,
+                "alone": part.scores,
+                "loss_without": list(part.loss_without),
+            }
+            for one, part in zip(blend.heard, parts, strict=True)
         ],
     }
-    write(folder, described, corpus.labels, scoring, members, making.towers, weights, calibration)
-    return Made(folder, metric, scores, parts, len(held_out))
+    calibration = Calibration.fitted(blend.z_V, blend.pairs.true_V(judge.truth))
+    members = [one.candidate.member for one in blend.heard]
+    write(folder, described, corpus.labels, scoring, members, making.towers, blend.fusion, calibration)
+    return Made(folder, judge.metric, scores, parts, len(judge.truth))
 
 
 def _ranking(said: Candidates, k: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.fusion import Weights
 from xmlkit.blend.member import Member, kind
+from xmlkit.blend.sums import Sum
 from xmlkit.blend.towers import Towers
 from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
@@ -52,6 +53,7 @@ class Description(_Recorded):
     corpus: str
     training_documents: int
     held_out_documents: int
+    fusion: Literal["fitted", "sum"]
     metric: str
     ks: list[int]
     propensity_a: float
@@ -69,14 +71,13 @@ def write(
     scoring: Scoring,
     members: list[Member],
     towers: Towers,
-    weights: Weights,
+    fusion: Weights | Sum,
     calibration: Calibration,
 ) -> None:
     """Fills the folder; what says that it is whole comes last."""
     documents = scoring.counts_L.tolist()
     write_json(folder / LABELS, {"ids": labels.ids, "names": labels.names, "documents": documents})
-    tensors = {"w_F": weights.w_F, "known_U": weights.known_U, "d_UF": weights.d_UF}
-    tensors |= {"z_X": calibration.z_X, "chance_X": calibration.chance_X}
+    tensors = vars(fusion) | vars(calibration)
     save_tensors(folder / FUSION, {name: torch.tensor(array) for name, array in tensors.items()}, {})
     towers.save(folder / "towers", {member.tower_number for member in members})
     for number, member in enumerate(members):
@@ -130,7 +131,9 @@ class Whole:
         )
         tensors, _ = load_tensors(folder / FUSION)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        self.weights = Weights(arrays["w_F"], arrays["known_U"], arrays["d_UF"])
+        self.fusion: Weights | Sum = Sum()
+        if described.fusion == "fitted":
+            self.fusion = Weights(arrays["w_F"], arrays["known_U"], arrays["d_UF"])
         self.calibration = Calibration(arrays["z_X"], arrays["chance_X"])
         self.towers = Towers(folder / "towers")
         self.members = [

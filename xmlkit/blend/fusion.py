@@ -95,6 +95,11 @@ class Weights:
     known_U: np.ndarray  # labels with weights of their own, ascending
     d_UF: np.ndarray
 
+    def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
+        """The pairs, and the logit of each."""
+        pairs = pairs_of(said, counts_L)
+        return pairs, self.z_V(pairs)
+
     def z_V(self, pairs: Pairs) -> np.ndarray:
         """The whole's logit of each pair."""
         z_V: np.ndarray = pairs.numbers_VF @ self.w_F

@@ -7,7 +7,6 @@ N held-out documents, V pairs, S members, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +94,3 @@ def difference(one: Terms, other: Terms) -> tuple[float, float, float]:
     points, (one_R, other_R) = one.percent - other.percent, resampled(parts_MSN, wholes_MSN)
     low, high = interval(np.array([points]), one_R - other_R, len(one.part_N))
     return points, low, high
-
-
-def alone(ids_NK: Sequence[np.ndarray], judge: Judge) -> list[dict[str, float]]:
-    """The metrics of each member's own ranking."""
-    return [judge.scores(ids[:, : judge.depth]) for ids in ids_NK]

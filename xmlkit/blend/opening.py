@@ -12,7 +12,6 @@ import numpy as np
 
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
-from xmlkit.blend.fusion import pairs_of
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
@@ -54,8 +53,8 @@ class Ensemble(Predictor):
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = [member.candidates(some, max(k, CANDIDATES)) for member in whole.members]
-            pairs = pairs_of(said, whole.scoring.counts_L)
-            found.append(pairs.ranked(whole.weights.z_V(pairs), k))
+            pairs, z_V = whole.fusion.read(said, whole.scoring.counts_L)
+            found.append(pairs.ranked(z_V, k))
         if not found:
             return np.zeros((0, k)), np.zeros((0, k), np.int64)
         ids, z = zip(*found)

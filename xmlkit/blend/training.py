@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xmlkit.blend.ensemble import METRIC, Made, ensemble
+from xmlkit.blend.ensemble import Made, ensemble
+from xmlkit.blend.kinds.linear import load_omikuji
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
@@ -55,11 +56,7 @@ def names_of(given: str) -> list[str]:
 
 
 def train_ensemble(
-    corpus: Corpus,
-    settings: Mapping[str, Any],
-    names: Sequence[str],
-    out: Path,
-    metric: str = METRIC,
+    corpus: Corpus, settings: Mapping[str, Any], names: Sequence[str], out: Path
 ) -> Made | None:
     """Trains the members and blends them into `out`; None after Ctrl-C, whereupon the same call goes on.
 
@@ -69,24 +66,40 @@ def train_ensemble(
     encoder = settings.get("encoder")
     if encoder in (None, SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
-    if out.exists():
-        raise UserError(f"--out {out}: is there already; name another folder or remove it")
+    if "linear" in names:
+        load_omikuji()  # before the work
     chosen = {name: _config(settings, RECIPES[name], corpus) for name in RECIPES if name in names}
-    folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
-    for name, config in chosen.items():
-        _check(folders[name], corpus, config.as_document())
-    members = []
-    for name, config in chosen.items():
-        if not _trained(replace(corpus, test=None), config.as_document(), name, folders[name]):
-            return None
-        members.append(str(folders[name]))
+    runs = _all_trained(corpus, chosen, out)
+    if runs is None:
+        return None
+    members = [str(run) for run in runs.values()]
     if "neighbours" in names:
-        members.append(f"neighbours:{next(folders[name] for name in ENCODED if name in folders)}")
+        members.append(f"neighbours:{next(runs[name] for name in ENCODED if name in runs)}")
     if "names" in names:
         members.append(f"names:{encoder}")
     if "linear" in names:
         members.append("linear")
-    return ensemble(members, corpus, out, metric)
+    return ensemble(members, corpus, out)
+
+
+def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) -> Made | None:
+    """The same for models of these settings, whose scores are added up label by label."""
+    chosen = {str(number): resolve(one, corpus.source) for number, one in enumerate(settings)}
+    runs = _all_trained(corpus, chosen, out)
+    return None if runs is None else ensemble([str(run) for run in runs.values()], corpus, out, summed=True)
+
+
+def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dict[str, Path] | None:
+    """Where each run is; None after Ctrl-C."""
+    if out.exists():
+        raise UserError(f"--out {out}: is there already; name another folder or remove it")
+    folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
+    for name, config in chosen.items():
+        _check(folders[name], corpus, config.as_document())
+    for name, config in chosen.items():
+        if not _trained(replace(corpus, test=None), config.as_document(), name, folders[name]):
+            return None
+    return folders
 
 
 def _config(settings: Mapping[str, Any], recipe: Mapping[str, Any], corpus: Corpus) -> Config:

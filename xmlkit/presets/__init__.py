@@ -36,10 +36,14 @@ def presets() -> dict[str, Preset]:
 
 def preset_settings(name: str, member: int) -> dict[str, Any]:
     """The settings of one model of a preset. Raises UserError where there is no such preset or member."""
+    if not 0 <= member < (count := num_members(name)):
+        raise UserError(f"--member {member}: the preset {name} has members 0 to {count - 1}")
+    return presets()[name].member(member)
+
+
+def num_members(name: str) -> int:
+    """How many models a preset has. Raises UserError where there is no such preset."""
     known = presets()
     if name not in known:
         raise UserError(f"--preset {name}: there is none{nearest(name, known)} ({', '.join(known)})")
-    members = known[name].members
-    if not 0 <= member < len(members):
-        raise UserError(f"--member {member}: the preset {name} has members 0 to {len(members) - 1}")
-    return known[name].member(member)
+    return len(known[name].members)

@@ -33,14 +33,16 @@ SETTINGS = {"max_len": 16, "batch_size": 16, "validation": 0.3, "max_steps": 2, 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A corpus, an encoder, and runs with and without clusters."""
+    """A corpus, an encoder, and runs: without clusters, with them, and of an encoder that is not trained."""
     folder, corpus = tmp_path_factory.mktemp("made"), named_corpus()
     encoder = tiny.save_encoder(folder / "encoder")
     given = {**SETTINGS, "encoder": encoder, "start": "random", "head_lr": 0.05}
     clusters = {"clustered": True, "cluster_size": 3, "shortlist": 2, "label_width": 8}
     xmlkit.train(replace(corpus, test=None), {**given, "clustered": False}, folder / "flat")
     xmlkit.train(replace(corpus, test=None), {**given, **clusters}, folder / "clustered")
-    paths = {name: str(folder / name) for name in ("encoder", "flat", "clustered")}
+    frozen = {"clustered": False, "freeze": True}
+    xmlkit.train(replace(corpus, test=None), {**given, **frozen}, folder / "frozen")
+    paths = {name: str(folder / name) for name in ("encoder", "flat", "clustered", "frozen")}
     return SimpleNamespace(corpus=corpus, **paths)
 
 
@@ -217,7 +219,7 @@ def cosines(what, corpus, rows, documents):
         yield dict(zip(rows, (v_LH @ u_H) / 0.1, strict=True))
 
 
-@pytest.mark.parametrize("what", ["encoder", "flat", "clustered"])
+@pytest.mark.parametrize("what", ["encoder", "flat", "clustered", "frozen"])
 def test_names_are_held_for_alike(made, what, monkeypatch):
     making_ = making(made.corpus)
     member = Names.make(getattr(made, what), making_)
@@ -363,6 +365,17 @@ def test_the_same_folder_has_one_number(made, monkeypatch):
     ways = (path, f"{path}/", path.name, path.parent / "encoder" / ".." / path.name)
     assert [towers.add(what) for what in ways] == ["0"] * 4
     assert towers.add("encoder") == "1" and len(towers.all()) == 3
+
+
+@pytest.mark.parametrize("what", ["encoder", "flat", "clustered", "frozen"])
+def test_vectors_of_training_documents_are_those_of_their_texts(made, what):
+    """In the order of the rows. Those of an encoder that is not trained come from the cache, in float16."""
+    towers, rows = Towers(), np.array([70, 3, 90, 8])
+    tower = towers[towers.add(getattr(made, what))]
+    x_ND = tower.many_ND([made.corpus.train.texts[row] for row in rows])
+    found_ND = tower.train_ND(made.corpus, rows)
+    np.testing.assert_allclose(found_ND, x_ND, atol=2e-3)
+    assert min(abs(x_ND[one] - x_ND[other]).max() for one in range(4) for other in range(one)) > 0.05
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,29 @@ from xmlkit.training.claim import LOG
 from xmlkit.training.report import outcome_of
 from xmlkit.training.train import resume, train
 
-# What runs are trained as, over the settings that are given; in the order in which they are quickest.
-FROZEN = {"freeze": True, "epochs": 4.0, "dropout": 0.2}
-RECIPES: dict[str, dict[str, Any]] = {
-    "lexical": {**FROZEN, "plugins": ["lexical"]},
-    "bag": {"encoder": NONE, "plugins": ["lexical"]},
-    "frozen": FROZEN,
-    "warm": {},
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run among the members is trained as, whatever else is set."""
+
+    fixed: dict[str, Any]
+    plugins: tuple[str, ...] = ()
+    unless_set: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, settings: Mapping[str, Any], source: str | None) -> Config:
+        """Options of a plugin that another recipe brings are for that one alone."""
+        plugins = list(dict.fromkeys([*settings.get("plugins", ()), *self.plugins]))
+        brought = {plugin for recipe in RECIPES.values() for plugin in recipe.plugins}
+        ours = {key: value for key, value in settings.items() if key not in brought.difference(plugins)}
+        return resolve(merge(self.unless_set, ours, {**self.fixed, "plugins": plugins}), source)
+
+
+FROZEN = {"epochs": 4.0, "dropout": 0.2}
+RECIPES = {  # those that are quickest first
+    "lexical": Recipe({"freeze": True}, ("lexical",), FROZEN),
+    "bag": Recipe({"encoder": NONE}, ("lexical",)),
+    "frozen": Recipe({"freeze": True}, (), FROZEN),
+    "warm": Recipe({}),
 }
 ENCODED = ("lexical", "frozen", "warm")  # by whose vectors neighbours are looked for: the first that is there
 MADE = ("neighbours", "names", "linear")  # of what is there, without a training of their own
@@ -68,7 +84,8 @@ def train_ensemble(
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
     if "linear" in names:
         load_omikuji()  # before the work
-    chosen = {name: _config(settings, RECIPES[name], corpus) for name in RECIPES if name in names}
+    recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
+    chosen = {name: recipe.config(settings, corpus.source) for name, recipe in recipes.items()}
     runs = _all_trained(corpus, chosen, out)
     if runs is None:
         return None
@@ -100,13 +117,6 @@ def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dic
         if not _trained(replace(corpus, test=None), config.as_document(), name, folders[name]):
             return None
     return folders
-
-
-def _config(settings: Mapping[str, Any], recipe: Mapping[str, Any], corpus: Corpus) -> Config:
-    """Options of the plugin that a recipe brings are for that recipe alone."""
-    brought = {plugin for other in RECIPES.values() for plugin in other.get("plugins", ())}
-    others = brought.difference(recipe.get("plugins", ()), settings.get("plugins", ()))
-    return resolve(merge({k: v for k, v in settings.items() if k not in others}, recipe), corpus.source)
 
 
 def _trained(corpus: Corpus, document: dict[str, Any], name: str, folder: Path) -> bool:

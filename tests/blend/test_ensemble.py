@@ -336,3 +336,27 @@ def test_options_that_make_no_ensemble(tmp_path, options, message):
     done = subprocess.run([XMLKIT, "train", *options], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_score_is_the_same_however_many_labels_are_asked_for(tmp_path):
+    """Also above the 50 that a member names anyway."""
+    texts = [f"w{row % 60} w{row * 7 % 60}" for row in range(240)]
+    labels = [[f"l{word}" for word in text.split()] for text in texts]
+    corpus = xmlkit.Corpus.of(texts, labels)
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    for seed in (0, 1):
+        settings = {**SETTINGS, "encoder": encoder, "seed": seed, "max_steps": 4}
+        xmlkit.train(corpus, settings, tmp_path / f"{seed}")
+    made = xmlkit.ensemble(
+        [str(tmp_path / "0"), str(tmp_path / "1")], corpus, tmp_path / "whole", summed=True
+    )
+    model = xmlkit.load(made.folder)
+    few, many = (model.predict(texts[:5], top_k=k) for k in (5, 60))
+    for some, all_ in zip(few, many):
+        scores = {label.label: label.score for label in all_}
+        assert [scores[label.label] for label in some] == pytest.approx([label.score for label in some])
+
+
+def test_what_has_no_scores_is_not_added_up(corpus, runs):
+    with pytest.raises(UserError, match=r"--sum: names:.* has no scores to be added up"):
+        xmlkit.ensemble([str(runs / "one"), f"names:{runs / 'one'}"], corpus, runs / "none", summed=True)

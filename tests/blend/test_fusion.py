@@ -60,7 +60,8 @@ def pairs_by_hand(said, counts_L):
                     numbers = found.setdefault(
                         (text, label), [0.0] * len(said) + [np.log(1 + counts_L[label]), 1.0]
                     )
-                    numbers[member] = candidates.evidence_NK[text, place] - candidates.floor_N[text]
+                    above = candidates.evidence_NK[text, place] - candidates.floor_N[text]
+                    numbers[member] = max(above, 0.0)
     return found
 
 

@@ -41,7 +41,8 @@ class Calibration:
 
 def calibration_error(score_V: np.ndarray, right_V: np.ndarray) -> float:
     """The expected calibration error in percent; 0 of nothing."""
-    order = np.argsort(score_V, kind="stable")
-    bins = np.array_split(order, BINS)
-    off = sum(abs(float(right_V[some].sum()) - float(score_V[some].sum())) for some in bins)
-    return 100 * off / max(len(order), 1)
+    score_U, at_V, count_U = np.unique(score_V, return_inverse=True, return_counts=True)
+    share_V = (np.bincount(at_V, right_V, len(score_U)) / count_U)[at_V]  # equal scores are one, in any order
+    bins = np.array_split(np.argsort(score_V), BINS)
+    off = sum(abs(float(share_V[some].sum()) - float(score_V[some].sum())) for some in bins)
+    return 100 * off / max(len(score_V), 1)

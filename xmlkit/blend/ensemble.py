@@ -15,8 +15,8 @@ from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.folder import write
 from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
 from xmlkit.blend.judging import Judge, difference
-from xmlkit.blend.member import Candidates, Making, Member, kind, kinds
-from xmlkit.blend.opening import CANDIDATES, source_of
+from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
+from xmlkit.blend.opening import source_of
 from xmlkit.blend.sums import Sum
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
@@ -85,13 +85,15 @@ def ensemble(
         candidates = []
         for number, (given, (name, what)) in enumerate(zip(members, named, strict=True), 1):
             say(f"member {number} of {len(members)}: {given}")
+            if summed and not kind(name).has_scores:
+                raise UserError(f"--sum: {given} has no scores to be added up; leave it or --sum out")
             candidates.append(Candidate(given, name, kind(name).make(what, making)))
         counts_L = np.bincount(corpus.train.labels.values, minlength=len(corpus.labels))
         propensity = (config.propensity_a, config.propensity_b)
         scoring = Scoring(counts_L, len(corpus.train), config.ks, *propensity)
         held_out = corpus.train.take(np.flatnonzero(held_out_N))
         judge = Judge(held_out.labels, scoring, metric)
-        k = max(CANDIDATES, judge.depth)
+        k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
         blend = (_summed if summed else _fitted)(heard, judge)
         return _written(folder, blend, judge, making)

@@ -1,6 +1,7 @@
 """An ensemble's folder: a run like any other, that holds its members.
 
-ensemble.json       members, settings of the metrics, what was judged, and the digests of all files below
+ensemble.json       members, settings of the metrics, what was judged, and the digests of all files but those
+                    of runs, which have their own
 labels.json         ids, names and numbers of training documents, in the order of label rows
 fusion.safetensors  weights and calibration
 members/0, 1, ...   what each member wrote
@@ -26,6 +27,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named
 from xmlkit.inference.predict import Scoring
+from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import write_json
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 
@@ -85,9 +87,9 @@ def write(
         own.mkdir(parents=True)
         with errors_named(own):
             member.save(own)
-    names = [
-        path.relative_to(folder).as_posix() for path in (folder / "members").rglob("*") if path.is_file()
-    ]
+    of_runs = {path.parent for path in folder.glob(f"towers/*/{RUN}")}
+    paths = [path for part in ("members", "towers") for path in (folder / part).rglob("*") if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in paths if not of_runs.intersection(path.parents)]
     files = digests(folder, [LABELS, FUSION, *sorted(names)])
     write_json(folder / DESCRIPTION, Description(**described, files=files).model_dump())
 

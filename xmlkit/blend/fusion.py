@@ -1,16 +1,16 @@
 """How much each member's word counts: weights of what members say, fitted on documents that none has seen.
 
-A pair of a text n and a label l that any member names has a number from each member: what it says less its
-floor for that text, 0 where it does not name the label. The whole's logit is
+A pair of a text n and a label l that any member names has a number from each member: what it says above its
+floor for that text, 0 where that is nothing or it does not name the label. The whole's logit is
 
     z_nl = b + sum over members s of (w_s + d_ls) e_nls + w_0 log(1 + n_l) + d_l0
 
 with n_l the label's training documents; `w` counts for all labels, `d` is a label's own and shrunk: Annif's
 ensemble of 2025 has one weight a source and label, which start at those for all. It is a logistic regression,
 
-    sum over pairs of log(1 + exp(z)) - y z + shrink / 2 (|w - 1/S|^2 / 100 + |d|^2)
+    sum over pairs of log(1 + exp(z)) - y z + |w - p|^2 / 200 + shrink / 2 |d|^2
 
-and so convex: one answer, whatever it starts from.
+with p = 1/S for members and 0 for the frequency and b, and so convex: one answer, whatever it starts from.
 
 N texts, V pairs, S members, L labels, F numbers of a pair: S, the frequency and 1.
 """
@@ -27,7 +27,7 @@ from scipy.special import expit
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
 
-STEPS = 200  # of L-BFGS, at most: it ends by itself long before
+STEPS = 200  # of L-BFGS, at most: shrunk as strongly as here it ends by itself long before
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
     texts_V, labels_V = np.divmod(keys_V, num_labels)
     numbers_VF = np.zeros((len(keys_V), len(said) + 2), np.float32)
     for member, (found, keys_of) in enumerate(zip(said, keys, strict=True)):
-        above_NK = found.evidence_NK - found.floor_N[:, None]
+        above_NK = (found.evidence_NK - found.floor_N[:, None]).clip(min=0)
         numbers_VF[np.searchsorted(keys_V, keys_of), member] = above_NK[found.ids_NK >= 0]
     numbers_VF[:, -2] = np.log1p(counts_L[labels_V])
     numbers_VF[:, -1] = 1

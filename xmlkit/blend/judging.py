@@ -41,11 +41,12 @@ class Judge:
     @property
     def gain_L(self) -> np.ndarray | None:
         """What a true label counts in fitting: as much as in the metric, one on average."""
-        if not self.metric.startswith("PS"):
+        known = self.truth.values[self.truth.values < len(self.scoring.counts_L)]
+        if not self.metric.startswith("PS") or not len(known):
             return None
         by = self.scoring
         gain_L = inverse_propensities(by.counts_L, by.num_documents, by.propensity_a, by.propensity_b)
-        return gain_L / gain_L[self.truth.values[self.truth.values < len(gain_L)]].mean()
+        return gain_L / gain_L[known].mean()
 
     @property
     def _by(self) -> tuple[np.ndarray, int, tuple[int, ...], float, float]:

@@ -22,6 +22,7 @@ from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.errors import UserError
 
 GROUP = "xmlkit.members"
+NAMED = 50  # labels that a member is asked for, at least
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Member(ABC):
     """One way of knowing."""
 
     tower_number: str | None = None  # of what it reads texts with, where that is a tower
+    has_scores = False  # whether its evidence is the logarithm of a score from 0 to 1
 
     @classmethod
     @abstractmethod
@@ -73,6 +75,12 @@ class Member(ABC):
     @abstractmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
         """What `save` wrote, be it that the ensemble's folder was moved. Raises UserError."""
+
+
+def floor_N(evidence_NK: np.ndarray) -> np.ndarray:
+    """For members that could name more labels: what is said at one place, however many were asked for."""
+    count = min(NAMED, evidence_NK.shape[1])
+    return evidence_NK[:, count - 1] if count else np.zeros(len(evidence_NK), np.float32)
 
 
 def kinds() -> dict[str, EntryPoint]:

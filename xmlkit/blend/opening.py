@@ -12,13 +12,12 @@ import numpy as np
 
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
+from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source
-
-CANDIDATES = 50  # that each member names, at least
 
 
 class Ensemble(Predictor):
@@ -52,7 +51,7 @@ class Ensemble(Predictor):
         whole, found = self._whole, []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
-            said = [member.candidates(some, max(k, CANDIDATES)) for member in whole.members]
+            said = [member.candidates(some, max(k, NAMED)) for member in whole.members]
             pairs, z_V = whole.fusion.read(said, whole.scoring.counts_L)
             found.append(pairs.ranked(z_V, k))
         if not found:

@@ -112,6 +112,8 @@ class RunTower(Tower):
         return self._read[1]
 
     def _stream(self, texts: Sequence[str]) -> Iterator[Batch]:
+        if not texts:
+            return
         opened, config = self.opened, self.opened.config
         store = tokenise(texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len)

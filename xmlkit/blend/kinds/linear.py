@@ -28,7 +28,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from xmlkit.blend.kinds.run import LEAST
-from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.member import Candidates, Making, Member, floor_N
 from xmlkit.blend.towers import Towers
 from xmlkit.console import say
 from xmlkit.data.cache import cached, digest
@@ -48,6 +48,8 @@ VOCABULARY, IDF, FOREST = "words.json", "idf.safetensors", "tree"
 
 class Linear(Member):
     """The logarithms of a tree's scores."""
+
+    has_scores = True
 
     def __init__(self, words: TfidfVectorizer, tree: Any, labels: Labels):
         self.words, self.tree, self.labels = words, tree, labels
@@ -84,7 +86,7 @@ class Linear(Member):
                 evidence_NK[row, : len(found)] = np.log(scores_K.clip(min=LEAST))
         if ids_NK.max(initial=-1) >= len(self.labels):
             raise UserError("linear: its tree names labels that the ensemble hasn't: put its files back")
-        return Candidates(ids_NK, evidence_NK, evidence_NK[:, -1])
+        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK))
 
     def save(self, folder: Path) -> None:
         """Words, their weights, and the tree as Omikuji writes it: nothing that is run when it is read."""

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.member import Candidates, Making, Member, floor_N
 from xmlkit.blend.towers import Tower, Towers
 from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
@@ -55,7 +55,7 @@ class Names(Member):
         return cls(number, tower, centre_H, names_LH.half(), torch.from_numpy(rows_L))
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
-        """The most alike; the last of them is the floor."""
+        """The most alike."""
         count = min(top_k, len(self.rows_L))
         ids_NK = np.zeros((len(texts), count), np.int64)
         evidence_NK = np.zeros((len(texts), count), np.float32)
@@ -65,7 +65,7 @@ class Names(Member):
             cos_BK, at_BK = (u_BH @ names_HL).topk(count, 1)
             ids_NK[start : start + AT_ONCE] = self.rows_L[at_BK].numpy()
             evidence_NK[start : start + AT_ONCE] = (cos_BK / TEMPERATURE).numpy()
-        return Candidates(ids_NK, evidence_NK, evidence_NK[:, -1])
+        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK))
 
     def save(self, folder: Path) -> None:
         """The names' vectors, and whose they are."""

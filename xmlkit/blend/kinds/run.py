@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.member import Candidates, Making, Member, floor_N
 from xmlkit.blend.towers import RunTower, Towers, rows_of
 from xmlkit.data.corpus import Labels
 from xmlkit.doors import Head
@@ -21,6 +21,8 @@ LEAST = 1e-6  # of a score whose logarithm counts
 
 class OfRun(Member):
     """The logarithms of a run's scores."""
+
+    has_scores = True
 
     def __init__(self, number: str, tower: RunTower, labels: Labels):
         self.tower_number, self.tower = number, tower
@@ -34,7 +36,7 @@ class OfRun(Member):
         return cls(number, making.towers.run(number), making.corpus.labels)
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
-        """What the run's model ranks first; the last of them is the floor."""
+        """What the run's model ranks first."""
         scores_NK = np.zeros((len(texts), min(top_k, len(self._rows) - 1)), np.float32)
         ids_NK = np.full(scores_NK.shape, -1, np.int64)
         model, most = self.tower.model, scores_NK.shape[1]
@@ -43,7 +45,7 @@ class OfRun(Member):
             scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
             ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()
         evidence_NK = np.log(scores_NK.clip(min=LEAST))
-        return Candidates(self._rows[ids_NK], evidence_NK, evidence_NK[:, -1])
+        return Candidates(self._rows[ids_NK], evidence_NK, floor_N(evidence_NK))
 
     @cached_property
     def _head(self) -> Head:

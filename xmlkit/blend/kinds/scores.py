@@ -50,6 +50,8 @@ class _Line(BaseModel, strict=True):
 class Scores(Member):
     """The logarithms of scores that were computed elsewhere."""
 
+    has_scores = True
+
     def __init__(self, said: Mapping[str, Mapping[str, float]], labels: Labels):
         self.labels = labels
         self._rows_of: dict[str, dict[int, float]] = {}

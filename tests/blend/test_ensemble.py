@@ -347,9 +347,8 @@ def test_a_score_is_the_same_however_many_labels_are_asked_for(tmp_path):
     for seed in (0, 1):
         settings = {**SETTINGS, "encoder": encoder, "seed": seed, "max_steps": 4}
         xmlkit.train(corpus, settings, tmp_path / f"{seed}")
-    made = xmlkit.ensemble(
-        [str(tmp_path / "0"), str(tmp_path / "1")], corpus, tmp_path / "whole", summed=True
-    )
+    members = [str(tmp_path / "0"), str(tmp_path / "1")]
+    made = xmlkit.ensemble(members, corpus, tmp_path / "whole")
     model = xmlkit.load(made.folder)
     few, many = (model.predict(texts[:5], top_k=k) for k in (5, 60))
     for some, all_ in zip(few, many):

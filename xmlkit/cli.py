@@ -174,7 +174,7 @@ def train(
         typer.Option(
             "--ensemble",
             metavar="A,B",
-            help="Trains these and blends them: `start`, `lexical`, `frozen`, `warm`, `neighbours`, `names`, "
+            help="Trains these and blends them: `lexical`, `bag`, `frozen`, `warm`, `neighbours`, `names`, "
             "`linear`; or `auto`. The same command goes on with what was broken off.",
             show_default=False,
         ),
@@ -192,12 +192,15 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = _settings(plugin, encoder, recipe, preset, member, config, set_)
-    if ensemble_ or all_members:
-        if resume or init_from or (ensemble_ and preset):
-            raise UserError("--ensemble trains anew: leave out --resume, --init-from and --preset")
+    if ensemble_ is not None or all_members:
+        option = "--all-members" if all_members else "--ensemble"
+        if resume or init_from or (all_members and ensemble_ is not None):
+            raise UserError(f"{option} trains anew: leave out --resume, --init-from and the like")
+        if not all_members and preset:
+            raise UserError("--ensemble brings its own settings: leave out --preset, or take --all-members")
         if all_members and (preset is None or member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
-        if ensemble_:
+        if ensemble_ is not None:
             return _train_ensemble(data, out_, [settings], ensemble_)
         numbers = range(num_members(preset or ""))
         each = [_settings(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
@@ -247,7 +250,7 @@ def _train_ensemble(
     from xmlkit.display import ensemble_table, metric_table
     from xmlkit.model.folder import write_json
 
-    names = names_of(given) if given else []
+    names = None if given is None else names_of(given)
     if not data:
         _say_demo()
     corpus = load_corpus(data or DEMO)
@@ -255,11 +258,11 @@ def _train_ensemble(
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
     try:
         made = (
-            train_ensemble(corpus, settings[0], names, folder)
-            if given
-            else train_sum(corpus, settings, folder)
+            train_sum(corpus, settings, folder)
+            if names is None
+            else train_ensemble(corpus, settings[0], names, folder)
         )
-    except SystemExit:  # SIGTERM, SIGHUP
+    except (SystemExit, KeyboardInterrupt):  # SIGTERM, SIGHUP; Ctrl-C while members are blended
         say(GOES_ON)
         raise
     if made is None:
@@ -347,8 +350,14 @@ def ensemble(
         typer.Option(metavar="DATA", help="The corpus; default: that of the first run.", show_default=False),
     ] = None,
     for_: Annotated[
-        str, typer.Option("--for", metavar="METRIC", help="What blends are compared by, as `P@5` or `PSP@5`.")
-    ] = "nDCG@5",
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="METRIC",
+            help="What blends are compared by, as `P@5` or `PSP@5`; default: nDCG@5.",
+            show_default=False,
+        ),
+    ] = None,
     summed: Annotated[
         bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
     ] = False,
@@ -426,10 +435,12 @@ def evaluate(
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
     print(visible(f"{run} on {source}, {len(split):,} documents"))
-    out.print(metric_table(model.evaluate(split)))
     if isinstance(model, Ensemble):
-        before, after = model.calibration_errors(split)
+        metrics, before, after = model.evaluated(split)
+        out.print(metric_table(metrics))
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
+    else:
+        out.print(metric_table(model.evaluate(split)))
 
 
 @app.command()

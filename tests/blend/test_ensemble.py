@@ -17,10 +17,12 @@ import tiny
 from conftest import ROOT, install
 
 import xmlkit
+from xmlkit.blend.folder import Whole
 from xmlkit.blend.member import Candidates
 from xmlkit.blend.sums import Sum
 from xmlkit.blend.training import names_of, train_ensemble
 from xmlkit.errors import UserError
+from xmlkit.files import digests
 from xmlkit.metrics import score_ranking
 from xmlkit.testing.tiny import named_corpus
 
@@ -285,7 +287,7 @@ def test_a_sum_by_hand():
         Candidates(np.array([[0, 1]]), np.log(np.array([[0.8, 0.3]])), np.log(np.array([0.3]))),
         Candidates(np.array([[1, 2]]), np.log(np.array([[0.6, 0.5]])), np.log(np.array([0.5]))),
     ]
-    pairs, z_V = Sum().read(said, np.array([5, 5, 5]))
+    pairs, z_V = Sum(["logarithm"] * 2).read(said, np.array([5, 5, 5]))
     assert pairs.labels_V.tolist() == [0, 1, 2]
     assert 1 / (1 + np.exp(-z_V)) == pytest.approx([0.8 / 2, 0.9 / 2, 0.5 / 2])
     assert pairs.ranked(z_V, 3)[0].tolist() == [[1, 0, 2]]
@@ -327,7 +329,10 @@ def test_all_members_of_a_preset(corpus, runs, tmp_path):
     [
         (["--all-members"], "--all-members trains those of a preset: name it with --preset"),
         (["--all-members", "--preset", "eurlex4k", "--member", "1"], "without --member"),
-        (["--ensemble", "auto", "--preset", "eurlex4k"], "--ensemble trains anew: leave out --resume"),
+        (
+            ["--ensemble", "auto", "--preset", "eurlex4k"],
+            "--ensemble brings its own settings: leave out --preset",
+        ),
         (["--ensemble", "auto"], "--ensemble needs a pretrained encoder: name it with --encoder"),
         (["--ensemble", "lexical"], "--ensemble lexical: name two or more"),
     ],
@@ -359,3 +364,54 @@ def test_a_score_is_the_same_however_many_labels_are_asked_for(tmp_path):
 def test_what_has_no_scores_is_not_added_up(corpus, runs):
     with pytest.raises(UserError, match=r"--sum: names:.* has no scores to be added up"):
         xmlkit.ensemble([str(runs / "one"), f"names:{runs / 'one'}"], corpus, runs / "none", summed=True)
+
+
+def test_how_often_a_label_was_held_out_tells_the_fit_nothing(made, corpus):
+    """Else each label of a held-out document would have one document more than the others."""
+    seen = corpus.train.labels.take(np.flatnonzero(~_held_out(corpus)))
+    whole = Whole(made.folder)
+    assert whole.seen_L.tolist() == np.bincount(seen.values, minlength=12).tolist()
+    assert whole.scoring.counts_L.tolist() == np.bincount(corpus.train.labels.values, minlength=12).tolist()
+
+
+def test_what_was_broken_off_while_it_was_written_is_done_again(made, corpus, runs, tmp_path):
+    """As a kill leaves it: the lock, and some of the files."""
+    folder = Path(shutil.copytree(made.folder, tmp_path / "whole"))
+    (folder / "ensemble.json").unlink()
+    members = [part.name for part in made.parts]
+    assert xmlkit.ensemble(members, corpus, folder).scores == pytest.approx(made.scores)
+    with pytest.raises(UserError, match="is there already"):
+        xmlkit.ensemble(members, corpus, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("members/0/member.json", "garbage"),
+        ("members/0/member.json", "[1]"),
+        ("members/1/member.json", '{"tower": "../../.."}'),
+        ("labels.json", '{"ids": ["a"], "names": null, "documents": [1], "seen": [1]}'),
+        ("labels.json", '{"ids": ["a", "a"], "names": null, "documents": [1, 1], "seen": [1, 1]}'),
+        ("labels.json", "[]"),
+    ],
+)
+def test_what_a_stranger_wrote_is_one_line(made, tmp_path, name, written):
+    """Digests fit: whoever wrote the folder wrote them, too."""
+    folder = Path(shutil.copytree(made.folder, tmp_path / "whole"))
+    (folder / name).write_text(written)
+    document = json.loads((folder / "ensemble.json").read_text())
+    document["files"] |= digests(folder, [name])
+    (folder / "ensemble.json").write_text(json.dumps(document))
+    with pytest.raises(UserError) as error:
+        xmlkit.load(folder).predict(TEXTS)
+    assert "\n" not in str(error.value)
+
+
+def test_members_hold_out_what_all_of_them_hold_out(corpus, runs, tmp_path):
+    """In whichever order they are named."""
+    settings = {**SETTINGS, "encoder": str(runs / "encoder"), "max_steps": 1, "validation": 0.15}
+    xmlkit.train(corpus, settings, tmp_path / "fewer")
+    for order in (["fewer", "one"], ["one", "fewer"]):
+        folders = [str(runs / name if name == "one" else tmp_path / name) for name in order]
+        made = xmlkit.ensemble(folders, corpus, tmp_path / order[0] / "whole")
+        assert made.num_documents == round(0.15 * len(corpus.train))

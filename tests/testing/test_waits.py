@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,13 @@ numbers_U = torch.zeros(3, device=META)
         (lambda: x_BD.bool().__setitem__(places_U, True), "a number set at indexed places"),
         (lambda: x_BD[:, [0, 2]], "an index on the host"),
         (lambda: x_BD[torch.tensor([1, 2])], "an index on the host"),
+        (lambda: x_BD[np.array([1, 2])], "an index on the host"),
+        (lambda: x_BD[:, range(2)], "an index on the host"),
+        (lambda: x_BD.__setitem__(slice(0, 2), torch.ones(2, 5)), "a copy to it"),
+        (lambda: x_BD.__setitem__(x_BD[:, 0] > 0, numbers_U[0]), "values set at a mask"),
+        (lambda: x_BD.copy_(torch.ones(4, 5)), "a copy to it"),
+        (lambda: torch.asarray([1.0], device=META), "asarray"),
+        (lambda: torch.ones(3).type_as(x_BD), "a copy to it"),
         (lambda: torch.histc(numbers_U, 9), "histc would wait for the device; scatter_add_"),
     ],
 )
@@ -43,6 +51,8 @@ def test_what_waits_is_refused(call, message):
         lambda: x_BD[places_U, 1],
         lambda: torch.where(x_BD > 0, x_BD, 1.0),
         lambda: torch.ones(3).to(META, non_blocking=True),
+        lambda: torch.ones(3).to(META, torch.float32, True),
+        lambda: x_BD[..., None],
         lambda: x_BD.to(torch.bfloat16),
         lambda: torch.full((3,), 2.0, device=META),
         lambda: x_BD * torch.tensor(2.0),

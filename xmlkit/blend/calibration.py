@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.isotonic import IsotonicRegression
 
 BINS = 15
 
@@ -30,6 +29,10 @@ class Calibration:
     @classmethod
     def fitted(cls, z_V: np.ndarray, true_V: np.ndarray) -> Calibration:
         """To logits of a model that has not seen these documents, and what is true."""
+        from sklearn.isotonic import (
+            IsotonicRegression,
+        )  # a second and 70 MB, which predictions need not wait for
+
         steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit(z_V, true_V)
         return cls(np.asarray(steps.X_thresholds_, np.float64), np.asarray(steps.y_thresholds_, np.float64))
 

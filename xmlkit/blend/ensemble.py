@@ -17,7 +17,7 @@ from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
 from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
 from xmlkit.blend.opening import source_of
-from xmlkit.blend.sums import Sum
+from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
 from xmlkit.console import say
@@ -28,8 +28,6 @@ from xmlkit.metrics import METRICS, Terms
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder
-
-METRIC = "nDCG@5"
 
 
 @dataclass(frozen=True)
@@ -56,47 +54,47 @@ def ensemble(
     members: Sequence[str],
     corpus: Corpus | None = None,
     out: str | Path | None = None,
-    metric: str = METRIC,
+    metric: str | None = None,
     summed: bool = False,
 ) -> Made:
     """Blends members, each a run's folder or `KIND:WHAT`, and fills a new folder `out`, a run like any other.
 
-    Weights are fitted on the documents that the runs among the members held out; `metric`, such as `P@5` or
-    `PSP@5`, is what blends are compared by. Without a corpus that of the first run is read. Where the whole
-    is no better than its best member, that one is kept alone. `summed`: scores are added up label by label
-    instead, and all members kept. Raises UserError for members that can't be made, that hold out other
-    documents, or where none are held out.
+    Weights are fitted on the documents that all runs among the members held out; `metric`, such as `P@5` or
+    `PSP@5`, is what blends are compared by, None: nDCG@5. Without a corpus that of the first run is read.
+    Where the whole is no better than its best member, that one is kept alone. `summed`: scores are added up
+    label by label instead, and all members kept. Raises UserError for members that can't be made, that hold
+    out other documents, or where none are held out.
     """
     named = [_kind_of(given) for given in members]
     if len(named) < 2:
         raise UserError("an ensemble needs two members or more: runs, or KIND:WHAT")
-    runs = [Path(what) for _, what in named if (Path(what) / RUN).is_file()]
+    runs = [Path(what) for _, what in named if what and (Path(what) / RUN).is_file()]
     if corpus is None:
         if not runs:
             raise UserError("no member is a run, whose corpus could be read: name it with --data")
         corpus = load_corpus(source_of(runs[0]))
-    config = read_config(runs[0]) if runs else Config()
-    _check_metric(metric, config)
-    held_out_N = validation_rows(corpus.train.texts, config.validation, config.validation_max)
-    if not held_out_N.any():
-        raise UserError(f"validation={config.validation:g} holds out no document: there is nothing to fit to")
+    configs = [read_config(run) for run in runs] or [Config()]
+    config, metric = configs[0], metric_for(configs[0], metric)
+    held_out_N = held_out_by(corpus, configs)
     making = Making(corpus, held_out_N, Towers())
     with new_folder(out, f"{corpus.folder_name}-ensemble") as folder:
         candidates = []
         for number, (given, (name, what)) in enumerate(zip(members, named, strict=True), 1):
             say(f"member {number} of {len(members)}: {given}")
-            if summed and not kind(name).has_scores:
+            if summed and kind(name).of_score is None:
                 raise UserError(f"--sum: {given} has no scores to be added up; leave it or --sum out")
             candidates.append(Candidate(given, name, kind(name).make(what, making)))
         counts_L = np.bincount(corpus.train.labels.values, minlength=len(corpus.labels))
+        seen = corpus.train.labels.take(np.flatnonzero(~held_out_N))
+        seen_L = np.bincount(seen.values, minlength=len(corpus.labels))
         propensity = (config.propensity_a, config.propensity_b)
         scoring = Scoring(counts_L, len(corpus.train), config.ks, *propensity)
         held_out = corpus.train.take(np.flatnonzero(held_out_N))
         judge = Judge(held_out.labels, scoring, metric)
         k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
-        blend = (_summed if summed else _fitted)(heard, judge)
-        return _written(folder, blend, judge, making)
+        blend = (_summed if summed else _fitted)(heard, judge, seen_L)
+        return _written(folder, blend, judge, making, seen_L)
 
 
 @dataclass(frozen=True)
@@ -128,38 +126,36 @@ class Blend:
     losses: list[tuple[float, float, float]]
 
 
-def _fitted(heard: list[Heard], judge: Judge) -> Blend:
-    pairs = pairs_of([one.said for one in heard], judge.scoring.counts_L)
+def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
+    pairs = pairs_of([one.said for one in heard], seen_L)
     shrink, z_V = judge.chosen(pairs)
     whole = judge.terms(pairs.ranked(z_V, judge.depth)[0])
     best = max(heard, key=lambda one: one.terms.percent)
     gain, low, high = difference(whole, best.terms)
     metric, name = judge.metric, best.candidate.name
-    if gain > 0:
-        sure = "" if low > 0 else ", which may be chance"
-        say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
-        losses = judge.losses(pairs, z_V, len(heard), shrink)
-    else:
+    if gain <= 0:
         say(f"the blend has no better {metric} than {name} alone ({gain:+.2f}): that one is kept")
-        heard, shrink = [best], None
-        pairs = pairs_of([best.said], judge.scoring.counts_L)
-        z_V = judge.unseen_V(pairs, None)
-        losses = [(best.terms.percent,) * 3]
+        pairs = pairs_of([best.said], seen_L)
+        fusion = Weights.of_one()
+        return Blend([best], fusion, None, pairs, fusion.z_V(pairs), [(best.terms.percent,) * 3])
+    sure = "" if low > 0 else ", which may be chance"
+    say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
+    losses = judge.losses(pairs, z_V, len(heard), shrink)
     return Blend(heard, fit(pairs, judge.truth, shrink, judge.gain_L), shrink, pairs, z_V, losses)
 
 
-def _summed(heard: list[Heard], judge: Judge) -> Blend:
-    def terms(some: list[Heard]) -> Terms:
-        pairs, z_V = Sum().read([one.said for one in some], judge.scoring.counts_L)
-        return judge.terms(pairs.ranked(z_V, judge.depth)[0])
+def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
+    def read(some: list[Heard]) -> tuple[Sum, Pairs, np.ndarray, Terms]:
+        fusion = sum_of([one.candidate.member for one in some])
+        pairs, z_V = fusion.read([one.said for one in some], seen_L)
+        return fusion, pairs, z_V, judge.terms(pairs.ranked(z_V, judge.depth)[0])
 
-    pairs, z_V = Sum().read([one.said for one in heard], judge.scoring.counts_L)
-    whole = terms(heard)
-    losses = [difference(whole, terms([other for other in heard if other is not one])) for one in heard]
-    return Blend(heard, Sum(), None, pairs, z_V, losses)
+    fusion, pairs, z_V, whole = read(heard)
+    others = [[other for other in heard if other is not one] for one in heard]
+    return Blend(heard, fusion, None, pairs, z_V, [difference(whole, read(some)[-1]) for some in others])
 
 
-def _written(folder: Path, blend: Blend, judge: Judge, making: Making) -> Made:
+def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: np.ndarray) -> Made:
     corpus, scoring = making.corpus, judge.scoring
     scores = judge.scores(blend.pairs.ranked(blend.z_V, judge.depth)[0])
     parts = [
@@ -190,7 +186,8 @@ def _written(folder: Path, blend: Blend, judge: Judge, making: Making) -> Made:
     }
     calibration = Calibration.fitted(blend.z_V, blend.pairs.true_V(judge.truth))
     members = [one.candidate.member for one in blend.heard]
-    write(folder, described, corpus.labels, scoring, members, making.towers, blend.fusion, calibration)
+    labels = corpus.labels
+    write(folder, described, labels, scoring, seen_L, members, making.towers, blend.fusion, calibration)
     return Made(folder, judge.metric, scores, parts, len(judge.truth))
 
 
@@ -213,7 +210,21 @@ def _kind_of(given: str) -> tuple[str, str]:
     return name, what
 
 
-def _check_metric(metric: str, config: Config) -> None:
+def metric_for(config: Config, metric: str | None) -> str:
+    """This metric, or nDCG at 5, or at the largest k. Raises UserError for one that is not computed."""
+    if metric is None:
+        return f"nDCG@{5 if 5 in config.ks else max(config.ks)}"
     known = [f"{name}@{k}" for name in METRICS if name != "coverage" for k in config.ks]
     if metric not in known:
         raise UserError(f"--for {metric}: expected one of {', '.join(known)}")
+    return metric
+
+
+def held_out_by(corpus: Corpus, configs: Sequence[Config]) -> np.ndarray:
+    """The training documents (bool) that all of these hold out. Raises UserError where there are none."""
+    texts = corpus.train.texts
+    each = [validation_rows(texts, config.validation, config.validation_max) for config in configs]
+    held_out_N: np.ndarray = np.logical_and.reduce(each)
+    if not held_out_N.any():
+        raise UserError("validation=0 holds out no document: there is nothing to fit to")
+    return held_out_N

@@ -2,7 +2,8 @@
 
 ensemble.json       members, settings of the metrics, what was judged, and the digests of all files but those
                     of runs, which have their own
-labels.json         ids, names and numbers of training documents, in the order of label rows
+labels.json         ids, names and numbers of training documents, held out or not, and of those that are not,
+                    in the order of label rows
 fusion.safetensors  weights and calibration
 members/0, 1, ...   what each member wrote
 towers/0, 1, ...    the runs and encoders that members read texts with
@@ -10,18 +11,17 @@ towers/0, 1, ...    the runs and encoders that members read texts with
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.fusion import Weights
 from xmlkit.blend.member import Member, kind
-from xmlkit.blend.sums import Sum
+from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
@@ -37,6 +37,27 @@ LABELS, FUSION = "labels.json", "fusion.safetensors"
 
 class _Recorded(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+RecordedT = TypeVar("RecordedT", bound=_Recorded)
+
+
+class RecordedLabels(_Recorded):
+    """What labels.json holds."""
+
+    ids: list[str]
+    names: list[str] | None
+    documents: list[Annotated[int, Field(ge=0)]]
+    seen: list[Annotated[int, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _fit(self) -> RecordedLabels:
+        lengths = {len(self.ids), len(self.names or self.ids), len(self.documents), len(self.seen)}
+        if len(lengths) > 1 or not self.ids:
+            raise ValueError("columns are of unequal length, or empty")
+        if len(set(self.ids)) < len(self.ids):
+            raise ValueError("an id is there twice")
+        return self
 
 
 class RecordedMember(_Recorded):
@@ -57,12 +78,12 @@ class Description(_Recorded):
     held_out_documents: int
     fusion: Literal["fitted", "sum"]
     metric: str
-    ks: list[int]
+    ks: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
     propensity_a: float
     propensity_b: float
     shrink: float | None
     judged: dict[str, float]  # on held-out documents, each by weights that had not seen it
-    members: list[RecordedMember]
+    members: Annotated[list[RecordedMember], Field(min_length=1)]
     files: dict[str, str]
 
 
@@ -71,15 +92,18 @@ def write(
     described: dict[str, Any],
     labels: Labels,
     scoring: Scoring,
+    seen_L: np.ndarray,
     members: list[Member],
     towers: Towers,
     fusion: Weights | Sum,
     calibration: Calibration,
 ) -> None:
     """Fills the folder; what says that it is whole comes last."""
-    documents = scoring.counts_L.tolist()
-    write_json(folder / LABELS, {"ids": labels.ids, "names": labels.names, "documents": documents})
-    tensors = vars(fusion) | vars(calibration)
+    counts = {"documents": scoring.counts_L.tolist(), "seen": seen_L.tolist()}
+    write_json(folder / LABELS, {"ids": labels.ids, "names": labels.names, **counts})
+    tensors = dict(vars(calibration))
+    if isinstance(fusion, Weights):
+        tensors |= vars(fusion)
     save_tensors(folder / FUSION, {name: torch.tensor(array) for name, array in tensors.items()}, {})
     towers.save(folder / "towers", {member.tower_number for member in members})
     for number, member in enumerate(members):
@@ -89,7 +113,9 @@ def write(
             member.save(own)
     of_runs = {path.parent for path in folder.glob(f"towers/*/{RUN}")}
     paths = [path for part in ("members", "towers") for path in (folder / part).rglob("*") if path.is_file()]
-    names = [path.relative_to(folder).as_posix() for path in paths if not of_runs.intersection(path.parents)]
+    # What a run's model.json is, its other files are held to by it.
+    kept = [path for path in paths if path.name == RUN or not of_runs.intersection(path.parents)]
+    names = [path.relative_to(folder).as_posix() for path in kept]
     files = digests(folder, [LABELS, FUSION, *sorted(names)])
     write_json(folder / DESCRIPTION, Description(**described, files=files).model_dump())
 
@@ -101,15 +127,16 @@ def is_ensemble(folder: Path) -> bool:
 
 def describe(folder: Path) -> Description:
     """Raises UserError where it is damaged."""
-    path = folder / DESCRIPTION
+    return _read(folder / DESCRIPTION, Description)
+
+
+def _read(path: Path, kind_: type[RecordedT]) -> RecordedT:
     try:
-        return Description.model_validate(json.loads(path.read_bytes()))
+        return kind_.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(f"{path} is damaged, or another version's: {where}: {first['msg']}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}") from None
 
 
 class Whole:
@@ -122,23 +149,50 @@ class Whole:
             raise UserError(f"{folder / name} is {state}: put the file back")
         if not {LABELS, FUSION} <= described.files.keys():
             raise UserError(f"{folder / DESCRIPTION} is damaged: it names neither labels nor weights")
-        document = json.loads((folder / LABELS).read_bytes())
-        self.labels = Labels(document["ids"], document["names"])
+        labels = _read(folder / LABELS, RecordedLabels)
+        self.labels, self.seen_L = Labels(labels.ids, labels.names), np.array(labels.seen, np.int64)
         self.scoring = Scoring(
-            np.array(document["documents"], np.int64),
+            np.array(labels.documents, np.int64),
             described.training_documents,
             tuple(described.ks),
             described.propensity_a,
             described.propensity_b,
         )
-        tensors, _ = load_tensors(folder / FUSION)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        self.fusion: Weights | Sum = Sum()
-        if described.fusion == "fitted":
-            self.fusion = Weights(arrays["w_F"], arrays["known_U"], arrays["d_UF"])
-        self.calibration = Calibration(arrays["z_X"], arrays["chance_X"])
         self.towers = Towers(folder / "towers")
         self.members = [
-            kind(member.kind).open(folder / "members" / str(number), self.labels, self.towers)
+            _opened(folder / "members" / str(number), member.kind, self.labels, self.towers)
             for number, member in enumerate(described.members)
         ]
+        path, count = folder / FUSION, len(self.labels)
+        self.fusion, self.calibration = _fusion(path, described, self.members, count)
+
+
+def _fusion(
+    path: Path, described: Description, members: list[Member], num_labels: int
+) -> tuple[Weights | Sum, Calibration]:
+    tensors, _ = load_tensors(path)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    width = len(members) + 2
+    try:
+        calibration = Calibration(arrays["z_X"], arrays["chance_X"])
+        fits = calibration.z_X.shape == calibration.chance_X.shape and bool(len(calibration.z_X))
+        fits &= all(np.isfinite(array).all() for array in arrays.values())
+        if described.fusion == "sum":
+            fusion: Weights | Sum = sum_of(members)
+        else:
+            fusion = Weights(arrays["w_F"], known_U := arrays["known_U"], arrays["d_UF"])
+            fits &= fusion.w_F.shape == (width,) and fusion.d_UF.shape == (len(known_U), width)
+            fits &= bool((np.diff(known_U) > 0).all()) and known_U.max(initial=0) < num_labels
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(f"{path} is not of this ensemble: put the file back")
+    return fusion, calibration
+
+
+def _opened(folder: Path, name: str, labels: Labels, towers: Towers) -> Member:
+    try:
+        return kind(name).open(folder, labels, towers)
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError, RuntimeError) as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise UserError(f"{folder} holds no member of the kind {name} ({what}): put its files back") from None

@@ -72,6 +72,7 @@ class Pairs:
 def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
     """The union of what members name."""
     num_texts, num_labels = len(said[0].ids_NK), len(counts_L)
+    assert all(found.ids_NK.max(initial=-1) < num_labels for found in said), "a member names what is no label"
     keys = []
     for found in said:
         texts = np.broadcast_to(np.arange(num_texts)[:, None], found.ids_NK.shape)
@@ -94,6 +95,11 @@ class Weights:
     w_F: np.ndarray
     known_U: np.ndarray  # labels with weights of their own, ascending
     d_UF: np.ndarray
+
+    @classmethod
+    def of_one(cls) -> Weights:
+        """Of a single member, whose ranking it is."""
+        return cls(np.array([1.0, 0.0, 0.0]), np.zeros(0, np.int64), np.zeros((0, 3)))
 
     def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
         """The pairs, and the logit of each."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -53,7 +53,8 @@ class Member(ABC):
     """One way of knowing."""
 
     tower_number: str | None = None  # of what it reads texts with, where that is a tower
-    has_scores = False  # whether its evidence is the logarithm of a score from 0 to 1
+    # What its evidence is of a score from 0 to 1, which can be added up; None: there is none.
+    of_score: Literal["logit", "logarithm"] | None = None
 
     @classmethod
     @abstractmethod
@@ -93,5 +94,12 @@ def kind(name: str) -> type[Member]:
     found = kinds()
     if name not in found:
         raise UserError(f"{name}: no such kind of member; there are {', '.join(sorted(found))}")
-    loaded: type[Member] = found[name].load()
+    try:
+        loaded = found[name].load()
+    except Exception as error:  # whatever a stranger's module does on import
+        raise UserError(
+            f"{name}: {found[name].value} can't be loaded: {type(error).__name__}: {error}"
+        ) from None
+    if not (isinstance(loaded, type) and issubclass(loaded, Member)):
+        raise UserError(f"{name}: {found[name].value} is no class that inherits from xmlkit.Member")
     return loaded

@@ -16,7 +16,7 @@ from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
-from xmlkit.metrics import hits
+from xmlkit.metrics import hits, score_ranking
 from xmlkit.model.folder import run_source
 
 
@@ -52,23 +52,25 @@ class Ensemble(Predictor):
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = [member.candidates(some, max(k, NAMED)) for member in whole.members]
-            pairs, z_V = whole.fusion.read(said, whole.scoring.counts_L)
+            pairs, z_V = whole.fusion.read(said, whole.seen_L)
             found.append(pairs.ranked(z_V, k))
         if not found:
             return np.zeros((0, k)), np.zeros((0, k), np.int64)
         ids, z = zip(*found)
         return np.concatenate(z), np.concatenate(ids)
 
-    def calibration_errors(self, split: Split) -> tuple[float, float]:
-        """The expected calibration error of the first labels, as many as the largest k, in percent.
+    def evaluated(self, split: Split) -> tuple[dict[str, float], float, float]:
+        """The metrics of `evaluate`, and the expected calibration error before and after, in percent.
 
-        Before and after calibration, on these documents.
+        That is of the first labels, as many as the largest k.
         """
-        split, k = split.numbered_as(self.labels), max(self.scoring.ks)
-        z_NK, ids_NK = self.logits(split.texts, k)
+        split, by = split.numbered_as(self.labels), self.scoring
+        z_NK, ids_NK = self.logits(split.texts, max(by.ks))
+        counted = (by.counts_L, by.num_documents, by.ks, by.propensity_a, by.propensity_b)
+        metrics = score_ranking(ids_NK, split.labels, *counted)
         right_V, z_V = hits(ids_NK, split.labels)[ids_NK >= 0], z_NK[ids_NK >= 0]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return before, calibration_error(self._whole.calibration(z_V), right_V)
+        return metrics, before, calibration_error(self._whole.calibration(z_V), right_V)
 
 
 def load(run: str | Path) -> Predictor:

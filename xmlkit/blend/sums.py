@@ -13,21 +13,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from xmlkit.blend.fusion import Pairs, pairs_of
-from xmlkit.blend.member import Candidates
+from xmlkit.blend.member import Candidates, Member
 
 CLOSEST = 1e-9  # to 0 and 1
+SCORES = {"logit": expit, "logarithm": np.exp}
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Members whose evidence is the logarithm of a score."""
+    """Of members that have scores."""
+
+    of_score: Sequence[str]  # what evidence is, a member each
 
     def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
         """The pairs, and the logit of each."""
-        scores = [Candidates(found.ids_NK, np.exp(found.evidence_NK), 0 * found.floor_N) for found in said]
-        pairs = pairs_of(scores, counts_L)
+        scored = [
+            Candidates(found.ids_NK, SCORES[of](found.evidence_NK), 0 * found.floor_N)
+            for found, of in zip(said, self.of_score, strict=True)
+        ]
+        pairs = pairs_of(scored, counts_L)
         mean_V = pairs.numbers_VF[:, : len(said)].mean(1, dtype=np.float64)
         return pairs, logit(mean_V.clip(CLOSEST, 1 - CLOSEST))
+
+
+def sum_of(members: Sequence[Member]) -> Sum:
+    """Raises ValueError where one of them has no scores."""
+    found = [member.of_score for member in members if member.of_score is not None]
+    if len(found) < len(members):
+        raise ValueError("a member has no scores to be added up")
+    return Sum(found)

@@ -5,6 +5,7 @@ N texts, D width of a vector.
 
 from __future__ import annotations
 
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -53,9 +54,10 @@ class Tower(ABC):
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """What texts are ranked by, on the host, in float32."""
-        if self._last[0] is not texts:
-            self._last = texts, self.many_ND(texts)
-        return self._last[1]
+        last = self._last  # another thread may ask about others meanwhile
+        if last[0] is not texts:
+            self._last = last = texts, self.many_ND(texts)
+        return last[1]
 
     @property
     @abstractmethod
@@ -107,9 +109,10 @@ class RunTower(Tower):
 
     def read(self, texts: Sequence[str]) -> list[Batch]:
         """Batches: places among the texts, the documents there and their vectors."""
-        if self._read[0] is not texts:
-            self._read = texts, list(self._stream(texts))
-        return self._read[1]
+        last = self._read
+        if last[0] is not texts:
+            self._read = last = texts, list(self._stream(texts))
+        return last[1]
 
     def _stream(self, texts: Sequence[str]) -> Iterator[Batch]:
         if not texts:
@@ -252,6 +255,20 @@ class Towers:
 
 def _tower(what: str | Path) -> Tower:
     return RunTower(Path(what)) if (Path(what) / DESCRIPTION).is_file() else EncoderTower(what)
+
+
+def write_number(folder: Path, number: str | None) -> None:
+    """Which tower a member reads texts with."""
+    assert number is not None
+    (folder / "member.json").write_text(json.dumps({"tower": number}), encoding="utf-8")
+
+
+def read_number(folder: Path) -> str:
+    """The same. Raises KeyError, TypeError or ValueError where it is damaged."""
+    number = json.loads((folder / "member.json").read_bytes())["tower"]
+    if not isinstance(number, str):
+        raise TypeError("member.json names no tower")
+    return number
 
 
 def rows_of(labels: Labels, wanted: Labels) -> np.ndarray:

@@ -7,13 +7,12 @@ resumed, before the next has begun.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from xmlkit.blend.ensemble import Made, ensemble
+from xmlkit.blend.ensemble import Made, ensemble, held_out_by, metric_for
 from xmlkit.blend.kinds.linear import load_omikuji
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
@@ -23,7 +22,7 @@ from xmlkit.files import replaced
 from xmlkit.model.encoder import NONE, SCRATCH
 from xmlkit.model.folder import check_is_run
 from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.claim import LOG
+from xmlkit.training.claim import LOG, is_free
 from xmlkit.training.report import outcome_of
 from xmlkit.training.train import resume, train
 
@@ -80,8 +79,10 @@ def train_ensemble(
     settings that make none, and for members that are there with other settings.
     """
     encoder = settings.get("encoder")
-    if encoder in (None, SCRATCH, NONE):
+    if {*ENCODED, "names"}.intersection(names) and encoder in (None, SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
+    if "names" in names and not corpus.labels.named_L.any():
+        raise UserError(f"--ensemble names: the labels of {corpus.name} have no names; leave it out")
     if "linear" in names:
         load_omikuji()  # before the work
     recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
@@ -108,8 +109,11 @@ def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) 
 
 def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dict[str, Path] | None:
     """Where each run is; None after Ctrl-C."""
-    if out.exists():
+    if not is_free(out):
         raise UserError(f"--out {out}: is there already; name another folder or remove it")
+    configs = list(chosen.values())
+    metric_for(configs[0], None)
+    held_out_by(corpus, configs)
     folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
     for name, config in chosen.items():
         _check(folders[name], corpus, config.as_document())
@@ -124,13 +128,13 @@ def _trained(corpus: Corpus, document: dict[str, Any], name: str, folder: Path) 
     log = folder / LOG
     if (folder / CHECKPOINT).is_file():
         say(f"{name}: goes on", style="bold")
-        return resume(folder, corpus).outcome != "interrupted"
+        trained = resume(folder, corpus)
+        return trained.outcome != "interrupted" and not trained.stop_asked
     if outcome_of(log):
         say(f"{name}: {folder} is there", style="bold")
         check_is_run(folder)
         return True
     say(f"{name}: trained in {folder}", style="bold")
-    shutil.rmtree(folder, ignore_errors=True)  # it was broken off before its first step
     folder.parent.mkdir(parents=True, exist_ok=True)
     with replaced(_record(folder)) as unfinished:
         unfinished.write_text(json.dumps({"settings": document, "corpus": corpus.digest}), encoding="utf-8")
@@ -139,14 +143,19 @@ def _trained(corpus: Corpus, document: dict[str, Any], name: str, folder: Path) 
 
 
 def _check(folder: Path, corpus: Corpus, document: dict[str, Any]) -> None:
-    if not folder.exists():
+    path = _record(folder)
+    if not folder.exists() and not path.exists():
         return
-    if not _record(folder).is_file():
-        raise UserError(f"{folder} was not made for this ensemble: name another --out or remove it")
-    record = json.loads(_record(folder).read_text(encoding="utf-8"))
-    if record["corpus"] != corpus.digest:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        digest, theirs = record["corpus"], dict(record["settings"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(
+            f"{folder} was not made for this ensemble, or {path.name} is damaged: name another --out"
+        ) from None
+    if digest != corpus.digest:
         raise UserError(f"{folder} was trained on other documents: name another --out")
-    ours, theirs = json.loads(json.dumps(document)), record["settings"]
+    ours = json.loads(json.dumps(document))
     for key in ours.keys() | theirs.keys():
         if ours.get(key) != theirs.get(key):
             raise UserError(

@@ -22,6 +22,7 @@ from xmlkit.training.checkpoint import CHECKPOINT
 LOCK, OWNER = ".lock", ".owner"
 LOG = "log.jsonl"
 BEFORE_THE_FIRST_STEP = {LOCK, OWNER, LOG, CHECKPOINT, "config.json", "labels.jsonl", "encoder", DESCRIPTION}
+BEFORE_AN_ENSEMBLE_IS_WHOLE = {"labels.json", "fusion.safetensors", "members", "towers"}
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
 def _claim_new(out: str | Path | None, name: str, stack: ExitStack) -> Path:
     names = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in range(1, 10**6))
     for folder in names if out is None else [Path(out)]:
-        if _is_free(folder):
+        if is_free(folder):
             _check_writable(folder)
             try:
                 claim = stack.enter_context(ExitStack())
@@ -76,14 +77,15 @@ def _claim_new(out: str | Path | None, name: str, stack: ExitStack) -> Path:
                 if out is not None:
                     raise
                 continue
-            if _is_free(folder):  # nobody has filled it meanwhile
+            if is_free(folder):  # nobody has filled it meanwhile
                 _clear(folder)
                 return folder
             claim.close()
     raise UserError(f"--out {out}: is there already; name another folder or remove it")
 
 
-def _is_free(folder: Path) -> bool:
+def is_free(folder: Path) -> bool:
+    """Whether a new run may fill it: it is not there, empty, or what was begun in it came to nothing."""
     if not folder.exists():
         return True
     return folder.is_dir() and (not any(folder.iterdir()) or _came_to_nothing(folder))
@@ -92,7 +94,8 @@ def _is_free(folder: Path) -> bool:
 def _came_to_nothing(folder: Path) -> bool:
     """It is a run's folder from before the first step, and holds nothing but what a run writes until then."""
     names = {path.name for path in folder.iterdir()}
-    written = BEFORE_THE_FIRST_STEP | {f".{name}" for name in BEFORE_THE_FIRST_STEP}
+    written = BEFORE_THE_FIRST_STEP | BEFORE_AN_ENSEMBLE_IS_WHOLE
+    written |= {f".{name}" for name in written}
     return LOCK in names <= written and not has_begun(folder)
 
 

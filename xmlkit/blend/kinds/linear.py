@@ -49,7 +49,7 @@ VOCABULARY, IDF, FOREST = "words.json", "idf.safetensors", "tree"
 class Linear(Member):
     """The logarithms of a tree's scores."""
 
-    has_scores = True
+    of_score = "logarithm"
 
     def __init__(self, words: TfidfVectorizer, tree: Any, labels: Labels):
         self.words, self.tree, self.labels = words, tree, labels
@@ -162,7 +162,10 @@ def _train(folder: Path, train: Split, num_labels: int, source: str) -> None:
             f"{source}: linear has nothing to learn from: of the documents that are not held out none has "
             "words and labels; add some, or hold out fewer"
         )
-    say(f"linear: Omikuji trains on {len(rows):,} documents and {x_MF.shape[1]:,} words and pairs of words")
+    say(
+        f"linear: Omikuji trains on {len(rows):,} documents and {x_MF.shape[1]:,} words and pairs of words; "
+        "Ctrl-C is heard when it has ended"
+    )
     chosen = omikuji.Model.default_hyper_param()
     for name, value in TREE.items():
         setattr(chosen, name, value)

@@ -11,7 +11,6 @@ N texts, B of them at once, L labels with names, H encoder width.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmlkit.blend.member import Candidates, Making, Member, floor_N
-from xmlkit.blend.towers import Tower, Towers
+from xmlkit.blend.towers import Tower, Towers, read_number, write_number
 from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
 from xmlkit.model.tensor_file import load_tensors, save_tensors
@@ -69,13 +68,16 @@ class Names(Member):
 
     def save(self, folder: Path) -> None:
         """The names' vectors, and whose they are."""
-        (folder / "member.json").write_text(json.dumps({"tower": self.tower_number}), encoding="utf-8")
+        write_number(folder, self.tower_number)
         tensors = {"centre_H": self.centre_H, "names_LH": self.names_LH, "rows_L": self.rows_L}
         save_tensors(folder / "names.safetensors", tensors, {})
 
     @classmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
         """What was saved."""
-        number = json.loads((folder / "member.json").read_text(encoding="utf-8"))["tower"]
+        number = read_number(folder)
         kept, _ = load_tensors(folder / "names.safetensors")
+        rows_L = kept["rows_L"]
+        if len(rows_L) != len(kept["names_LH"]) or not ((rows_L >= 0) & (rows_L < len(labels))).all():
+            raise ValueError("names.safetensors is not of these labels")
         return cls(number, towers[number], kept["centre_H"], kept["names_LH"], kept["rows_L"])

@@ -11,7 +11,6 @@ N texts, B of them at once, D document width, M training documents, K nearest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -22,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xmlkit.blend.member import Candidates, Making, Member
-from xmlkit.blend.towers import Tower, Towers
+from xmlkit.blend.towers import Tower, Towers, read_number, write_number
 from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.model.tensor_file import load_tensors, save_tensors
@@ -45,17 +44,18 @@ class Neighbours(Member):
         rows_M = np.flatnonzero(~making.held_out_N)
         x_MD = tower.train_ND(making.corpus, rows_M)
         centre_D = x_MD.mean(0)
-        bank_MD = F.normalize(x_MD - centre_D, dim=1, eps=1e-12).half()
+        x_MD.sub_(centre_D)
+        bank_MD = x_MD.div_(x_MD.norm(dim=1, keepdim=True).clamp_(min=1e-12)).half()
         return cls(number, tower, centre_D, bank_MD, making.corpus.train.labels.take(rows_M))
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """Those with most votes; without a vote there is no candidate."""
         ids_NK = np.full((len(texts), top_k), -1, np.int64)
         evidence_NK = np.full((len(texts), top_k), np.log(EPS), np.float32)
-        x_ND = self.tower.rank_ND(texts)
+        x_ND, bank_DM = self.tower.rank_ND(texts), self.bank_MD.float().T
         for start in range(0, len(texts), AT_ONCE):
             u_BD = F.normalize(x_ND[start : start + AT_ONCE] - self.centre_D, dim=1, eps=1e-12)
-            cos_BK, at_BK = (u_BD @ self.bank_MD.float().T).topk(min(NEAREST, len(self.bank_MD)), 1)
+            cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST, len(self.bank_MD)), 1)
             share_BK = (cos_BK / TEMPERATURE).softmax(1).numpy()
             for row, (share_K, at_K) in enumerate(zip(share_BK, at_BK.numpy()), start):
                 near = self.labels.take(at_K)
@@ -68,7 +68,7 @@ class Neighbours(Member):
 
     def save(self, folder: Path) -> None:
         """Vectors and labels of the training documents, and which run it is."""
-        (folder / "member.json").write_text(json.dumps({"tower": self.tower_number}), encoding="utf-8")
+        write_number(folder, self.tower_number)
         values, offsets = map(torch.from_numpy, (self.labels.values, self.labels.offsets))
         bank = {"centre_D": self.centre_D, "bank_MD": self.bank_MD, "values": values, "offsets": offsets}
         save_tensors(folder / "bank.safetensors", bank, {})
@@ -76,7 +76,11 @@ class Neighbours(Member):
     @classmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
         """What was saved."""
-        number = json.loads((folder / "member.json").read_text(encoding="utf-8"))["tower"]
+        number = read_number(folder)
         bank, _ = load_tensors(folder / "bank.safetensors")
         kept = Ragged(bank["values"].numpy(), bank["offsets"].numpy())
+        steps, values = np.diff(kept.offsets), kept.values
+        whole = len(kept) == len(bank["bank_MD"]) and kept.offsets[0] == 0 and kept.offsets[-1] == len(values)
+        if not whole or (steps < 0).any() or not ((values >= 0) & (values < len(labels))).all():
+            raise ValueError("bank.safetensors is not of these labels")
         return cls(number, towers[number], bank["centre_D"], bank["bank_MD"], kept)

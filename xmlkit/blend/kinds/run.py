@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from scipy.special import logit
 
 from xmlkit.blend.member import Candidates, Making, Member, floor_N
-from xmlkit.blend.towers import RunTower, Towers, rows_of
+from xmlkit.blend.towers import RunTower, Towers, read_number, rows_of, write_number
 from xmlkit.data.corpus import Labels
 from xmlkit.doors import Head
 from xmlkit.model.folder import check_is_run
 
-LEAST = 1e-6  # of a score whose logarithm counts
+LEAST = 1e-6  # of a score whose logarithm counts, and of what it lacks to 1
 
 
 class OfRun(Member):
-    """The logarithms of a run's scores."""
+    """The logits of a run's scores: near 1 their logarithms would tell nothing apart."""
 
-    has_scores = True
+    of_score = "logit"
 
     def __init__(self, number: str, tower: RunTower, labels: Labels):
         self.tower_number, self.tower = number, tower
@@ -44,7 +44,7 @@ class OfRun(Member):
             scores, ids = model.rank_vectors(vectors, documents, most, self._head)
             scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
             ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()
-        evidence_NK = np.log(scores_NK.clip(min=LEAST))
+        evidence_NK = logit(scores_NK.clip(LEAST, 1 - LEAST))
         return Candidates(self._rows[ids_NK], evidence_NK, floor_N(evidence_NK))
 
     @cached_property
@@ -53,10 +53,10 @@ class OfRun(Member):
 
     def save(self, folder: Path) -> None:
         """Which run it is."""
-        (folder / "member.json").write_text(json.dumps({"tower": self.tower_number}), encoding="utf-8")
+        write_number(folder, self.tower_number)
 
     @classmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
         """The run of this number."""
-        number = json.loads((folder / "member.json").read_text(encoding="utf-8"))["tower"]
+        number = read_number(folder)
         return cls(number, towers.run(number), labels)

@@ -50,7 +50,7 @@ class _Line(BaseModel, strict=True):
 class Scores(Member):
     """The logarithms of scores that were computed elsewhere."""
 
-    has_scores = True
+    of_score = "logarithm"
 
     def __init__(self, said: Mapping[str, Mapping[str, float]], labels: Labels):
         self.labels = labels

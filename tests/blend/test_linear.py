@@ -201,10 +201,8 @@ def test_documents_without_words_or_labels_are_left_out(own_cache, capfd):
     texts, labels = ["red", "", "a", "green", "blue"], [["x"], ["x"], ["y"], ["y"], []]
     member = Linear.make("", making(Corpus.of(texts, labels)))
     said = capfd.readouterr()
-    assert (
-        said.err
-        == "linear: Omikuji trains on 2 documents and 3 words and pairs of words; Ctrl-C is heard when it has ended\n"
-    )
+    words = "linear: Omikuji trains on 2 documents and 3 words and pairs of words; "
+    assert said.err == f"{words}Ctrl-C is heard when it has ended\n"
     assert said.out == ""
     assert member.candidates(["red", "green"], 1).ids_NK.tolist() == [[0], [1]]
 

@@ -69,10 +69,6 @@ def _refuse(what: str, instead: str) -> None:
     raise RuntimeError(f"{what} would wait for the device; {instead}")
 
 
-def _flags(args: Sequence[Any]) -> list[bool]:
-    return [given for given in args if isinstance(given, bool)]
-
-
 def _is_there(thing: Any) -> bool:
     return isinstance(thing, Tensor) and thing.is_meta
 

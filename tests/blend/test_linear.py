@@ -254,7 +254,7 @@ def test_nothing_stands_behind_it():
 
 def test_without_omikuji_nothing_is_begun(own_cache, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "omikuji", None)
-    line = r'^linear needs omikuji: pip install omikuji$'
+    line = r"^linear needs omikuji: pip install omikuji$"
     with pytest.raises(UserError, match=line):
         Linear.make("", making(named_corpus()))
     assert not own_cache.exists()

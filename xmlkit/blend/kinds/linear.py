@@ -114,7 +114,7 @@ def load_omikuji() -> Any:
     try:
         import omikuji  # type: ignore[import-untyped, import-not-found]
     except ImportError:
-        raise UserError('linear needs omikuji: pip install omikuji') from None
+        raise UserError("linear needs omikuji: pip install omikuji") from None
     return omikuji
 
 

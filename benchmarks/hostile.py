@@ -102,8 +102,8 @@ def texts(folder: Path) -> tuple[Callable[[bytes], None], list[bytes]]:
     """A file of texts, and the same as standard input, with a tiny model."""
     import io
 
+    from xmlkit import load
     from xmlkit.data.lines import read_lines, read_stream
-    from xmlkit.inference.predict import load
 
     model = load(_run(folder))
     path = folder / "texts"
@@ -123,8 +123,8 @@ def runs(folder: Path) -> tuple[Callable[[bytes], None], list[bytes]]:
 
     from safetensors.torch import load_file
 
+    from xmlkit import load
     from xmlkit.files import digests
-    from xmlkit.inference.predict import load
     from xmlkit.model.folder import DESCRIPTION, WEIGHTS
     from xmlkit.model.tensor_file import load_note, save_tensors
 

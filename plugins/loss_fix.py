@@ -134,7 +134,8 @@ class GradNorm(Watched):
         self.learning_rate, self.weight_decay, self.alpha = options.learning_rate, 0.0, options.alpha
         self.raw_I = nn.Parameter(torch.zeros(len(names)))
         self.register_buffer("first_I", torch.zeros(len(names)))  # the losses of the first step; 0: not yet
-        self._losses_I = self._sums_I = torch.zeros(len(names))  # of a micro-batch, and over documents so far
+        self._losses_I = torch.zeros(len(names))  # of a micro-batch
+        self._noted_I: list[Tensor] = []  # those of the step so far, times their documents
         self._documents = 0
 
     def forward(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,14 +150,14 @@ class GradNorm(Watched):
         """The inner combiner's; the micro-batch is noted."""
         documents = len(next(iter(grads.values())))
         self._documents += documents
-        self._sums_I = self._sums_I.to(self._losses_I.device) + documents * self._losses_I
+        self._noted_I.append(documents * self._losses_I)
         return super().upstream_BD(grads)
 
     def before_step(self) -> None:
         """The gradient of the weights, from the losses and norms of the whole step."""
         super().before_step()
-        now_I = self._sums_I / self._documents
-        self._sums_I, self._documents = torch.zeros_like(now_I), 0
+        now_I = sum(self._noted_I, torch.zeros_like(self._losses_I)) / self._documents
+        self._noted_I, self._documents = [], 0
         self.first_I.copy_(torch.where(self.first_I == 0, now_I, self.first_I))
         progress_I = now_I / self.first_I.clamp(min=torch.finfo(now_I.dtype).tiny)
         rates_I = progress_I / progress_I.mean()

@@ -15,7 +15,7 @@ from xmlkit.errors import UserError
 KEYS = {"text", "labels"}
 COLUMNS = 4
 BEGINNINGS = {  # of a line that was cut off
-    "jsonl": re.compile(rb'\{"text": "|\{"text": ?$|\{("(t(e(x(t":?)?)?)?)?)?$'),
+    "jsonl": re.compile(rb'\{"text": "|\{"text": ?$|\{("(t(e(x(t(":?)?)?)?)?)?)?$'),
     "tsv": re.compile(rb"[1-9]\d*(\t|$)"),
 }
 

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -65,6 +66,14 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
         with (folder / name).open("rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Into the same folders there."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        with errors_named(target / name):
+            shutil.copyfile(source / name, target / name)
 
 
 def changed(folder: Path, expected: Mapping[str, str]) -> str | None:

@@ -29,9 +29,8 @@ class Calibration:
     @classmethod
     def fitted(cls, z_V: np.ndarray, true_V: np.ndarray) -> Calibration:
         """To logits of a model that has not seen these documents, and what is true."""
-        from sklearn.isotonic import (
-            IsotonicRegression,
-        )  # a second and 70 MB, which predictions need not wait for
+        # A second and 70 MB, which predictions need not wait for.
+        from sklearn.isotonic import IsotonicRegression
 
         steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit(z_V, true_V)
         return cls(np.asarray(steps.X_thresholds_, np.float64), np.asarray(steps.y_thresholds_, np.float64))

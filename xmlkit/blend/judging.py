@@ -16,7 +16,7 @@ from xmlkit.bootstrap import interval, resampled
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
-from xmlkit.metrics import Terms, ranking_terms, score_ranking
+from xmlkit.metrics import Terms
 
 # How strongly labels' own weights are held at 0; none: there are no such weights.
 SHRINKS = (None, 1000.0, 300.0)
@@ -32,11 +32,11 @@ class Judge:
 
     def scores(self, ids_NK: np.ndarray) -> dict[str, float]:
         """All metrics of a ranking, in percent."""
-        return score_ranking(ids_NK, self.truth, *self._by)
+        return self.scoring.scores(ids_NK, self.truth)
 
     def terms(self, ids_NK: np.ndarray) -> Terms:
         """The metric that counts, document by document."""
-        return ranking_terms(ids_NK, self.truth, *self._by)[self.metric]
+        return self.scoring.terms(ids_NK, self.truth)[self.metric]
 
     @property
     def gain_L(self) -> np.ndarray | None:
@@ -47,11 +47,6 @@ class Judge:
         by = self.scoring
         gain_L = inverse_propensities(by.counts_L, by.num_documents, by.propensity_a, by.propensity_b)
         return gain_L / gain_L[known].mean()
-
-    @property
-    def _by(self) -> tuple[np.ndarray, int, tuple[int, ...], float, float]:
-        by = self.scoring
-        return by.counts_L, by.num_documents, by.ks, by.propensity_a, by.propensity_b
 
     @property
     def depth(self) -> int:

@@ -14,10 +14,9 @@ from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Labels, Split
-from xmlkit.errors import UserError
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
-from xmlkit.metrics import hits, score_ranking
-from xmlkit.model.folder import run_source
+from xmlkit.metrics import hits
+from xmlkit.model.folder import run_source, source_there
 
 
 class Ensemble(Predictor):
@@ -66,8 +65,7 @@ class Ensemble(Predictor):
         """
         split, by = split.numbered_as(self.labels), self.scoring
         z_NK, ids_NK = self.logits(split.texts, max(by.ks))
-        counted = (by.counts_L, by.num_documents, by.ks, by.propensity_a, by.propensity_b)
-        metrics = score_ranking(ids_NK, split.labels, *counted)
+        metrics = by.scores(ids_NK, split.labels)
         right_V, z_V = hits(ids_NK, split.labels)[ids_NK >= 0], z_NK[ids_NK >= 0]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
         return metrics, before, calibration_error(self._whole.calibration(z_V), right_V)
@@ -86,7 +84,4 @@ def source_of(folder: Path) -> str:
     """The corpus that a run or an ensemble was made from. Raises UserError where it can't be found."""
     if not is_ensemble(folder):
         return run_source(folder)
-    source = describe(folder).source
-    if source is None or (source != "demo" and not Path(source).is_dir()):
-        raise UserError(f"{folder}: the corpus that it was made from is not there: name DATA")
-    return source
+    return source_there(folder, describe(folder).source)

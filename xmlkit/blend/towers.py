@@ -6,7 +6,6 @@ N texts, D width of a vector.
 from __future__ import annotations
 
 import json
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -22,7 +21,7 @@ from xmlkit.data.corpus import Corpus, Labels, validation_rows
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
-from xmlkit.files import errors_named
+from xmlkit.files import copy_files, errors_named
 from xmlkit.inference.predict import ready_to_predict
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input
@@ -33,7 +32,7 @@ from xmlkit.model.folder import (
     check_is_run,
     files_of_run,
     open_description,
-    open_run,
+    with_weights,
 )
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
@@ -50,14 +49,10 @@ class Tower(ABC):
 
     def __init__(self, folder: str | Path):
         self.folder = folder
-        self._last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
 
+    @abstractmethod
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """What texts are ranked by, on the host, in float32."""
-        last = self._last  # another thread may ask about others meanwhile
-        if last[0] is not texts:
-            self._last = last = texts, self.many_ND(texts)
-        return last[1]
 
     @property
     @abstractmethod
@@ -98,7 +93,7 @@ class RunTower(Tower):
     @cached_property
     def opened(self) -> Opened:
         """The run, ready to predict."""
-        opened = open_run(self.folder)
+        opened = with_weights(self.folder, self.described)
         ready_to_predict(opened)
         return opened
 
@@ -109,7 +104,7 @@ class RunTower(Tower):
 
     def read(self, texts: Sequence[str]) -> list[Batch]:
         """Batches: places among the texts, the documents there and their vectors."""
-        last = self._read
+        last = self._read  # another thread may ask about others meanwhile
         if last[0] is not texts:
             self._read = last = texts, list(self._stream(texts))
         return last[1]
@@ -162,15 +157,22 @@ class RunTower(Tower):
 
     def save(self, folder: Path) -> None:
         """Its files."""
-        for name in files_of_run(self.folder):
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with errors_named(target):
-                shutil.copyfile(self.folder / name, target)
+        copy_files(self.folder, folder, files_of_run(self.folder))
 
 
 class EncoderTower(Tower):
     """An encoder as it was pretrained: the mean of its last states over the tokens."""
+
+    def __init__(self, folder: str | Path):
+        super().__init__(folder)
+        self._last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
+
+    def rank_ND(self, texts: Sequence[str]) -> Tensor:
+        """Those that are remembered."""
+        last = self._last
+        if last[0] is not texts:
+            self._last = last = texts, self.many_ND(texts)
+        return last[1]
 
     @property
     def model(self) -> Encoder:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,6 +48,22 @@ class Scoring:
     ks: tuple[int, ...]
     propensity_a: float
     propensity_b: float
+
+    def scores(self, ids_NK: np.ndarray, truth: Ragged) -> dict[str, float]:
+        """All metrics of a ranking, in percent."""
+        return score_ranking(ids_NK, truth, *self._counted, self.ks, *self._propensity)
+
+    def terms(self, ids_NK: np.ndarray, truth: Ragged, ks: tuple[int, ...] | None = None) -> dict[str, Terms]:
+        """The same document by document, at these k or its own; coverage left out."""
+        return ranking_terms(ids_NK, truth, *self._counted, ks or self.ks, *self._propensity)
+
+    @property
+    def _counted(self) -> tuple[np.ndarray, int]:
+        return self.counts_L, self.num_documents
+
+    @property
+    def _propensity(self) -> tuple[float, float]:
+        return self.propensity_a, self.propensity_b
 
 
 class Predictor(ABC):
@@ -108,17 +123,16 @@ class Predictor(ABC):
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The metrics of the settings, in percent; labels that the model does not know count as missed."""
-        return score_ranking(*self._ranked(split, self.scoring.ks))
+        return self.scoring.scores(*self._ranked(split, self.scoring.ks))
 
     def terms(self, split: Split, ks: tuple[int, ...]) -> dict[str, Terms]:
         """The same metrics at these k, document by document, coverage left out."""
-        return ranking_terms(*self._ranked(split, ks))
+        return self.scoring.terms(*self._ranked(split, ks), ks)
 
-    def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[Any, ...]:
-        """The best labels of each document, and all else that the metrics are computed from."""
-        split, by = split.numbered_as(self.labels), self.scoring
+    def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[np.ndarray, Ragged]:
+        """The best labels of each document, and the true ones."""
         _, ids_NK = self.rank(split.texts, max(ks), kept=True)
-        return ids_NK, split.labels, by.counts_L, by.num_documents, ks, by.propensity_a, by.propensity_b
+        return ids_NK, split.numbered_as(self.labels).labels
 
 
 class RunPredictor(Predictor):

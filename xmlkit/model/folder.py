@@ -14,7 +14,6 @@ So each file is told that is not as the run wrote it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +34,7 @@ from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
 from xmlkit.errors import UserError
-from xmlkit.files import changed, digests, errors_named, replaced
+from xmlkit.files import changed, copy_files, digests, errors_named, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
 from xmlkit.model.inputs import names_of
@@ -138,10 +137,7 @@ def describe_again(folder: Path, run: Path, opened: Recorded) -> None:
     encoder = {p.relative_to(run).as_posix() for p in (run / "encoder").rglob("*") if p.is_file()}
     copied = ["config.json", *sorted(encoder & description.files.keys())]  # no names but those that we found
     _check(run, *copied)
-    for name in copied:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with errors_named(folder / name):
-            shutil.copyfile(run / name, folder / name)
+    copy_files(run, folder, copied)
     _write_labels(folder / "labels.jsonl", opened)
     files = digests(folder, [*copied, "labels.jsonl"])
     new = description.model_copy(update={"labels": len(opened.labels), "files": files})
@@ -311,7 +307,11 @@ def files_of_run(folder: Path) -> list[str]:
 
 def run_source(folder: Path) -> str:
     """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
-    source = _describe(folder).source
+    return source_there(folder, _describe(folder).source)
+
+
+def source_there(folder: Path, source: str | None) -> str:
+    """A recorded source. Raises UserError where it is none, or gone."""
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
     if source != "demo" and not Path(source).is_dir():

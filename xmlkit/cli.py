@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from io import TextIOWrapper
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -44,6 +44,7 @@ plugin_app = typer.Typer(help="Begins plugins of your own.")
 app.add_typer(plugin_app, name="plugin")
 out = Console()
 
+FoundT = TypeVar("FoundT")
 MISTYPED: Any = typer.BadParameter.mro()[1]  # click's UsageError, which typer now carries within itself
 EXAMPLES = 5
 DEMO = "demo"
@@ -256,18 +257,10 @@ def _train_ensemble(
     corpus = load_corpus(data or DEMO)
     _remark(corpus)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
-    try:
-        made = (
-            train_sum(corpus, settings, folder)
-            if names is None
-            else train_ensemble(corpus, settings[0], names, folder)
-        )
-    except (SystemExit, KeyboardInterrupt):  # SIGTERM, SIGHUP; Ctrl-C while members are blended
-        say(GOES_ON)
-        raise
-    if made is None:
-        say(GOES_ON)
-        raise typer.Exit(130)
+    if names is None:
+        made = _to_the_end(lambda: train_sum(corpus, settings, folder))
+    else:
+        made = _to_the_end(lambda: train_ensemble(corpus, settings[0], names, folder))
     _print_uncut(ensemble_table(made))
     if corpus.test:
         metrics = xmlkit.load(made.folder).evaluate(corpus.test)
@@ -323,14 +316,8 @@ def compare(
 
     corpus = load_corpus(data or DEMO)
     _remark(corpus)
-    try:
-        found = run_comparison(corpus, plugin_sets, settings, seeds, "test" if final else "validation", out_)
-    except SystemExit:  # SIGTERM, SIGHUP
-        say(GOES_ON)
-        raise
-    if found is None:
-        say(GOES_ON)
-        raise typer.Exit(130)
+    part = "test" if final else "validation"
+    found = _to_the_end(lambda: run_comparison(corpus, plugin_sets, settings, seeds, part, out_))
     _print_uncut(comparison_table(found))
     say(DOUBT + (ONE_SEED if seeds == 1 else ""))
 
@@ -623,6 +610,19 @@ def _settings(
     given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
     given = {key: value for key, value in given.items() if value}
     return merge(chosen, file, given, assigned)
+
+
+def _to_the_end(work: Callable[[], FoundT | None]) -> FoundT:
+    """What it finds; where it was broken off, by which None tells of Ctrl-C, the same command goes on."""
+    try:
+        found = work()
+    except (SystemExit, KeyboardInterrupt):  # SIGTERM, SIGHUP; Ctrl-C where it is heard at once
+        say(GOES_ON)
+        raise
+    if found is None:
+        say(GOES_ON)
+        raise typer.Exit(130)
+    return found
 
 
 def _print_uncut(table: Table) -> None:

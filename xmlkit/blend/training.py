@@ -6,7 +6,6 @@ resumed, before the next has begun.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,13 +17,9 @@ from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
-from xmlkit.files import replaced
 from xmlkit.model.encoder import NONE, SCRATCH
-from xmlkit.model.folder import check_is_run
-from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.claim import LOG, is_free
-from xmlkit.training.report import outcome_of
-from xmlkit.training.train import resume, train
+from xmlkit.training.claim import is_free
+from xmlkit.training.once import check_same, is_trained, train_once
 
 
 @dataclass(frozen=True)
@@ -116,52 +111,11 @@ def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dic
     held_out_by(corpus, configs)
     folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
     for name, config in chosen.items():
-        _check(folders[name], corpus, config.as_document())
+        check_same(folders[name], corpus, config, "this ensemble")
     for name, config in chosen.items():
-        if not _trained(replace(corpus, test=None), config.as_document(), name, folders[name]):
+        state = "is there" if is_trained(folders[name]) else "is trained"
+        say(f"{name}: {folders[name]} {state}", style="bold")
+        trained = train_once(replace(corpus, test=None), config, folders[name])
+        if trained.outcome == "interrupted" or trained.stop_asked:
             return None
     return folders
-
-
-def _trained(corpus: Corpus, document: dict[str, Any], name: str, folder: Path) -> bool:
-    """Whether to go on: false after Ctrl-C."""
-    log = folder / LOG
-    if (folder / CHECKPOINT).is_file():
-        say(f"{name}: goes on", style="bold")
-        trained = resume(folder, corpus)
-        return trained.outcome != "interrupted" and not trained.stop_asked
-    if outcome_of(log):
-        say(f"{name}: {folder} is there", style="bold")
-        check_is_run(folder)
-        return True
-    say(f"{name}: trained in {folder}", style="bold")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(_record(folder)) as unfinished:
-        unfinished.write_text(json.dumps({"settings": document, "corpus": corpus.digest}), encoding="utf-8")
-    trained = train(corpus, document, folder)
-    return trained.outcome != "interrupted" and not trained.stop_asked
-
-
-def _check(folder: Path, corpus: Corpus, document: dict[str, Any]) -> None:
-    path = _record(folder)
-    if not folder.exists() and not path.exists():
-        return
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        digest, theirs = record["corpus"], dict(record["settings"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(
-            f"{folder} was not made for this ensemble, or {path.name} is damaged: name another --out"
-        ) from None
-    if digest != corpus.digest:
-        raise UserError(f"{folder} was trained on other documents: name another --out")
-    ours = json.loads(json.dumps(document))
-    for key in ours.keys() | theirs.keys():
-        if ours.get(key) != theirs.get(key):
-            raise UserError(
-                f"{folder} was trained with {key}={theirs.get(key)}, not {ours.get(key)}: name another --out"
-            )
-
-
-def _record(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.json")

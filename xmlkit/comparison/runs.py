@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -27,12 +25,8 @@ from xmlkit.errors import UserError
 from xmlkit.files import replaced
 from xmlkit.inference.predict import load_run
 from xmlkit.metrics import Terms
-from xmlkit.model.folder import write_json
 from xmlkit.plugins import activate
-from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.claim import LOG
-from xmlkit.training.report import outcome_of, seconds_of
-from xmlkit.training.train import Trained, resume, train
+from xmlkit.training.once import check_same, read_record, train_once, write_record
 
 KS = (1, 3, 5)
 
@@ -89,48 +83,28 @@ def train_all(
         _check(folder, corpus, config)
     runs = {}
     for number, (folder, (found, seed, config)) in enumerate(zip(folders, configs, strict=True), start=1):
-        if not _is_finished(folder):
+        if "result" not in read_record(folder):
             say(f"run {number} of {len(configs)}: {found.name}, seed {seed}", style="bold")
             if not _train(corpus, config, folder):
                 return None
-        runs[found.name, seed] = Run(folder, **_record(folder)["result"])
+        runs[found.name, seed] = Run(folder, **read_record(folder)["result"])
     return runs
 
 
 def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
     """Returns whether to go on: false after Ctrl-C."""
-    record = {"settings": config.as_document(), "corpus": corpus.digest}
-    if not _record(folder):
-        if folder.exists():
-            raise UserError(f"{folder} was not made by this comparison: name another --out or remove it")
-        _write_record(folder, record)
-    log = folder / LOG
-    if (folder / CHECKPOINT).is_file():
-        trained = resume(folder, corpus)
-    elif outcome := outcome_of(log):  # it was broken off between its end and the record of it
-        trained = Trained(folder, outcome, load_run(folder), seconds=seconds_of(log))
-    else:
-        shutil.rmtree(folder, ignore_errors=True)  # it was broken off before its first step
-        trained = train(corpus, config, folder)
+    trained = train_once(corpus, config, folder)
     if trained.outcome != "interrupted":
         parameters, versions = trained.model.num_parameters, _versions(config)
         result = {"seconds": trained.seconds, "parameters": parameters, "plugins": versions}
-        _write_record(folder, {**record, "result": result})
+        write_record(folder, {**read_record(folder), "result": result})
     return not trained.stop_asked
 
 
 def _check(folder: Path, corpus: Corpus, config: Config) -> None:
-    record = _record(folder)
+    record = check_same(folder, corpus, config, "this comparison")
     if not record:
         return
-    if record["corpus"] != corpus.digest:
-        raise UserError(f"{folder} was trained on other documents: name another --out")
-    ours, theirs = json.loads(json.dumps(config.as_document())), record["settings"]
-    for key in ours.keys() | theirs.keys():
-        if ours.get(key) != theirs.get(key):
-            raise UserError(
-                f"{folder} was trained with {key}={theirs.get(key)}, not {ours.get(key)}: name another --out"
-            )
     versions = _versions(config)
     for name, version in record.get("result", {}).get("plugins", {}).items():
         if versions[name] != version:
@@ -139,18 +113,3 @@ def _check(folder: Path, corpus: Corpus, config: Config) -> None:
 
 def _versions(config: Config) -> dict[str, str]:
     return {plugin.name: plugin.version for plugin in activate(config.plugins, config.options).plugins}
-
-
-def _is_finished(folder: Path) -> bool:
-    return "result" in _record(folder)
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """What is known of a run; nothing where it was never begun."""
-    path = folder.with_name(f"{folder.name}.json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    write_json(folder.with_name(f"{folder.name}.json"), record)

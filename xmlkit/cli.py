@@ -13,7 +13,7 @@ from enum import StrEnum
 from io import TextIOWrapper
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import typer
@@ -316,7 +316,7 @@ def compare(
 
     corpus = load_corpus(data or DEMO)
     _remark(corpus)
-    part = "test" if final else "validation"
+    part: Literal["test", "validation"] = "test" if final else "validation"
     found = _to_the_end(lambda: run_comparison(corpus, plugin_sets, settings, seeds, part, out_))
     _print_uncut(comparison_table(found))
     say(DOUBT + (ONE_SEED if seeds == 1 else ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -16,25 +15,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each worker: torch takes a
 import pytest
 import tiny
 from hypothesis import settings
+from installing import EXAMPLES, GUIDE, install
 
 from xmlkit import train
 
 settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("xmlkit")
-ROOT = Path(__file__).parents[1]
-EXAMPLES = {
-    path.stem.replace("_", "-"): path.read_text()
-    for path in (Path(__file__).parent / "example_plugins").glob("*.py")
-}
-# The examples of the author's guide: `### NAME`, some words, a module.
-GUIDE = dict(
-    re.findall(
-        r"^### ([a-z-]+)\n\n[^#]*?^```python\n(.*?)^```",
-        (ROOT / "plugins" / "README.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-)
-DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,16 +35,6 @@ def cache_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     os.environ["XMLKIT_CACHE"] = str(folder)
     return folder
-
-
-def install(folder: Path, name: str, source: str, version: str = "1.2") -> None:
-    """Lays a module and the metadata that pip would write into a folder of the import path."""
-    module = name.replace("-", "_")
-    (folder / f"{module}.py").write_text(source)
-    info = folder / f"xmlkit_{module}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: xmlkit-{name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[xmlkit]\n{name} = {module}\n")
 
 
 @pytest.fixture

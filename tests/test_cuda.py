@@ -10,7 +10,7 @@ import torch
 
 import xmlkit
 from benchmarks.cuda import check_waits, same_as_the_cpu
-from xmlkit.discovery import BASE, installed
+from xmlkit.discovery import shipped
 from xmlkit.testing.tiny import named_corpus
 from xmlkit.training import train as training
 
@@ -89,16 +89,11 @@ def test_each_state_of_the_rows_learns(tmp_path, rows):
     assert trained.metrics["P@1"] > 80
 
 
-SHIPPED = sorted(
-    entry.name
-    for entry in installed().values()
-    if entry.dist and entry.dist.name == "xmlkit" and entry.name != BASE
-)
 SMALL = {"lexical": {"buckets": 1024, "width": 16, "dropout": 0}, "full-head": {"labels_at_once": 5}}
 DRAWS = "astec-negatives"  # on the device, whose random numbers are its own
 
 
-@pytest.mark.parametrize("plugin", SHIPPED)
+@pytest.mark.parametrize("plugin", shipped())
 def test_a_plugin_computes_what_the_cpu_does_and_never_waits(tmp_path, plugin):
     corpus, teacher = named_corpus(), tmp_path / "scores.jsonl"
     scores = [{"label": label, "score": 0.5} for label in corpus.labels.ids[:3]]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 
 import xmlkit
+from xmlkit.cli.display import chain_table, plugin_list
 from xmlkit.config import resolve
-from xmlkit.discovery import installed, load
-from xmlkit.display import chain_table, plugin_list
+from xmlkit.discovery import BASE, installed, load, shipped
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.model.parts import chains, chains_of_settings
@@ -51,6 +51,7 @@ def chain(part):
 
 def test_plugins_are_found_with_their_provenance(example_plugins):
     assert {"lightxml", "label-smoothing", "cosine"} <= set(installed())
+    assert {"se", "lexical"} <= set(shipped()) and not {BASE, "cosine"} & set(shipped())
     plugin = load("label-smoothing")
     assert (plugin.distribution, plugin.version) == ("xmlkit-label-smoothing", "1.2")
     assert (
@@ -199,7 +200,7 @@ def test_a_plugin_says_for_which_hooks_it_was_written(plugin_folder):
     install(plugin_folder, "wrap", f"{WRAPS_HEAD}\nhooks_version = {HOOKS_VERSION}\n")
     activate(["wrap"], {})
     install(plugin_folder, "newer", f"{WRAPS_HEAD}\nhooks_version = {HOOKS_VERSION + 1}\n")
-    assert "install another version of xmlkit-newer (here: 1.2) or of xmlkit" in refused(["newer"])
+    assert "install another version of xmlkit-newer (here: 1.2) or of xmlkit-xmc" in refused(["newer"])
 
 
 def test_the_chain_of_a_model_is_told_from_inside_out(example_plugins):

@@ -7,23 +7,32 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from installing import ROOT
 
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PACKAGED = ("xmlkit", "plugins", "pyproject.toml", "README.md", "LICENSE")
 
 
 class Stranger:
-    """Someone with a virtual environment; the packages that xmlkit needs are lent from the present one."""
+    """Someone with a virtual environment; the packages that xmlkit needs are lent from the present one.
+
+    xmlkit itself is not, so that pip sees none but what it has put there.
+    """
 
     def __init__(self, place: Path):
         self.place, self.bin = place, place / "venv" / "bin"
         self(sys.executable, "-m", "venv", "--without-pip", place / "venv")
         (site,) = (place / "venv").glob("lib/python*/site-packages")
-        (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        (site / "lent.pth").write_text(f"{place / 'lent'}\n")
+        (place / "lent").mkdir()
+        for package in Path(sysconfig.get_path("purelib")).iterdir():
+            if not package.name.startswith("xmlkit"):
+                (place / "lent" / package.name).symlink_to(package)
 
     def __call__(self, *command, cwd=None, stdin="", code=0):
         """Runs a command, their own where there is one of that name; returns what it printed."""
@@ -43,12 +52,16 @@ class Stranger:
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
-    def build(self, source: Path) -> Path:
-        """A wheel."""
-        out = source / "dist"
+    def build(self, source: Path) -> None:
+        """A wheel, beside those built before."""
+        out = self.place / "wheels"
         self("python", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", out, source)
-        (wheel,) = out.glob("*.whl")
-        return wheel
+
+    def install(self, distribution: str, wheels: Path) -> set[str]:
+        """By its name, from a folder alone; returns what was installed with it."""
+        said = self("python", "-m", "pip", "install", "--no-index", "--find-links", wheels, distribution)
+        (done,) = (line for line in said.splitlines() if line.startswith("Successfully installed "))
+        return set(done.split()[2:])
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +73,13 @@ def stranger(tmp_path_factory):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, place / "source" / name)
     one = Stranger(place)
-    one("python", "-m", "pip", "install", "--no-deps", one.build(place / "source"))
+    one.build(place / "source")
+    assert one.install("xmlkit-xmc", place / "wheels") == {f"xmlkit-xmc-{VERSION}"}
     return one
 
 
 def test_the_wheel_holds_what_it_should_and_nothing_else(stranger):
-    (wheel,) = (stranger.place / "source" / "dist").glob("*.whl")
+    (wheel,) = (stranger.place / "wheels").glob("xmlkit_xmc-*.whl")
     found = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for folder, package in (("xmlkit", "xmlkit"), ("plugins", "xmlkit_plugins")):
@@ -85,10 +99,16 @@ def test_nothing_that_it_needs_is_missing(stranger):
     assert str(stranger.place) in where
 
 
-def test_from_nothing_to_a_plugin_and_back(stranger):
+def test_from_nothing_to_a_plugin_and_back(stranger, tmp_path):
+    """Whoever installs the plugin gets xmlkit with it, and no other distribution that is called so."""
     assert "plugin: xmlkit-my-idea; next: cd xmlkit-my-idea" in stranger("xmlkit", "plugin", "new", "my-idea")
-    folder = stranger.place / "xmlkit-my-idea"
-    stranger("python", "-m", "pip", "install", "--no-deps", stranger.build(folder))
+    folder, wheels = stranger.place / "xmlkit-my-idea", stranger.place / "wheels"
+    stranger.build(folder)
+    stranger = Stranger(tmp_path)
+    both = {"xmlkit-my-idea-0.1.0", f"xmlkit-xmc-{VERSION}"}
+    assert stranger.install("xmlkit-my-idea", wheels) == both
+    code = "from importlib.metadata import requires; print(requires('xmlkit-my-idea')[0])"
+    assert stranger("python", "-c", code) == f"xmlkit-xmc>={VERSION}\n"
     assert "3 passed" in stranger("python", "-m", "pytest", "-p", "no:cacheprovider", cwd=folder)
     listed = stranger("xmlkit", "plugins", "--verbose", "--plugin", "my-idea")
     assert "xmlkit-my-idea 0.1.0" in listed and "my-idea.scale=1.0" in listed

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
+from xmlkit.distribution import DISTRIBUTION
+
 if TYPE_CHECKING:
     from xmlkit.blend.ensemble import ensemble as ensemble
     from xmlkit.blend.member import Candidates as Candidates
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from xmlkit.training.new_labels import add_labels as add_labels
     from xmlkit.training.train import train as train
 
-__version__ = metadata.version("xmlkit")
+__version__ = metadata.version(DISTRIBUTION)
 
 # Imported on first use: torch takes seconds, and `xmlkit --help` needs none of it.
 _HOME = {

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from xmlkit.config import nearest
+from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION, OLDEST_HOOKS, PROJECT
 
@@ -99,6 +100,12 @@ def installed() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name)}
 
 
+def shipped() -> list[str]:
+    """Names of the plugins that come with xmlkit, in order, without the base."""
+    ours = [entry for entry in installed().values() if entry.dist and entry.dist.name == DISTRIBUTION]
+    return [entry.name for entry in ours if entry.name != BASE]
+
+
 def load(name: str) -> Plugin:
     """Imports an installed plugin.
 
@@ -123,7 +130,7 @@ def load(name: str) -> Plugin:
         raise UserError(
             f"plugin {name!r} was written for version {plugin.hooks_version!r} of the hooks, and this xmlkit "
             f"has version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
-            f"{plugin.version}) or of xmlkit"
+            f"{plugin.version}) or of {DISTRIBUTION}"
         )
     kind = plugin.options_class
     if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseModel)):

@@ -8,8 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, install
+from installing import ROOT, install
 
+import xmlkit
 from xmlkit.errors import UserError
 from xmlkit.scaffold.hooks import EXAMPLES
 from xmlkit.scaffold.new import new_plugin
@@ -46,6 +47,7 @@ def test_a_whole_distribution(here):
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["xmlkit"] == {"my-idea": "xmlkit_my_idea"}
     assert project["project"]["name"] == "xmlkit-my-idea"
+    assert project["project"]["dependencies"] == [f"xmlkit-xmc>={xmlkit.__version__}"]
     assert project["project"]["license"] == "BSD-3-Clause"
     assert "The authors of xmlkit-my-idea" in (folder / "LICENSE").read_text()
     assert not any("$" in path.read_text() for path in folder.rglob("*") if path.is_file())
@@ -105,6 +107,7 @@ def test_it_keeps_the_contracts(here, plugin_folder):
         ("../a", "lower-case letters"),
         ("", "lower-case letters"),
         ("xmlkit-idea", "leave out xmlkit"),
+        ("xmc", "xmlkit-xmc is xmlkit's own distribution"),
         ("se", "is installed"),
         ("lightxml", "is installed"),
         ("schedule", "name of a setting"),
@@ -129,7 +132,7 @@ def test_an_existing_folder_is_left_alone(here):
 
 
 def test_the_command_line_offers_what_there_is():
-    from xmlkit.cli import Hook, License
+    from xmlkit.cli.plugins import Hook, License
 
     assert [str(hook) for hook in Hook] == HOOKS
     files = ROOT / "xmlkit" / "scaffold" / "files" / "licenses"

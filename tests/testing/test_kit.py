@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from conftest import GUIDE, install
+from installing import GUIDE, install
 
-from xmlkit.discovery import BASE, installed, load
+from xmlkit.discovery import load, shipped
 from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
 from xmlkit.testing.checks import CHECKS, Case
 from xmlkit.testing.kit import _check, compositions
 
-SHIPPED = sorted({entry.name for entry in installed().values() if entry.dist.name == "xmlkit"} - {BASE})
+SHIPPED = shipped()
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -279,6 +279,25 @@ def test_a_run_names_the_plugin_that_is_missing(tmp_path, encoder, example_plugi
         xmlkit.load(tmp_path / "a")
 
 
+def test_runs_that_name_the_former_distribution_open_and_send_nobody_to_it(
+    tmp_path, encoder, example_plugins, capsys
+):
+    """`xmlkit` is what they have, and what somebody else's package on PyPI is called."""
+    (metadata,) = example_plugins.glob("xmlkit_cosine*/METADATA")
+    metadata.write_text(metadata.read_text().replace("xmlkit-cosine", "xmlkit"))
+    run(tmp_path / "a", encoder, max_steps=1, plugins=["cosine"])
+    recorded = json.loads((tmp_path / "a" / "model.json").read_text())["plugins"]
+    assert [p["distribution"] for p in recorded] == ["xmlkit-xmc", "xmlkit"]
+    metadata.write_text(metadata.read_text().replace("1.2", "1.3"))
+    capsys.readouterr()
+    xmlkit.load(tmp_path / "a")
+    assert "trained with xmlkit-xmc 1.2; installed is 1.3" in " ".join(capsys.readouterr().err.split())
+    for path in example_plugins.glob("xmlkit_cosine*/*"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"needs the plugin 'cosine'.*comes with 'xmlkit-xmc' '1\.2'"):
+        xmlkit.load(tmp_path / "a")
+
+
 def test_damaged_runs_are_one_line_errors(tmp_path, encoder):
     run(tmp_path / "whole", encoder, max_steps=1)
     damages = {

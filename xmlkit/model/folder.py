@@ -33,6 +33,7 @@ from xmlkit.data.lines import is_unicode
 from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
+from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
 from xmlkit.files import changed, copy_files, digests, errors_named, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
@@ -335,6 +336,8 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
     entries = installed()
     for plugin in recorded:
         distribution, version = plugin.distribution, plugin.version
+        if distribution == FORMER:  # which would be a stranger's to whoever installs it
+            distribution = DISTRIBUTION
         if plugin.name not in entries:
             raise UserError(
                 f"{folder} needs the plugin {plugin.name!r}, which is not installed; by what the run says it "

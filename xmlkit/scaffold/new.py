@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from xmlkit.discovery import installed
+from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.plugins import RESERVED
@@ -38,7 +39,8 @@ def new_plugin(name: str, hooks: Sequence[str], license_: str | None) -> Path:
         "title": name.replace("-", " ").capitalize(),
         "distribution": distribution,
         "module": module,
-        "xmlkit_version": metadata.version("xmlkit"),
+        "xmlkit_distribution": DISTRIBUTION,
+        "xmlkit_version": metadata.version(DISTRIBUTION),
         "hooks_version": str(HOOKS_VERSION),
         "year": str(datetime.date.today().year),
         "license_lines": f'license = "{license_}"\nlicense-files = ["LICENSE"]\n' if license_ else "",
@@ -70,6 +72,8 @@ def _check_name(name: str) -> None:
         raise UserError(f"{name}: leave out xmlkit; it is put before NAME in the distribution's name")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UserError(f"{name}: expected lower-case letters, digits and single hyphens, as in my-idea")
+    if f"xmlkit-{name}" == DISTRIBUTION:
+        raise UserError(f"{name}: {DISTRIBUTION} is xmlkit's own distribution; choose another name")
     if name in RESERVED:
         raise UserError(f"{name}: is {RESERVED[name]}; choose another name")
     if name in installed():

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from xmlkit.discovery import BASE, Plugin, installed, load
+from xmlkit.discovery import Plugin, load, shipped
 from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS
 from xmlkit.plugins import activate
@@ -38,8 +38,7 @@ def check_plugin(
     if options:
         activate([name], {name: options})
     if beside is None:
-        shipped = [entry.name for entry in installed().values() if entry.dist and entry.dist.name == "xmlkit"]
-        beside = [other for other in shipped if other not in (BASE, name)]
+        beside = [other for other in shipped() if other != name]
     with aside() as scratch:
         reached: dict[tuple[str, ...], set[str]] = {}
         for number, (plugins, clustered) in enumerate(compositions(plugin, beside)):

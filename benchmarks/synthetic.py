@@ -23,8 +23,9 @@ from xmlkit.model.model import Model, new_model
 from xmlkit.model.parts import Known
 from xmlkit.plugins import settled
 from xmlkit.tables import ClusterTable
+from xmlkit.training.assemble import make_ready
+from xmlkit.training.checked import TOKENS_AT_ONCE
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.train import TOKENS_AT_ONCE, make_ready
 from xmlkit.training.trainer import Trainer
 
 VOCABULARY = 30_522

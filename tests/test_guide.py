@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
-from conftest import GUIDE, ROOT
+from installing import GUIDE, ROOT
 
 from xmlkit.testing.checks import CHECKS
 

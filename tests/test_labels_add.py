@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 
 import xmlkit
 from xmlkit import UserError
+from xmlkit.cli.display import unknown_labels
 from xmlkit.data.corpus import Corpus, Labels
-from xmlkit.display import unknown_labels
 from xmlkit.files import digests
 from xmlkit.model.folder import DESCRIPTION, WEIGHTS
 from xmlkit.testing.tiny import NUM_LABELS, SETTINGS, named_corpus

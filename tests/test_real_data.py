@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import DATA
+from installing import DATA
 
 from xmlkit.data.corpus import load_corpus
 from xmlkit.training import train as training

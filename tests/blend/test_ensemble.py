@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from conftest import ROOT, install
+from installing import ROOT, install
 
 import xmlkit
 from xmlkit.blend.folder import Whole

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 
 import xmlkit

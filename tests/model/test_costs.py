@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
-from conftest import install
+from installing import install
 
 from xmlkit import UserError
 

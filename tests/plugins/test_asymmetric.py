@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
 from hypothesis import given
 from hypothesis import strategies as st
+from installing import install
 from pydantic import ValidationError
 from xmlkit_plugins.asymmetric import Asymmetric, Options
 

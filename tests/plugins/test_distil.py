@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 from transformers import BertConfig
 from xmlkit_plugins.distil import Options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from model.test_costs import SOFTMAX
 from torch.utils._python_dispatch import TorchDispatchMode
 

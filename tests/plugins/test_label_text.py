@@ -9,7 +9,7 @@ import pytest
 import tiny
 import torch
 import torch.nn.functional as F
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 from torch import nn
 from xmlkit_plugins.label_text import Named

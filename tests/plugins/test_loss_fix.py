@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from torch import nn
 from xmlkit_plugins.loss_fix import Options, Watched
 

@@ -18,6 +18,7 @@ from xmlkit_plugins.neighbours import DEFAULTS, FLOORS, TEMPERATURES, WEIGHTS, m
 import xmlkit
 from xmlkit.testing.tiny import losses_of
 from xmlkit.training import train as training
+from xmlkit.training.assemble import held_out
 
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7", "w1 w2", "w59 w58 w57 w5"]
 L, N = 30, 40
@@ -201,8 +202,8 @@ def test_what_is_kept_is_of_the_training_documents(tmp_path, encoder):
     corpus = tiny.learnable_corpus()
     ours = trainer(tmp_path / "run", encoder, clustered=False)
     ours.fit()
-    part, held_out = ours.model.shortlister, training._held_out(corpus, ours.config)
-    kept = np.flatnonzero(~held_out)
+    part, apart = ours.model.shortlister, held_out(corpus, ours.config)
+    kept = np.flatnonzero(~apart)
     documents, _ = tiny.batch([corpus.train.texts[row] for row in kept])
     with torch.no_grad():
         x_ND = ours.model.eval().vectors(documents).rank_BD.double()

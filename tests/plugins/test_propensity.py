@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from installing import install
 from pydantic import ValidationError
 from xmlkit_plugins.propensity import Options, Propensity
 

@@ -18,6 +18,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.model.folder import read_labels
 from xmlkit.presets import preset_settings, presets
+from xmlkit.training import checked
 from xmlkit.training import train as training
 from xmlkit.training.shortlists import ShortlistWatch
 from xmlkit.training.trainer import Trainer
@@ -109,7 +110,7 @@ def test_ctrl_c_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, encod
 
 def test_clusters_come_on_by_themselves_above_a_number_of_labels(tmp_path, encoder, monkeypatch):
     for most, expected in ((9, True), (10, False)):
-        monkeypatch.setattr(training, "MANY_LABELS", most)
+        monkeypatch.setattr(checked, "MANY_LABELS", most)
         run(tmp_path / str(most), encoder, max_steps=1, clustered=None)
         assert json.loads((tmp_path / str(most) / "config.json").read_text())["clustered"] is expected
         assert (read_labels(tmp_path / str(most))[2] is not None) is expected

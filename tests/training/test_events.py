@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 
 from xmlkit import UserError

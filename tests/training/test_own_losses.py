@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 
 from xmlkit import UserError
 from xmlkit.data.corpus import Labels

@@ -8,9 +8,9 @@ import math
 import pytest
 import tiny
 import torch
-from conftest import install
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from installing import install
 from torch import Tensor, nn
 
 from xmlkit import tables

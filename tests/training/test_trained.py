@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import install
+from installing import install
 from safetensors.torch import load_file
 
 import xmlkit
 from xmlkit.metrics import score_ranking
 from xmlkit.training import train as training
 from xmlkit.training import trainer as trainer_module
+from xmlkit.training.assemble import held_out
 from xmlkit.training.trainer import Trainer
 
 QUICK = {"max_len": 16, "batch_size": 16, "epochs": 2, "validation": 0.2, "log_every": 1, "device": "cpu"}
@@ -143,9 +144,9 @@ def test_each_document_is_read_at_its_place(tmp_path, encoder, keeper):
     run(tmp_path / "run", encoder, max_steps=2, precision="float32")
     _, (_, event, read, _), *_ = keeper.heard
     corpus, model = tiny.learnable_corpus(), event.model
-    held_out = training._held_out(corpus, event.config)
+    apart = held_out(corpus, event.config)
     model.shortlister.votes_L = torch.zeros(0)
-    for documents, rows in ((read.training, ~held_out), (read.held_out, held_out)):
+    for documents, rows in ((read.training, ~apart), (read.held_out, apart)):
         rows = np.flatnonzero(rows)
         some = torch.tensor([5, 2, 9])
         for places in (None, some):
@@ -179,7 +180,7 @@ def test_scores_are_the_models_and_metrics_those_of_the_run(tmp_path, encoder, k
         torch.testing.assert_close(scores_Bk, (z_Bk + votes_Bk).sigmoid(), rtol=1e-5, atol=1e-6)
     assert read.metrics(ids_NK) == pytest.approx(metrics)
     corpus = tiny.learnable_corpus()
-    truth = corpus.train.labels.take(np.flatnonzero(training._held_out(corpus, event.config)))
+    truth = corpus.train.labels.take(np.flatnonzero(held_out(corpus, event.config)))
     counts_L = np.bincount(corpus.train.labels.values, minlength=len(corpus.labels))
     narrow = np.pad(ids_NK[:, :2].numpy(), ((0, 0), (0, 3)), constant_values=-1)
     expected = score_ranking(narrow, truth, counts_L, len(corpus.train.texts))

@@ -22,6 +22,7 @@ from xmlkit.labels.clusters import cluster_labels
 from xmlkit.model.folder import read_labels
 from xmlkit.model.start import principal_ED
 from xmlkit.passing import Start
+from xmlkit.training import assemble
 from xmlkit.training import train as training
 from xmlkit.training import vectors as vectors_module
 from xmlkit.training import warm as warm_module
@@ -236,7 +237,7 @@ def test_a_resumed_run_ends_in_the_same_weights_and_reads_nothing_again(
     training.train(named_corpus(), settings, tmp_path / "whole")
     with tiny.killed_before_step(9):
         training.train(named_corpus(), settings, tmp_path / "broken")
-    monkeypatch.setattr(training, "warm_start", None)  # it would be called
+    monkeypatch.setattr(assemble, "warm_start", None)  # it would be called
     training.resume(tmp_path / "broken", named_corpus())
     whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
     assert whole.keys() == broken.keys() and all(torch.equal(whole[name], broken[name]) for name in whole)
@@ -244,7 +245,7 @@ def test_a_resumed_run_ends_in_the_same_weights_and_reads_nothing_again(
 
 def test_a_run_that_starts_from_another_takes_its_weights_and_no_start(tmp_path, encoder, monkeypatch):
     start = training.store_start(named_corpus(), {"encoder": encoder, **QUICK}, tmp_path / "start")
-    monkeypatch.setattr(training, "warm_start", None)
+    monkeypatch.setattr(assemble, "warm_start", None)
     ours = training.prepare(named_corpus(), {**QUICK}, tmp_path / "ours", start).model.weights()
     assert all(
         torch.equal(tensor, ours[name]) for name, tensor in load_file(start / "model.safetensors").items()
@@ -274,7 +275,7 @@ def representation():
 @pytest.mark.parametrize("plugins", [["parted"], ["lexical"], ["combination"], ["se", "loss-fix"]])
 def test_whatever_makes_the_vectors(tmp_path, encoder, plugin_folder, plugins):
     """With clusters: labels by what ranks, clusters by what recalls, each as wide as it is."""
-    from conftest import install
+    from installing import install
 
     install(plugin_folder, "parted", PARTED)
     options = {"lexical": {"buckets": 64, "width": 8}} if plugins == ["lexical"] else {}

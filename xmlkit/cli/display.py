@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from xmlkit.blend.ensemble import Made
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
-from xmlkit.config import Config
+from xmlkit.config import SETTINGS, Config, nearest
 from xmlkit.console import CONTROLS, visible
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.discovery import BASE, installed, load
@@ -19,10 +19,11 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
 from xmlkit.model.parts import chains_of_settings
-from xmlkit.plugins import check, settled
+from xmlkit.plugins import Active, check, settled
 from xmlkit.presets import presets
 
 TEXT_WIDTH = 160
+BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
 def unknown_labels(split: Split, num_labels: int) -> str | None:
@@ -125,6 +126,39 @@ def plugin_list() -> tuple[str, list[UserError]]:
             lines += [f"    {name}.{option}={default}  {field.description or ''}".rstrip()]
         lines += [""]
     return "\n".join(lines), failures
+
+
+def settings_table(config: Config, active: Active, only: str | None = None) -> Table:
+    """What `--set` takes, with these values; raises UserError where `only` is none of it."""
+    values = {name: getattr(config, name) for name in SETTINGS if name != "plugins"}
+    schemas = Config.model_json_schema()["properties"]
+    for plugin in active.plugins:
+        options = active.options_as_document.get(plugin.name, {})
+        values |= {f"{plugin.name}.{name}": value for name, value in options.items()}
+        ours = plugin.options_class.model_json_schema()["properties"] if plugin.options_class else {}
+        schemas |= {f"{plugin.name}.{name}": schema for name, schema in ours.items()}
+    if only is not None and only not in values:
+        raise UserError(
+            f"no setting {only!r}{nearest(only, values) or '; a plugin has its own: add --plugin'}"
+        )
+    table = Table(box=None, pad_edge=False)
+    for column in ("--set", "value", "may be", "what it is"):
+        table.add_column(column, no_wrap=True)
+    for name, value in values.items():
+        if only in (None, name):
+            description = schemas[name].get("description", "")
+            table.add_row(*map(escape, (name, _as_set(value), _bounds(schemas[name]), description)))
+    return table
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    """The values that a setting takes, as far as its JSON schema tells."""
+    found: list[str] = []
+    for kind in schema.get("anyOf", [schema]):
+        found += map(str, kind.get("enum", ()))
+        found += [f"{sign} {kind[word]:g}" for word, sign in BOUNDS.items() if word in kind]
+        found += {"boolean": ["true", "false"], "null": ["none"]}.get(kind.get("type", ""), [])
+    return ", ".join(found)
 
 
 def chain_table(config: Config) -> Table:

@@ -1,0 +1,116 @@
+"""`xmlkit predict`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+from commands import QUICK, xmlkit
+
+from xmlkit.cli.predict import Layout
+from xmlkit.cli.predict import predict as predict_command
+from xmlkit.inference import predict as inference
+
+
+def test_predict_in_three_layouts(place):
+    texts = "w55 w3 w44\n\nw7 w50 w51\n"
+    where = {"cwd": place, "path": place / "site"}
+    out, _ = xmlkit("predict", "run", "--top-k", "2", stdin=texts, **where)
+    first, second, third = out.rstrip("\n").split("\n\n")
+    assert first.splitlines()[0] == "w55 w3 w44" and first.splitlines()[1].endswith("word w3")
+    assert second.splitlines()[0] == "" and len(second.splitlines()) == 3  # the empty text has its line
+    assert third.splitlines()[1].endswith("word w7")
+    out, _ = xmlkit("predict", "run", "-", "--format", "jsonl", "--threshold", "0.5", stdin=texts, **where)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["text"] for record in records] == ["w55 w3 w44", "", "w7 w50 w51"]
+    assert [record["labels"][0]["label"] for record in (records[0], records[2])] == ["w3", "w7"]
+    assert records[1]["labels"] == []
+    assert all(found["score"] >= 0.5 for record in records for found in record["labels"])
+    with gzip.open(place / "texts.gz", "wt") as file:
+        file.write(texts)
+    out, _ = xmlkit("predict", "run", "texts.gz", "--format", "tsv", "--top-k", "1", **where)
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert [row[0] for row in rows] == ["1", "2", "3"] and rows[0][1:3] == ["w3", "word w3"]
+    assert all(0 <= float(row[3]) <= 1 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def odd_run(place, tmp_path_factory):
+    """A run whose labels would colour a terminal, and are not ASCII."""
+    folder = tmp_path_factory.mktemp("odd")
+    names = {"w1": "\x1b]0;title\x07red", "w2": "\x9b31mgrün", "w3": "Straße"}
+    lines = "".join(f"{'w1 w2 w3'[3 * (i % 3) :][:2]}\tw{i % 3 + 1}\n" for i in range(60))
+    (folder / "corpus").mkdir()
+    for split in ("train", "test"):
+        (folder / "corpus" / f"{split}.tsv").write_text(lines)
+    table = "".join(f"{label}\t{name}\n" for label, name in names.items())
+    (folder / "corpus" / "labels.tsv").write_text(table, newline="")
+    settings = [*QUICK, "--set", "epochs=1", "--encoder", place / "encoder"]
+    out, err = xmlkit("train", "corpus", *settings, "--out", "run", cwd=folder)
+    assert not {"\x1b", "\x07", "\x9b"} & set(out + err) and "\\x1b" in out
+    return folder / "run"
+
+
+@pytest.mark.parametrize("layout", ["text", "jsonl", "tsv"])
+def test_no_order_of_a_label_or_text_reaches_the_terminal(odd_run, layout):
+    out, err = xmlkit("predict", odd_run, "--format", layout, stdin="w1 \x1b[2J \x9b2J\n")
+    assert not {"\x1b", "\x07", "\x9b"} & set(out + err) and "red" in out and "grün" in out
+    if layout == "jsonl":
+        found = json.loads(out)
+        assert found["text"] == "w1 \x1b[2J \x9b2J"
+        names = {label["name"] for label in found["labels"]}
+        assert names == {"\x1b]0;title\x07red", "\x9b31mgrün", "Straße"}
+
+
+@pytest.mark.parametrize("layout", ["jsonl", "tsv"])
+def test_answers_in_a_file_are_gone_on_with(odd_run, tmp_path, layout):
+    texts = "".join(f"w{row % 60} w{row % 7}\n" for row in range(40))
+    (tmp_path / "texts").write_text(texts)
+    command = ["predict", odd_run, tmp_path / "texts", "--format", layout, "--threshold", "0.3"]
+    expected, _ = xmlkit(*command)
+    out, _ = xmlkit(*command, "--out", tmp_path / "found")
+    assert out == "" and (tmp_path / "found").read_text() == expected
+    (tmp_path / "found").write_bytes(expected.encode()[: len(expected) // 2])
+    _, err = xmlkit(*command, "--out", tmp_path / "found")
+    assert "texts already" in err and (tmp_path / "found").read_text() == expected
+    if layout == "jsonl":  # by a line's number alone it can't be told
+        (tmp_path / "texts").write_text("another text\n" + texts)
+        _, err = xmlkit(*command, "--out", tmp_path / "found", code=1)
+        assert "its line 1 answers another text" in err and (tmp_path / "found").read_text() == expected
+    _, err = xmlkit(*command[:3], "--out", tmp_path / "found", code=1)
+    assert "add --format jsonl or --format tsv" in err
+
+
+def test_what_is_gone_on_with_is_read_in_the_same_groups(odd_run, tmp_path, monkeypatch):
+    """Else the last digits of a score might be others; nothing is answered twice."""
+    monkeypatch.setattr(inference, "TEXTS_AT_ONCE", 8)
+    seen, real = [], inference.tokenise
+    monkeypatch.setattr(inference, "tokenise", lambda chunk, *rest: seen.append(chunk) or real(chunk, *rest))
+    texts = [f"w{row % 60} w{row % 7}" for row in range(30)]
+    (tmp_path / "texts").write_text("\n".join(texts))
+
+    def predict():
+        seen.clear()
+        predict_command(odd_run, str(tmp_path / "texts"), 5, 0.0, Layout.jsonl, tmp_path / "found")
+        return list(seen), (tmp_path / "found").read_text().splitlines(True)
+
+    groups, expected = predict()
+    assert groups == [texts[0:8], texts[8:16], texts[16:24], texts[24:30]] and len(expected) == 30
+    for kept in (0, 7, 8, 13, 30):
+        (tmp_path / "found").write_text("".join(expected[:kept]))
+        again, found = predict()
+        assert again == groups[kept // 8 :] and found == expected
+
+
+def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    out, _ = xmlkit("predict", odd_run, stdin="w3 ü\n")
+    assert "Stra\\xdfe" in out
+    out, _ = xmlkit("predict", odd_run, "--format", "jsonl", stdin="w3 ü\n")
+    assert "Straße" in {label["name"] for label in json.loads(out)["labels"]} and out.isascii()
+
+
+def test_invalid_utf8_on_standard_input(place):
+    _, err = xmlkit("predict", "run", stdin=b"w1\n\xff\n", cwd=place, path=place / "site", code=1)
+    assert "standard input:2: not valid UTF-8" in err

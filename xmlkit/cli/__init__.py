@@ -1,0 +1,3 @@
+"""The command line, a file a command: parses, calls, prints."""
+
+from xmlkit.cli.entry import main as main

@@ -1,0 +1,90 @@
+"""`xmlkit compare`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from xmlkit.cli.options import (
+    DEMO,
+    ConfigOption,
+    DataArgument,
+    EncoderOption,
+    MemberOption,
+    PresetOption,
+    RecipeOption,
+    SetOption,
+    settings_of,
+)
+from xmlkit.cli.saying import print_uncut, remark, say_demo, to_the_end
+from xmlkit.config import parse_assignments
+from xmlkit.console import say
+
+DOUBT = (
+    "Differences from base, with 95% intervals of a paired bootstrap over documents and seeds. `could show` "
+    "is the smallest difference of P@5 that would have been told from 0. Each row is a test of its own: of "
+    "twenty without any effect about one shows a difference."
+)
+ONE_SEED = (
+    " With one seed the intervals leave out how much seeds differ: give --seeds 3 before you believe them."
+)
+
+
+class Final(StrEnum):
+    """What the last look is at."""
+
+    test = "test"
+
+
+def compare(
+    data: DataArgument = None,
+    plugin_sets: Annotated[
+        str,
+        typer.Option(
+            metavar="SETS",
+            help="Sets between semicolons, plugins between commas, options or settings in brackets.",
+        ),
+    ] = "base",
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Each set is trained with 0 to N-1.")] = 3,
+    final: Annotated[
+        Final | None,
+        typer.Option(help="Scores the test split instead of the validation part: once, at the very end."),
+    ] = None,
+    encoder: EncoderOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    out_: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder of the runs and tables; what it holds is not trained again. "
+            "Default: `comparisons/NAME-OF-DATA`.",
+        ),
+    ] = None,
+) -> None:
+    """Trains sets of plugins from the same start and shows which differ from `base` by more than chance.
+
+    Example: `xmlkit compare FOLDER --plugin-sets "base;se;loss-fix[mode=split];se,loss-fix[lr=2e-4]"`
+    """
+    settings = settings_of(None, encoder, recipe, preset, member, config, set_)
+    if "seed" not in parse_assignments(set_ or []):
+        settings.pop("seed", None)  # a preset's or a run's: here --seeds decides
+    if not data:
+        say_demo()
+    from xmlkit.cli.display import comparison_table
+    from xmlkit.comparison.compare import compare as run_comparison
+    from xmlkit.data.corpus import load_corpus
+
+    corpus = load_corpus(data or DEMO)
+    remark(corpus)
+    part: Literal["test", "validation"] = "test" if final else "validation"
+    found = to_the_end(lambda: run_comparison(corpus, plugin_sets, settings, seeds, part, out_))
+    print_uncut(comparison_table(found))
+    say(DOUBT + (ONE_SEED if seeds == 1 else ""))

@@ -1,0 +1,24 @@
+"""`xmlkit data describe`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xmlkit.cli.saying import out, remark
+
+
+def describe(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A corpus folder, or `demo`.", show_default=False)
+    ],
+) -> None:
+    """Counts documents and labels, and shows how the labels are spread."""
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.data.describe import describe as describe_corpus
+    from xmlkit.data.describe import render
+
+    corpus = load_corpus(path)
+    out.print(render(describe_corpus(corpus)))
+    remark(corpus)

@@ -1,0 +1,50 @@
+"""`xmlkit ensemble`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xmlkit.cli.options import OutOption
+from xmlkit.cli.saying import print_uncut, say_run
+
+
+def ensemble(
+    members: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MEMBER ...",
+            help="Runs' folders, or `neighbours:RUN`, `names:ENCODER`, `linear`, `scores:FILE`.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="The corpus; default: that of the first run.", show_default=False),
+    ] = None,
+    for_: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="METRIC",
+            help="What blends are compared by, as `P@5` or `PSP@5`; default: nDCG@5.",
+            show_default=False,
+        ),
+    ] = None,
+    summed: Annotated[
+        bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
+    ] = False,
+    out_: OutOption = None,
+) -> None:
+    """Blends several ways of knowing into one run, by weights fitted on documents that none has learnt from.
+
+    Example: `xmlkit ensemble runs/mine neighbours:runs/mine linear --out runs/whole`
+    """
+    from xmlkit.blend.ensemble import ensemble as blend
+    from xmlkit.cli.display import ensemble_table
+    from xmlkit.data.corpus import load_corpus
+
+    made = blend(members, load_corpus(data) if data else None, out_, for_, summed)
+    print_uncut(ensemble_table(made))
+    say_run(made.folder)

@@ -1,0 +1,41 @@
+"""`xmlkit evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xmlkit.cli.options import RunArgument
+from xmlkit.cli.saying import out
+from xmlkit.console import say, visible
+
+
+def evaluate(
+    run: RunArgument,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A corpus folder (its test split is taken) or one file; default: the run's own corpus.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
+    from xmlkit.blend.opening import Ensemble, load, source_of
+    from xmlkit.cli.display import metric_table, unknown_labels
+    from xmlkit.data.corpus import load_split
+
+    model = load(run)
+    source = data or source_of(run)
+    split = load_split(source, model.labels)
+    if warning := unknown_labels(split, len(model.labels)):
+        say(warning)
+    print(visible(f"{run} on {source}, {len(split):,} documents"))
+    if isinstance(model, Ensemble):
+        metrics, before, after = model.evaluated(split)
+        out.print(metric_table(metrics))
+        print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
+    else:
+        out.print(metric_table(model.evaluate(split)))

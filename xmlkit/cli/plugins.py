@@ -1,0 +1,90 @@
+"""`xmlkit plugins`, and `xmlkit plugin new`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from xmlkit.cli.options import (
+    ConfigOption,
+    EncoderOption,
+    MemberOption,
+    PluginOption,
+    PresetOption,
+    RecipeOption,
+    SetOption,
+    settings_of,
+)
+from xmlkit.cli.saying import out, say_error
+from xmlkit.config import resolve
+from xmlkit.console import say
+from xmlkit.errors import UserError
+
+
+class Hook(StrEnum):
+    """Where a plugin may stand."""
+
+    representation = "representation"
+    shortlist = "shortlist"
+    head = "head"
+    loss = "loss"
+
+
+class License(StrEnum):
+    """What a new plugin may be published under; `none` leaves that open."""
+
+    mit = "MIT"
+    bsd = "BSD-3-Clause"
+    apache = "Apache-2.0"
+    none = "none"
+
+
+def plugins(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Shows what stands at each hook point with these settings, too.")
+    ] = False,
+    plugin: PluginOption = None,
+    encoder: EncoderOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Lists the installed plugins, their hook points and their options.
+
+    Example: `xmlkit plugins --verbose --plugin se,loss-fix`
+    """
+    settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    if settings and not verbose:
+        raise UserError("these settings say what stands at each hook point: add --verbose to see it")
+    checked = resolve(settings)
+    from xmlkit.cli.display import chain_table, plugin_list
+
+    plugin_lines, failures = plugin_list()
+    print(plugin_lines)
+    for failure in failures:
+        say_error(failure)
+    if verbose:
+        out.print(chain_table(checked))
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What --plugin will call it, as in my-idea.")],
+    hook: Annotated[
+        list[Hook] | None, typer.Option(help="Where it stands; may be repeated. Default: representation.")
+    ] = None,
+    license_: Annotated[
+        License, typer.Option("--license", help="What it may be published under.")
+    ] = License.mit,
+) -> None:
+    """Writes a plugin that works, its tests and what pip needs, into the new folder `xmlkit-NAME`.
+
+    Example: `xmlkit plugin new my-idea --hook head --hook loss`
+    """
+    from xmlkit.scaffold.new import new_plugin
+
+    folder = new_plugin(name, hook or [Hook.representation], None if license_ == License.none else license_)
+    say(f'plugin: {folder}; next: cd {folder} && pip install -e ".[test]" && pytest')

@@ -1,0 +1,104 @@
+"""`xmlkit predict`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from itertools import chain, islice, repeat, tee
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import xmlkit
+from xmlkit.cli.options import RunArgument
+from xmlkit.console import say
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+
+
+class Layout(StrEnum):
+    """Of predictions."""
+
+    text = "text"
+    jsonl = "jsonl"
+    tsv = "tsv"
+
+
+def predict(
+    run: RunArgument,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FILE]",
+            help="Texts, one a line, `.gz` or not; `-`: standard input, answered in batches of thousands.",
+        ),
+    ] = "-",
+    top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
+    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Smallest score of a label.")] = 0.0,
+    format_: Annotated[
+        Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
+    ] = Layout.text,
+    out_: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Writes `jsonl` or `tsv` there; texts that it answers already are passed over, so that the "
+            "same command goes on with what was broken off.",
+        ),
+    ] = None,
+) -> None:
+    """Labels texts."""
+    if out_ and format_ == Layout.text:
+        raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
+    from xmlkit.cli.display import LAYOUTS
+    from xmlkit.data.lines import read_lines, read_stream
+    from xmlkit.inference.answers import answered, answered_texts, only_writer
+    from xmlkit.inference.predict import TEXTS_AT_ONCE
+
+    model = xmlkit.load(run)
+    lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
+    layout = LAYOUTS[format_]
+    with ExitStack() as stack:
+        answers, done = sys.stdout, 0
+        if out_:
+            stack.enter_context(errors_named(out_))
+            stack.enter_context(only_writer(out_))
+            done = answered(out_, format_.value)
+            answers = stack.enter_context(out_.open("a", encoding="utf-8"))
+        if done:
+            say(f"{out_} has {done:,} texts already")
+        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else ()
+        checked = _checked(lines, islice(old, done), out_)
+        # A score's last digits depend on its company: texts are read in the groups that they were read in.
+        begin = done - done % TEXTS_AT_ONCE
+        texts, again = tee(islice(checked, begin, None))
+        spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
+        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), begin + 1):
+            if number > done and (block := layout(text, found, number)):
+                print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
+
+
+def _checked(
+    lines: Iterable[tuple[int, str]], answered: Iterable[str | None], out: Path | None
+) -> Iterator[str]:
+    """The texts; those that were answered already must be the same, where it is known what they were."""
+    for old, (number, text) in zip(chain(answered, repeat(None)), lines):
+        if old not in (None, text):
+            raise UserError(f"--out {out}: its line {number} answers another text; name another file")
+        yield text
+
+
+def _texts(file: str, run: Path) -> Path:
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".tsv")):
+        raise UserError(
+            f"{file} is a corpus file; predict reads one text a line (evaluate scores such a file)"
+        )
+    return path

@@ -1,0 +1,75 @@
+"""What several commands say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from rich.console import Console
+
+from xmlkit.console import say
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xmlkit.data.corpus import Corpus
+
+FoundT = TypeVar("FoundT")
+out = Console()
+GOES_ON = "interrupted; the same command goes on"
+
+
+def say_demo() -> None:
+    """What is taken where nothing is named."""
+    say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+
+
+def remark(corpus: Corpus) -> None:
+    """What its owner should know of a corpus."""
+    from xmlkit.data.remarks import remarks
+
+    for remark in remarks(corpus):
+        say(remark)
+
+
+def say_run(folder: Path) -> None:
+    """Where a run lies, and what can be done with it."""
+    say(f'run: {folder}; next: echo "some text" | xmlkit predict {folder}')
+
+
+def say_what_next() -> None:
+    """After a first run on `demo`: a line to copy for each thing that people then want."""
+    say("your own texts, where FOLDER/train.tsv has a text, a tab and its labels a line:")
+    say("    xmlkit train FOLDER --encoder auto")
+    say("what a plugin brings, with intervals:")
+    say('    xmlkit compare --plugin-sets "base;se"')
+    say("all that can be set, and all plugins:")
+    say("    xmlkit settings; xmlkit plugins")
+
+
+def to_the_end(work: Callable[[], FoundT | None]) -> FoundT:
+    """What it finds; where it was broken off, by which None tells of Ctrl-C, the same command goes on."""
+    try:
+        found = work()
+    except (SystemExit, KeyboardInterrupt):  # SIGTERM, SIGHUP; Ctrl-C where it is heard at once
+        say(GOES_ON)
+        raise
+    if found is None:
+        say(GOES_ON)
+        raise typer.Exit(130)
+    return found
+
+
+def print_uncut(table: Table) -> None:
+    """As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut."""
+    Console(width=Console(width=1000).measure(table).maximum).print(table)
+
+
+def say_error(error: UserError) -> None:
+    """In one line, after what belongs to it."""
+    if error.detail:
+        say(error.detail)
+    say(f"error: {error}", style="red")

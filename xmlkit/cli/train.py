@@ -1,0 +1,157 @@
+"""`xmlkit train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import xmlkit
+from xmlkit.cli.options import (
+    DEMO,
+    ConfigOption,
+    DataArgument,
+    EncoderOption,
+    MemberOption,
+    OutOption,
+    PluginOption,
+    PresetOption,
+    RecipeOption,
+    SetOption,
+    settings_of,
+)
+from xmlkit.cli.saying import out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
+from xmlkit.config import merge, resolve
+from xmlkit.console import say, visible
+from xmlkit.errors import UserError
+from xmlkit.presets import num_members
+
+EXAMPLES = 5
+
+
+def train(
+    data: DataArgument = None,
+    plugin: PluginOption = None,
+    encoder: EncoderOption = None,
+    recipe: RecipeOption = None,
+    preset: PresetOption = None,
+    member: MemberOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    out_: OutOption = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Starts from this run's weights; encoder, clusters and widths are then the run's.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Goes on with an interrupted run and its settings; DATA only where the corpus has moved.",
+        ),
+    ] = None,
+    ensemble_: Annotated[
+        str | None,
+        typer.Option(
+            "--ensemble",
+            metavar="A,B",
+            help="Trains these and blends them: `lexical`, `bag`, `frozen`, `warm`, `neighbours`, `names`, "
+            "`linear`; or `auto`. The same command goes on with what was broken off.",
+            show_default=False,
+        ),
+    ] = None,
+    all_members: Annotated[
+        bool,
+        typer.Option(
+            "--all-members",
+            help="Trains all models of the preset, and adds up their scores, as LightXML does.",
+        ),
+    ] = False,
+) -> None:
+    """Trains a model, keeps the best weights and scores them on the corpus's test split.
+
+    Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
+    """
+    settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    if ensemble_ is not None or all_members:
+        option = "--all-members" if all_members else "--ensemble"
+        if resume or init_from or (all_members and ensemble_ is not None):
+            raise UserError(f"{option} trains anew: leave out --resume, --init-from and the like")
+        if not all_members and preset:
+            raise UserError("--ensemble brings its own settings: leave out --preset, or take --all-members")
+        if all_members and (preset is None or member is not None):
+            raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
+        if ensemble_ is not None:
+            return _train_ensemble(data, out_, [settings], ensemble_)
+        numbers = range(num_members(preset or ""))
+        each = [settings_of(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
+        return _train_ensemble(data, out_, each)
+    if resume and (settings or out_ or init_from):
+        raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
+    if init_from and preset:
+        raise UserError(
+            f"--init-from with --preset: give --config {init_from}/config.json instead of the preset"
+        )
+    if init_from:
+        from xmlkit.training.init_from import shared_settings
+
+        settings = merge(shared_settings(init_from), settings)
+    checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
+    if not data and not resume:
+        say_demo()
+    from xmlkit.cli.display import example_table, metric_table
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.model.folder import run_source
+    from xmlkit.training import train as training
+
+    if resume:
+        corpus = load_corpus(data or run_source(resume))
+        trained = training.resume(resume, corpus)
+    else:
+        corpus = load_corpus(data or DEMO)
+        remark(corpus)
+        trained = training.train(corpus, checked, out_, init_from)
+    if trained.outcome == "interrupted":
+        say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
+        raise typer.Exit(130)
+    if trained.metrics and corpus.test:
+        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
+        out.print(metric_table(trained.metrics))
+        few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
+        out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
+    say_run(trained.folder)
+    if corpus.source == DEMO:
+        say_what_next()
+
+
+def _train_ensemble(
+    data: str | None, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
+) -> None:
+    """Of these names with one document of settings, or of a model for each document."""
+    from xmlkit.blend.training import names_of, train_ensemble, train_sum
+    from xmlkit.cli.display import ensemble_table, metric_table
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.model.folder import write_json
+
+    names = None if given is None else names_of(given)
+    if not data:
+        say_demo()
+    corpus = load_corpus(data or DEMO)
+    remark(corpus)
+    folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
+    if names is None:
+        made = to_the_end(lambda: train_sum(corpus, settings, folder))
+    else:
+        made = to_the_end(lambda: train_ensemble(corpus, settings[0], names, folder))
+    print_uncut(ensemble_table(made))
+    if corpus.test:
+        metrics = xmlkit.load(made.folder).evaluate(corpus.test)
+        write_json(made.folder / "metrics.json", metrics)
+        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
+        out.print(metric_table(metrics))
+    say_run(made.folder)

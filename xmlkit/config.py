@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from xmlkit.errors import UserError
+from xmlkit.hub import AUTO, chosen_encoder
 
 
 class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -22,7 +23,8 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
     encoder: str = Field(
         default="scratch",
-        description="a folder or hub name; `scratch`: a small one from random weights; `none`",
+        description="a folder or hub name; `auto`: a small one of sentences; `scratch`: a small one from "
+        "random weights; `none`",
     )
     recipe: Literal["default", "lightxml"] = Field(
         default="default", description="a set of defaults: default or lightxml"
@@ -228,6 +230,8 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     settings = {key: value for key, value in given.items() if key in SETTINGS}
     if settings.get("encoder", "") is None:  # `--set encoder=none`
         settings["encoder"] = "none"
+    if settings.get("encoder") == AUTO:
+        settings["encoder"] = chosen_encoder(AUTO)
     plugins = settings.get("plugins", ())
     if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
         raise UserError(f"plugins={plugins!r}: expected a list of names")

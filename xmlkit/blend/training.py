@@ -17,6 +17,7 @@ from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
+from xmlkit.hub import chosen_encoder
 from xmlkit.model.encoder import NONE, SCRATCH
 from xmlkit.training.claim import is_free
 from xmlkit.training.once import check_same, is_trained, train_once
@@ -73,8 +74,9 @@ def train_ensemble(
     `settings` are a document as a config file holds it, for the runs among the members. Raises UserError for
     settings that make none, and for members that are there with other settings.
     """
-    encoder = settings.get("encoder")
-    if {*ENCODED, "names"}.intersection(names) and encoder in (None, SCRATCH, NONE):
+    encoder = chosen_encoder(settings.get("encoder") or SCRATCH)
+    settings = {**settings, "encoder": encoder}
+    if {*ENCODED, "names"}.intersection(names) and encoder in (SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
     if "names" in names and not corpus.labels.named_L.any():
         raise UserError(f"--ensemble names: the labels of {corpus.name} have no names; leave it out")

@@ -1,0 +1,106 @@
+"""The Hugging Face hub: which encoder to begin with, where the user has named none."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING
+
+from xmlkit.console import say
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import CachedRevisionInfo
+
+AUTO = "auto"
+SMALL = "sentence-transformers/all-MiniLM-L6-v2"
+SMALL_SIZE = "90 MB"
+WITHOUT = "--encoder none --plugin lexical, for a first result without one"
+FILES = {"config.json", "tokenizer.json", "model.safetensors"}
+OF_SENTENCES = "modules.json"  # of models that were trained to tell sentences apart
+ENCODERS = {
+    "bert",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "modernbert",
+    "mpnet",
+    "nomic_bert",
+    "roberta",
+    "xlm-roberta",
+    "xlnet",
+}
+PATIENCE = 3.0  # seconds
+
+
+@cache
+def chosen_encoder(encoder: str) -> str:
+    """The name, but for `auto`: the small sentence encoder, be it in the hub's cache or still to be fetched;
+    where the hub cannot be reached, what its cache holds.
+
+    Raises UserError where there is neither.
+    """
+    if encoder != AUTO:
+        return encoder
+    kept = in_cache()
+    if SMALL in kept:
+        return SMALL
+    if is_reachable():
+        say(f"encoder: {SMALL}, which is fetched from the hub once ({SMALL_SIZE})")
+        return SMALL
+    if kept:
+        say(f"encoder: {kept[0]}, from the hub's cache, as the hub cannot be reached")
+        return kept[0]
+    raise UserError(
+        "--encoder auto: the hub cannot be reached, and its cache holds no encoder; "
+        f"name a folder, or take {WITHOUT}"
+    )
+
+
+def proposal() -> str:
+    """What to add to a command that names no encoder; nothing is fetched."""
+    if kept := in_cache():
+        return f"--encoder {kept[0]}, which is in the hub's cache"
+    if is_reachable():
+        return f"--encoder auto, which fetches {SMALL} ({SMALL_SIZE})"
+    return f"--encoder FOLDER, or {WITHOUT}"
+
+
+def in_cache() -> list[str]:
+    """The encoders in the hub's cache: the one that `auto` means first, then those of sentences, the smaller
+    ones first."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        repositories = [
+            repository for repository in scan_cache_dir().repos if repository.repo_type == "model"
+        ]
+    except CacheNotFound:
+        return []
+    found = []
+    for repository in repositories:
+        for revision in repository.revisions:
+            names = {file.file_name for file in revision.files}
+            if "main" in revision.refs and names >= FILES and _is_encoder(revision):
+                order = (repository.repo_id != SMALL, OF_SENTENCES not in names, revision.size_on_disk)
+                found.append((*order, repository.repo_id))
+    return [name for *_, name in sorted(found)]
+
+
+def _is_encoder(revision: CachedRevisionInfo) -> bool:
+    try:
+        return json.loads((revision.snapshot_path / "config.json").read_text())["model_type"] in ENCODERS
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+@cache
+def is_reachable() -> bool:
+    """Whether the hub answers, within seconds; not where HF_HUB_OFFLINE is set."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(SMALL, timeout=PATIENCE)
+    except Exception:  # of whichever library speaks with it, or of what stands between
+        return False
+    return True

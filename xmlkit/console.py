@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -19,6 +20,16 @@ def say(line: str, style: str | None = None) -> None:
     console.print(visible(line), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """Nothing is told of what is done here."""
+    was, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = was
+
+
 def visible(text: str) -> str:
     """With control characters spelt out: a terminal takes them, whoever wrote the text, for orders."""
     return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
@@ -27,3 +38,10 @@ def visible(text: str) -> str:
 def track(items: Sequence[T], what: str) -> Iterable[T]:
     """The items, with a bar that vanishes at the end."""
     return rich_track(items, what, console=console, transient=True)
+
+
+def in_words(seconds: float) -> str:
+    """As a person says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

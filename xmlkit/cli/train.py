@@ -65,6 +65,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="As `30m`: chooses epochs, the encoder's window, or one that stays as it is, after a trial.",
+            show_default=False,
+        ),
+    ] = None,
     all_members: Annotated[
         bool,
         typer.Option(
@@ -80,6 +88,8 @@ def train(
     settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
+        if budget:
+            raise UserError(f"{option} with --budget: a budget is for one training; leave one out")
         if resume or init_from or (all_members and ensemble_ is not None):
             raise UserError(f"{option} trains anew: leave out --resume, --init-from and the like")
         if not all_members and preset:
@@ -91,6 +101,8 @@ def train(
         numbers = range(num_members(preset or ""))
         each = [settings_of(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
         return _train_ensemble(data, out_, each)
+    if budget and (init_from or preset or resume):
+        raise UserError("--budget chooses settings: leave out --init-from, --preset and --resume")
     if resume and (settings or out_ or init_from):
         raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
     if init_from and preset:
@@ -108,6 +120,7 @@ def train(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
+    from xmlkit.training.budget import plan_for
 
     if resume:
         corpus = load_corpus(data or run_source(resume))
@@ -115,6 +128,9 @@ def train(
     else:
         corpus = load_corpus(data or DEMO)
         remark(corpus)
+        if budget:
+            settings = merge(settings, plan_for(corpus, settings, budget).settings)
+            checked = resolve(settings, corpus.source)
         trained = training.train(corpus, checked, out_, init_from)
     if trained.outcome == "interrupted":
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")

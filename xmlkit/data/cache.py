@@ -9,8 +9,8 @@ import shutil
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from xmlkit.console import say
 from xmlkit.files import changed, digests, errors_named
 
+CHOSEN = "XMLKIT_CACHE"
 TEXTS_AT_ONCE = 4096  # joined, to be hashed in one go
 DIGESTS = "digests.json"
 LOCK = ".lock"
@@ -26,9 +27,23 @@ A_WHILE = 3600  # seconds
 
 def cache_folder() -> Path:
     """`$XMLKIT_CACHE`, else `xmlkit` in the user's cache folder."""
-    if chosen := os.environ.get("XMLKIT_CACHE"):
+    if chosen := os.environ.get(CHOSEN):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xmlkit"
+
+
+@contextmanager
+def cache_in(folder: Path) -> Iterator[None]:
+    """What is done here is not to be kept: it has this folder for a cache."""
+    before = os.environ.get(CHOSEN)
+    os.environ[CHOSEN] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[CHOSEN]
+        else:
+            os.environ[CHOSEN] = before
 
 
 def digest(*parts: str | Iterable[str]) -> str:

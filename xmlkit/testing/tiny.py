@@ -6,11 +6,10 @@ B documents, L labels, H encoder width.
 from __future__ import annotations
 
 import json
-import os
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from xmlkit.config import merge
-from xmlkit.console import console
+from xmlkit.console import unsaid
+from xmlkit.data.cache import cache_in
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.spelling import spellings
@@ -250,16 +250,14 @@ def aside() -> Iterator[Path]:
 
     Models this small are quickest on one thread, on a busy machine many times so.
     """
-    before = os.environ.get("XMLKIT_CACHE")
-    was_quiet, threads = console.quiet, torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
-        os.environ["XMLKIT_CACHE"], console.quiet = str(Path(folder) / "cache"), True
-        try:
-            yield Path(folder)
-        finally:
-            console.quiet = was_quiet
-            torch.set_num_threads(threads)
-            del os.environ["XMLKIT_CACHE"]
-            if before is not None:
-                os.environ["XMLKIT_CACHE"] = before
+    try:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(torch.random.fork_rng(devices=[]))
+            stack.enter_context(unsaid())
+            stack.enter_context(cache_in(folder / "cache"))
+            yield folder
+    finally:
+        torch.set_num_threads(threads)

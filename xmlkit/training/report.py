@@ -17,9 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from xmlkit.console import console, say
+from xmlkit.console import console, in_words, say
 from xmlkit.files import errors_named, replaced
 
+FEWEST_STEPS = 10
+WORTH_A_LINE = 60.0  # seconds
 Outcome = Literal["finished", "stopped early", "interrupted"]
 
 
@@ -40,7 +42,9 @@ class Report:
         )
         self._task = self._progress.add_task("train", total=num_steps, completed=done, figures="")
         self._scores = ""
+        self._num_steps = num_steps
         self._documents, self._seconds = 0, seconds
+        self._begun: tuple[int, float] | None = done, seconds  # until it was told how long it will take
 
     def __enter__(self) -> Report:
         self._progress.start()
@@ -64,8 +68,18 @@ class Report:
         self._documents, self._seconds = 0, seconds
         times = {"seconds": round(seconds, 3), "documents_per_second": round(speed, 1)}
         self._write(step=step, epoch=round(epoch, 4), lr=rate, **times, **losses)
+        self._tell_how_long(step, seconds)
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
+
+    def _tell_how_long(self, step: int, seconds: float) -> None:
+        """Once, by the steps so far."""
+        if self._begun is None or step < self._begun[0] + FEWEST_STEPS:
+            return
+        (done, before), self._begun = self._begun, None
+        left = (self._num_steps - step) * (seconds - before) / (step - done)
+        if left > WORTH_A_LINE:
+            say(f"steps: {in_words(seconds + left)} in all by the first {step - done}, without evaluations")
 
     def scores(
         self, step: int, metrics: dict[str, float], shortlists: dict[str, float], when: str = ""

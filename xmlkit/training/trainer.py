@@ -304,13 +304,14 @@ class Trainer:
         self.finite.check(model.weights())
         save_weights(self.run.folder, model)
         if len(self.data.validation_rows):
-            metrics = self._scores(model)
+            metrics = self.scores(model)
             watch = ShortlistWatch(self.data.reader, self.data.labels, self.data.validation_rows)
             shortlists = watch.look("shortlist", model, self.config.tokens_at_once)
             report.scores(self.step_number, metrics, shortlists, when="trained")
             self.events.evaluated(self.run, metrics)
 
-    def _scores(self, model: Model) -> dict[str, float]:
+    def scores(self, model: Model) -> dict[str, float]:
+        """The metrics on the validation part, in percent."""
         data, rows = self.data, self.data.validation_rows
         return score_documents(
             model,
@@ -328,7 +329,7 @@ class Trainer:
             return
         model = self._evaluated_model()
         self.finite.check(model.weights())
-        metrics = self._scores(model)
+        metrics = self.scores(model)
         report.scores(self.step_number, metrics, self._look_at_shortlists())
         self.events.evaluated(self.run, metrics)
         found = [metrics[name] for name in CHOSEN_BY]

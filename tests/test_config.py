@@ -20,13 +20,21 @@ def refused(call, *args) -> str:
 
 def test_the_later_layer_wins():
     assert resolve({"encoder": "x"}).lr == 1e-4
-    assert (resolve({}).lr, resolve({}).pooling) == (3e-4, "mean")  # random weights
-    assert (resolve({}, "demo").epochs, resolve({}).epochs) == (7, 3)
+    assert (resolve({}).lr, resolve({}).head_lr, resolve({}).pooling) == (
+        2e-3,
+        3e-2,
+        "mean",
+    )  # random weights
+    assert (resolve({}, "demo").epochs, resolve({}).epochs) == (4, 3)
     assert resolve({"epochs": 2}, "demo").epochs == 2
     lightxml = resolve({"recipe": "lightxml", "batch_size": 8})
     assert (lightxml.lr, lightxml.head_lr, lightxml.batch_size) == (1e-4, 1e-4, 8)
     assert (lightxml.pooling, lightxml.dropout) == ("first", 0.5)
     assert (lightxml.cluster_power, resolve({}).cluster_power) == (1.0, 0.5)
+    assert (resolve({}, "demo").plugins, resolve({}).plugins) == (("lexical",), ())
+    assert resolve({"lexical": {"width": 8}}, "demo").options == {"lexical": {"width": 8}}
+    assert resolve({"plugins": ["se"]}, "demo").plugins == ("se",) and lightxml.plugins == ()
+    assert resolve({"recipe": "lightxml"}, "demo").plugins == ()
     assert (resolve({}, "demo").clustered, resolve({}).clustered) == (True, None)
     assert (lightxml.reduction, lightxml.schedule, lightxml.start) == ("mean", "constant", "random")
 
@@ -97,8 +105,8 @@ def test_values_out_of_bounds(given, expected):
     assert expected in refused(resolve, given)
 
 
-def test_the_readme_lists_every_setting_as_it_is():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+def test_the_handbook_lists_every_setting_as_it_is():
+    readme = (Path(__file__).parents[1] / "xmlkit" / "README.md").read_text()
     for name, field in Config.model_fields.items():
         if name not in ("plugins", "options"):
             default = "none" if field.default is None else field.default

@@ -187,6 +187,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # LightXML (Jiang et al., AAAI 2021), paper and code: the losses' means over labels, one learning rate,
     # no schedule, weight averaging.
     "lightxml": {
+        "plugins": (),
         "pooling": "first",
         "start": "random",
         "row_state": "full",
@@ -202,13 +203,12 @@ RECIPES: dict[str, dict[str, Any]] = {
         "swa_start": 1.0,
     },
 }
-# Random weights know nothing to start from, and learn at a rate that would spoil pretrained ones
-# (benchmarks/README.md).
+# Random weights learn at rates that would spoil pretrained ones (benchmarks/README.md).
 DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
-    "scratch": {"lr": 3e-4, "start": "prior"},
+    "scratch": {"lr": 2e-3, "head_lr": 3e-2},
     "none": {"max_len": 3, "start": "prior"},  # nothing is read, so that batches need not be split by length
 }
-DEMO: dict[str, Any] = {"epochs": 7, "max_len": 64, "clustered": True}
+DEMO: dict[str, Any] = {"plugins": ("lexical",), "epochs": 4, "max_len": 64, "clustered": True}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.
 SHARED = (
@@ -232,7 +232,9 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
         settings["encoder"] = "none"
     if settings.get("encoder") == AUTO:
         settings["encoder"] = chosen_encoder(AUTO)
-    plugins = settings.get("plugins", ())
+    corpus_defaults = DEMO if source == "demo" else {}
+    recipe = RECIPES.get(str(settings.get("recipe", "default")), {})
+    plugins = settings.get("plugins", recipe.get("plugins", corpus_defaults.get("plugins", ())))
     if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
         raise UserError(f"plugins={plugins!r}: expected a list of names")
     options: dict[str, Any] = {}
@@ -244,10 +246,8 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
         if not isinstance(value, Mapping):
             raise UserError(f"{key} is a plugin: set its options one by one, as in --set {key}.OPTION=VALUE")
         options[key] = dict(value)
-    recipe = settings.get("recipe", "default")
     defaults = DEFAULTS_OF_ENCODER.get(str(settings.get("encoder", "scratch")), {})
-    corpus_defaults = DEMO if source == "demo" else {}
-    layers = [defaults, corpus_defaults, RECIPES.get(str(recipe), {}), settings, {"options": options}]
+    layers = [defaults, corpus_defaults, recipe, settings, {"options": options}]
     merged = {key: value for layer in layers for key, value in layer.items()}
     try:
         config = Config(**merged)
@@ -296,7 +296,7 @@ def _unknown(key: str, is_table: bool, plugins: Iterable[str]) -> str:
         active = ", ".join(plugins) or "none"
         hint = nearest(key, plugins) or f": add --plugin {key}"
         return f"options are set for {key!r}, which is not in use (plugins: {active}){hint}"
-    return f"unknown setting {key!r}{nearest(key, SETTINGS) or '; the README lists the settings'}"
+    return f"unknown setting {key!r}{nearest(key, SETTINGS) or '; xmlkit settings lists them'}"
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

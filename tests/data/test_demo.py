@@ -112,6 +112,8 @@ def test_demo_corpus_is_split_by_text() -> None:
     texts = len(corpus.train) + len(corpus.test)
     assert corpus.name == "demo"
     assert len(corpus.test) == round(texts / 10)
+    assert corpus.labels.name(corpus.labels.rows["calls:open"]) == "calls open"
+    assert corpus.labels.ids == sorted(corpus.labels.ids) and corpus.labels.named_L.all()
     assert not set(corpus.train.texts) & set(corpus.test.texts)
     again = load_split("demo", corpus.labels)
     assert again.texts == corpus.test.texts

@@ -45,7 +45,7 @@ def say_what_next() -> None:
     say("your own texts, where FOLDER/train.tsv has a text, a tab and its labels a line:")
     say("    xmlkit train FOLDER --encoder auto")
     say("what a plugin brings, with intervals:")
-    say('    xmlkit compare --plugin-sets "base;se"')
+    say('    xmlkit compare --plugin-sets "base;lexical"')
     say("all that can be set, and all plugins:")
     say("    xmlkit settings; xmlkit plugins")
 

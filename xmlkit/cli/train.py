@@ -116,6 +116,8 @@ def train(
     checked = None if resume else resolve(settings, data or DEMO)  # typing errors before any work
     if not data and not resume:
         say_demo()
+        if checked and "plugins" not in settings:
+            say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
     from xmlkit.cli.display import example_table, metric_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source

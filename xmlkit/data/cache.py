@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
 
 from xmlkit.console import say
 from xmlkit.files import changed, digests, errors_named
@@ -26,10 +27,8 @@ A_WHILE = 3600  # seconds
 
 
 def cache_folder() -> Path:
-    """`$XMLKIT_CACHE`, else `xmlkit` in the user's cache folder."""
-    if chosen := os.environ.get(CHOSEN):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xmlkit"
+    """`$XMLKIT_CACHE`, else `xmlkit` in the user's cache folder, wherever the system has that."""
+    return Path(os.environ.get(CHOSEN) or user_cache_path("xmlkit", appauthor=False))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from xmlkit.data.cache import digest
-from xmlkit.data.demo import demo_documents
+from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.formats import Document, Format, formats
 from xmlkit.data.label_names import read_label_names
 from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode
@@ -131,7 +131,9 @@ def load_corpus(data: str | Path) -> Corpus:
     """
     if data == DEMO:
         splits = _demo_splits()
-        return replace(_corpus(DEMO, DEMO, Labels([], None), splits["train"], splits["test"]), source=DEMO)
+        names = demo_names(splits["train"])
+        labels = Labels(list(names), list(names.values()))
+        return replace(_corpus(DEMO, DEMO, labels, splits["train"], splits["test"]), source=DEMO)
     folder = Path(data)
     train = _find_split(folder, "train")
     if train is None:

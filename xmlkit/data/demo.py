@@ -12,7 +12,7 @@ import os
 import sysconfig
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xmlkit.data.formats import Document
@@ -43,6 +43,12 @@ def demo_documents(source: Path | None = None) -> list[Document]:
     if not documents:
         raise UserError(f"{source}: no Python source to make the demo corpus of; give a folder with a corpus")
     return documents
+
+
+def demo_names(documents: Iterable[Document]) -> dict[str, str]:
+    """What the labels of these documents are called, in sorted order: `calls:open` is `calls open`."""
+    labels = sorted({label for _, labels in documents for label in labels})
+    return {label: label.replace(":", " ", 1) for label in labels}
 
 
 def _python_files(source: Path) -> Iterator[Path]:

@@ -25,10 +25,12 @@ from xmlkit.passing import Documents, LayerStates
 SCRATCH = "scratch"
 NONE = "none"
 SCRATCH_SIZE: dict[str, Any] = {
-    "hidden_size": 256,
-    "num_hidden_layers": 4,
+    "hidden_size": 128,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
-    "intermediate_size": 1024,
+    "intermediate_size": 512,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
     "max_position_embeddings": 512,
 }
 SCRATCH_VOCABULARY = 16_000

@@ -32,7 +32,9 @@ def test_the_later_layer_wins():
     assert (lightxml.pooling, lightxml.dropout) == ("first", 0.5)
     assert (lightxml.cluster_power, resolve({}).cluster_power) == (1.0, 0.5)
     assert (resolve({}, "demo").plugins, resolve({}).plugins) == (("lexical",), ())
-    assert resolve({"lexical": {"width": 8}}, "demo").options == {"lexical": {"width": 8}}
+    assert resolve({"lexical": {"width": 8}}, "demo").options["lexical"] == {"width": 8, "buckets": 65_536}
+    assert resolve({"lexical": {"buckets": 8}}, "demo").options == {"lexical": {"buckets": 8}}
+    assert resolve({"plugins": ["lexical"], "lexical": {"width": 8}}).options == {"lexical": {"width": 8}}
     assert resolve({"plugins": ["se"]}, "demo").plugins == ("se",) and lightxml.plugins == ()
     assert resolve({"recipe": "lightxml"}, "demo").plugins == ()
     assert (resolve({}, "demo").clustered, resolve({}).clustered) == (True, None)

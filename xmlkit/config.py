@@ -208,7 +208,10 @@ DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
     "scratch": {"lr": 2e-3, "head_lr": 3e-2},
     "none": {"max_len": 3, "start": "prior"},  # nothing is read, so that batches need not be split by length
 }
-DEMO: dict[str, Any] = {"plugins": ("lexical",), "epochs": 4, "max_len": 64, "clustered": True}
+DEMO: dict[str, Any] = {
+    **{"plugins": ("lexical",), "options": {"lexical": {"buckets": 65_536}}},
+    **{"epochs": 4, "max_len": 64, "clustered": True},
+}
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.
 SHARED = (
@@ -237,7 +240,8 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
     plugins = settings.get("plugins", recipe.get("plugins", corpus_defaults.get("plugins", ())))
     if not isinstance(plugins, list | tuple) or not all(isinstance(name, str) for name in plugins):
         raise UserError(f"plugins={plugins!r}: expected a list of names")
-    options: dict[str, Any] = {}
+    defaults_of_plugins = corpus_defaults.get("options", {})
+    options = {name: dict(defaults_of_plugins[name]) for name in plugins if name in defaults_of_plugins}
     for key, value in given.items():
         if key in settings:
             continue
@@ -245,7 +249,7 @@ def resolve(given: Mapping[str, Any], source: str | None = None) -> Config:
             raise UserError(_unknown(key, isinstance(value, Mapping), plugins))
         if not isinstance(value, Mapping):
             raise UserError(f"{key} is a plugin: set its options one by one, as in --set {key}.OPTION=VALUE")
-        options[key] = dict(value)
+        options[key] = {**options.get(key, {}), **value}
     defaults = DEFAULTS_OF_ENCODER.get(str(settings.get("encoder", "scratch")), {})
     layers = [defaults, corpus_defaults, recipe, settings, {"options": options}]
     merged = {key: value for layer in layers for key, value in layer.items()}

@@ -246,7 +246,7 @@ def test_the_numbers_are_the_best_of_the_grid_by_the_models_own_ranking(tmp_path
     found = {}
     for numbers in [(0.0, *DEFAULTS[1:]), *product(WEIGHTS, TEMPERATURES, FLOORS)]:
         part.fitted = torch.tensor(numbers)
-        metrics = ours._scores(model)
+        metrics = ours.scores(model)
         found[tuple(part.fitted.tolist())] = (metrics["nDCG@5"], metrics["P@5"])
     assert found[tuple(chosen.tolist())] == pytest.approx(max(found.values()))
     assert max(found.values()) > next(iter(found.values()))  # of weight 0

@@ -1,4 +1,4 @@
-"""The command line as people use it: real processes, real files."""
+"""The command line as people use it: processes, files."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import tiny
 
 XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 QUICK = ["--set", "max_len=16", "--set", "batch_size=16", "--set", "validation=0.2", "--set", "log_every=1"]
 
 
-def xmlkit(*arguments, stdin="", cwd=None, path=None, code=0):
-    """Runs a command; returns what it printed on both streams."""
+def xmlkit(*arguments, stdin="", cwd=None, path=None, code=0, fresh=False):
+    """Runs a command; returns what it printed on both streams. `fresh`: as a new process, which is slow."""
     environment = dict(os.environ, COLUMNS="200", PYTHONPATH=str(path or ""))
     if isinstance(stdin, str):
         stdin = stdin.encode()
-    done = subprocess.run(
-        [XMLKIT, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        env=environment,
-        check=False,
-    )
+    command = [XMLKIT, *map(str, arguments)]
+    if fresh:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, cwd=cwd, env=environment, check=False
+        )
+    else:
+        done = forked.run(command, stdin, cwd, environment)
     out, err = done.stdout.decode(), done.stderr.decode()
     assert done.returncode == code, out + err
     assert "Traceback" not in err

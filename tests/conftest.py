@@ -18,6 +18,7 @@ from hypothesis import settings
 from installing import EXAMPLES, GUIDE, install
 
 from xmlkit import train
+from xmlkit.testing.checks import CHECKS
 
 settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("xmlkit")
@@ -56,6 +57,14 @@ def example_plugins(plugin_folder):
     for name, source in (EXAMPLES | GUIDE).items():
         install(plugin_folder, name, source)
     return plugin_folder
+
+
+@pytest.fixture(params=["quick", pytest.param("all", marks=pytest.mark.slow)])
+def checks(request, monkeypatch):
+    """Those of the kit; the quick ones are without the compiler, which takes ten seconds a model."""
+    if request.param == "quick":
+        monkeypatch.delitem(CHECKS, "compiling")
+    return request.param
 
 
 @pytest.fixture(scope="session")

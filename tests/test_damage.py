@@ -198,7 +198,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_what_is_kept_between_runs_is_made_anew_where_it_is_damaged(
     kind, encoder, tmp_path, own_cache, capsys
 ):
-    settings = {"encoder": "scratch"} if kind == "clusters" else {}
+    settings = {"encoder": "scratch", "start": "prior"} if kind == "clusters" else {}
 
     def weights(name):
         training.train(CORPUS, {**SETTINGS, "encoder": encoder, **settings}, tmp_path / name)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import tiny
-from commands import QUICK, write_corpus, xmlkit
+from commands import QUICK, write_corpus
+from commands import xmlkit as command
 
 from xmlkit.hub import SMALL
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+xmlkit = partial(command, fresh=True)  # the hub's library reads the environment when it is imported
 FEW = ["--set", "max_steps=1", *QUICK]
 
 
@@ -43,6 +46,7 @@ def keep(hub_folder, name, encoder, **more):
     (repository / "refs" / "main").write_text(COMMIT)
 
 
+@pytest.mark.slow
 def test_what_is_in_the_cache_is_taken_and_proposed(place, hub_folder, tmp_path):
     keep(hub_folder, "some/plain", place / "encoder")
     keep(hub_folder, "some/of-sentences", place / "encoder", modules="[]")
@@ -112,6 +116,7 @@ def hub(place, hub_folder, monkeypatch):
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_where_the_hub_answers_it_is_asked_only_on_request(place, hub, tmp_path):
     _, err = xmlkit("train", place / "corpus", *FEW, "--out", tmp_path / "scratch")
     assert f"better: --encoder auto, which fetches {SMALL} (90 MB)" in err and not hub.exists()

@@ -6,10 +6,10 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
 import tiny
 import torch
@@ -26,7 +26,6 @@ from xmlkit.testing.tiny import NUM_LABELS, SETTINGS, named_corpus
 from xmlkit.training import train as training
 from xmlkit.training.claim import claimed
 
-XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 NEW = {f"new{row}": f"w{20 + row} w{3 * row} w{59 - row}" for row in range(8)}
 NAMES = list(NEW.values())
 SOME = tiny.texts(40, seed=3)
@@ -319,19 +318,7 @@ def test_the_command(run_of, tmp_path):
     with gzip.open(tmp_path / "new.tsv.gz", "wt") as file:
         file.write("".join(f"<{label}>\t{name}\n" for label, name in NEW.items()))
 
-    def xmlkit(*arguments, stdin="", code=0):
-        done = subprocess.run(
-            [XMLKIT, *arguments],
-            input=stdin,
-            cwd=tmp_path,
-            env=dict(os.environ, COLUMNS="200"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
-        return done.stdout, done.stderr
-
+    xmlkit = partial(commands.xmlkit, cwd=tmp_path)
     out, err = xmlkit("labels", "add", "run", "new.tsv.gz")
     assert out == "" and "8 labels added to the 12 of run, which stays as it is\n" in err
     assert err.endswith('run: run-more-labels; next: echo "some text" | xmlkit predict run-more-labels\n')

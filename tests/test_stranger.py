@@ -99,6 +99,7 @@ def test_nothing_that_it_needs_is_missing(stranger):
     assert str(stranger.place) in where
 
 
+@pytest.mark.slow
 def test_from_nothing_to_a_plugin_and_back(stranger, tmp_path):
     """Whoever installs the plugin gets xmlkit with it, and no other distribution that is called so."""
     assert "plugin: xmlkit-my-idea; next: cd xmlkit-my-idea" in stranger("xmlkit", "plugin", "new", "my-idea")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import forked
 import pytest
 from transformers import (
     BertConfig,
@@ -118,14 +119,8 @@ def predicted_in_a_new_process(run, texts: list[str]) -> list[list[list[str]]]:
         "import json, sys, xmlkit; found = xmlkit.load(sys.argv[1]).predict(json.load(sys.stdin)); "
         "print(json.dumps([[[p.label, p.score.hex()] for p in ps] for ps in found]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run)],
-        input=json.dumps(texts),
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ,
-    )
+    done = forked.run(["-c", str(run)], json.dumps(texts).encode(), None, dict(os.environ), code)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 

@@ -66,6 +66,7 @@ def test_without_a_device_nothing_is_measured_and_nothing_written(tmp_path):
     assert "no CUDA device" in done.stdout and not out.exists()
 
 
+@pytest.mark.slow
 def test_clusters_of_made_up_labels(tmp_path):
     out = tmp_path / "clusters.json"
     command = [sys.executable, "-m", "benchmarks.clusters", "--labels", "1000", "--out", str(out)]

@@ -7,10 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import tiny
@@ -26,7 +26,6 @@ from xmlkit.files import digests
 from xmlkit.metrics import score_ranking
 from xmlkit.testing.tiny import named_corpus
 
-XMLKIT = str(Path(sys.executable).with_name("xmlkit"))
 SETTINGS = {
     "max_len": 16,
     "batch_size": 16,
@@ -128,12 +127,11 @@ def test_it_moves_as_one_folder_and_needs_nothing_else(made, runs, tmp_path):
     for folder in aside:
         folder.rename(folder.with_name(f"{folder.name}-away"))
     try:
-        command = [XMLKIT, "predict", str(moved), "--format", "jsonl"]
-        done = subprocess.run(command, input="\n".join(TEXTS), capture_output=True, text=True, check=True)
+        out, _ = commands.xmlkit("predict", moved, "--format", "jsonl", stdin="\n".join(TEXTS))
     finally:
         for folder in aside:
             folder.with_name(f"{folder.name}-away").rename(folder)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [json.loads(line) for line in out.splitlines()]
     assert [[label["label"] for label in line["labels"]] for line in lines] == [
         [label.label for label in labels] for labels in expected
     ]
@@ -269,7 +267,7 @@ def test_ctrl_c_in_the_middle_and_the_same_command(corpus, runs, tmp_path):
     data = written(corpus, tmp_path / "data")
     given = {**SETTINGS, "epochs": 500, "encoder": str(runs / "encoder"), "log_every": 1}
     options = [f"--set={key}={value}" for key, value in given.items() if key != "encoder"]
-    command = [XMLKIT, "train", str(data), "--encoder", given["encoder"], *options]
+    command = [commands.XMLKIT, "train", str(data), "--encoder", given["encoder"], *options]
     command += ["--ensemble", "warm,neighbours", "--out", str(tmp_path / "whole")]
     started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     log = tmp_path / "whole-warm" / "log.jsonl"
@@ -297,20 +295,10 @@ def test_all_members_of_a_preset(corpus, runs, tmp_path):
     """Three models of LightXML's settings, at another size: their sum, and each a run of its own."""
     data = written(corpus, tmp_path / "data")
     small = {"max_len": 16, "max_steps": 2, "validation": 0.3, "batch_size": 16, "layers": 2, "device": "cpu"}
-    command = [
-        XMLKIT,
-        "train",
-        str(data),
-        "--preset",
-        "eurlex4k",
-        "--all-members",
-        "--out",
-        str(tmp_path / "sum"),
-    ]
-    command += ["--encoder", str(runs / "encoder"), *(f"--set={key}={value}" for key, value in small.items())]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("sum-") == 3 and "whole" in done.stdout
+    command = ["train", data, "--preset", "eurlex4k", "--all-members", "--out", tmp_path / "sum"]
+    command += ["--encoder", runs / "encoder", *(f"--set={key}={value}" for key, value in small.items())]
+    out, _ = commands.xmlkit(*command)
+    assert out.count("sum-") == 3 and "whole" in out
     parts = [xmlkit.load(tmp_path / f"sum-{number}") for number in range(3)]
     texts = corpus.test.texts[:20]
     expected = []
@@ -338,9 +326,8 @@ def test_all_members_of_a_preset(corpus, runs, tmp_path):
     ],
 )
 def test_options_that_make_no_ensemble(tmp_path, options, message):
-    done = subprocess.run([XMLKIT, "train", *options], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 1 and message in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+    _, err = commands.xmlkit("train", *options, cwd=tmp_path, code=1)
+    assert message in " ".join(err.split()) and not list(tmp_path.iterdir())
 
 
 def test_a_score_is_the_same_however_many_labels_are_asked_for(tmp_path):

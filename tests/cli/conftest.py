@@ -23,6 +23,7 @@ def place(tmp_path_factory):
         *["train", "corpus", "--encoder", "encoder", "--out", "run", *QUICK, *settings, *plugins],
         cwd=folder,
         path=folder / "site",
+        fresh=True,
     )
     assert "corpus, test split" in out and "PSnDCG" in out and "word w3" in out and "✓" in out
     assert "representation: TokenMean (lightxml), LayerGain (layer-gain) around it\n" in err

@@ -36,6 +36,7 @@ def test_ctrl_c_and_resume(place, tmp_path):
     assert losses == list(range(1, len(losses) + 1))  # no step twice, none left out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, number, code):
     """By a batch system, a container, or a connection that was lost."""
@@ -67,6 +68,7 @@ def test_a_training_that_is_told_to_end_can_be_gone_on_with(place, tmp_path, num
     assert resumed.returncode == code and steps == list(range(1, len(steps) + 1))
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
     """What is said then is an error; and a shell passes the signal on that the kernel sends, too."""
     log = tmp_path / "run" / "log.jsonl"
@@ -100,6 +102,7 @@ def test_a_terminal_that_is_gone_is_no_hindrance(place, tmp_path):
     assert steps == list(range(1, len(steps) + 1))
 
 
+@pytest.mark.slow
 def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
     log = tmp_path / "run" / "log.jsonl"
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
@@ -112,6 +115,7 @@ def test_a_signal_that_nohup_ignores_is_ignored(place, tmp_path):
     assert training.returncode == 0 and "ending this step" not in err
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_first_step_leaves_no_folder(place, tmp_path):
     run = tmp_path / "run"
     training = started(place, "train", "--encoder", "encoder", "--set", "max_len=16", "--out", run)
@@ -126,6 +130,7 @@ def test_a_signal_before_the_first_step_leaves_no_folder(place, tmp_path):
     ]  # while it is taken: the name is free all the same
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kilobytes", "where"),
     [(1, "tokens"), (100, "checkpoint.safetensors")],
@@ -160,6 +165,7 @@ def test_a_full_disk_is_one_line_and_there_is_a_way_on(place, tmp_path, kilobyte
     xmlkit(*command, cwd=place)
 
 
+@pytest.mark.slow
 def test_compare_goes_on_after_ctrl_c(place, tmp_path):
     """In the middle of a run: what is printed and kept in the end is as without it."""
     command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]

@@ -94,6 +94,7 @@ def test_source_that_warns_is_silent(tmp_path: Path) -> None:
         assert len(demo_documents(tmp_path)) == 3
 
 
+@pytest.mark.slow
 def test_standard_library() -> None:
     documents = demo_documents()
     counts = Counter(label for _, labels in documents for label in labels)

@@ -320,5 +320,5 @@ def test_options_have_bounds(wrong):
         Options(**wrong)
 
 
-def test_strong_options_keep_them_alone():
+def test_strong_options_keep_them_alone(checks):
     check_plugin("asymmetric", STRONG, beside=[])

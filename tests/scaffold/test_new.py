@@ -66,6 +66,7 @@ def test_no_licence_is_a_choice_too(here):
     assert not (folder / "LICENSE").exists()
 
 
+@pytest.mark.slow
 def test_it_is_as_a_linter_a_formatter_and_a_type_checker_want_it(here, monkeypatch):
     for number, hooks in enumerate([*([hook] for hook in HOOKS), HOOKS, ["loss", "shortlist", "loss"]]):
         new_plugin(f"idea-{number}", hooks, "MIT")
@@ -90,6 +91,7 @@ def test_it_changes_nothing_until_its_option_is_set(here, plugin_folder, hooks):
         assert tiny_run(["my-idea"], {"my-idea": {option: float(value)}}) != base
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contracts(here, plugin_folder):
     folder = new_plugin("my-idea", HOOKS, "MIT")
     install(plugin_folder, "my-idea", (folder / "xmlkit_my_idea.py").read_text())

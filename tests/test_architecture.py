@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -23,6 +25,7 @@ def test_style():
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_types():
     mypy = str(Path(sys.executable).with_name("mypy"))
     done = subprocess.run([mypy], cwd=ROOT, capture_output=True, text=True, check=False)

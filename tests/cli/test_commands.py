@@ -126,6 +126,7 @@ def test_the_readmes_python(place, tmp_path):
     assert len(done.stdout.splitlines()) == 6 and (tmp_path / "runs" / "lists" / "model.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_without_data_it_trains_on_the_embedded_corpus(tmp_path):
     out, err = xmlkit("train", "--set", "max_steps=2", "--set", "batch_size=8", cwd=tmp_path)
     assert "data: demo" in err and "better: --encoder FOLDER, or --encoder none --plugin lexical" in err

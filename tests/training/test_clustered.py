@@ -18,7 +18,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.model.folder import read_labels
 from xmlkit.presets import preset_settings, presets
-from xmlkit.training import checked
+from xmlkit.training import assemble, checked
 from xmlkit.training import train as training
 from xmlkit.training.shortlists import ShortlistWatch
 from xmlkit.training.trainer import Trainer
@@ -130,9 +130,9 @@ def test_what_it_says_of_clusters_and_of_settings_that_do_nothing(tmp_path, enco
 
 def test_validation_documents_play_no_part_in_the_clusters(tmp_path, encoder, monkeypatch):
     seen = []
-    real = training.clusters_of_corpus
+    real = assemble.clusters_of_corpus
     monkeypatch.setattr(
-        training, "clusters_of_corpus", lambda texts, *rest: seen.append(texts) or real(texts, *rest)
+        assemble, "clusters_of_corpus", lambda texts, *rest: seen.append(texts) or real(texts, *rest)
     )
     settings = {"encoder": encoder, **CLUSTERED, "start": "prior"}
     trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "a")

@@ -209,8 +209,11 @@ DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
     "none": {"max_len": 3, "start": "prior"},  # nothing is read, so that batches need not be split by length
 }
 DEMO: dict[str, Any] = {
-    **{"plugins": ("lexical",), "options": {"lexical": {"buckets": 65_536}}},
-    **{"epochs": 4, "max_len": 64, "clustered": True},
+    "plugins": ("lexical",),
+    "options": {"lexical": {"buckets": 65_536}},
+    "epochs": 4,
+    "max_len": 64,
+    "clustered": True,
 }
 # What a run that starts from another one's weights shares with it: what decides their names and shapes, and
 # which documents they have not seen.

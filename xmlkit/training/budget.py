@@ -75,6 +75,7 @@ def plan_for(corpus: Corpus, settings: Mapping[str, Any], budget: str) -> Plan:
     """
     left = SPARE * seconds_in(budget)
     config = check(corpus, settings, None).config
+    apart = int(held_out(corpus, config).sum())  # whatever is changed
     paces: dict[tuple[Any, ...], Pace] = {}
     least: Plan | None = None
     for changed in _changes(config, settings):
@@ -86,7 +87,7 @@ def plan_for(corpus: Corpus, settings: Mapping[str, Any], budget: str) -> Plan:
             chosen = check(corpus, document, None).config
         if tried not in paces:
             paces[tried] = _pace(corpus, document)
-        plan = Plan(changed, _seconds(corpus, chosen, paces[tried]))
+        plan = Plan(changed, _seconds(corpus, apart, chosen, paces[tried]))
         if plan.seconds <= left:
             say(f"budget {budget}: {plan}")
             return plan
@@ -120,8 +121,7 @@ def _saved(lengths_N: np.ndarray, window: int) -> float:
     return 1 - float(np.minimum(lengths_N, window).sum() / lengths_N.sum())
 
 
-def _seconds(corpus: Corpus, config: Config, pace: Pace) -> float:
-    apart = int(held_out(corpus, config).sum())
+def _seconds(corpus: Corpus, apart: int, config: Config, pace: Pace) -> float:
     documents, tested = len(corpus.train) - apart, len(corpus.test) if corpus.test else 0
     begun = 0
     if config.start == "warm":
@@ -138,9 +138,12 @@ def _seconds(corpus: Corpus, config: Config, pace: Pace) -> float:
 def _pace(corpus: Corpus, settings: Mapping[str, Any]) -> Pace:
     rows = np.random.default_rng(0).permutation(len(corpus.train))[:SAMPLE]
     few = replace(corpus, train=corpus.train.take(rows), test=None)
-    trial: dict[str, Any] = {"epochs": 1, "validation": 0.2, "validation_max": SAMPLE}
-    if check(corpus, settings, None).config.start == "warm":
-        trial["start"] = "prior"  # whose documents would all be read
+    trial = {
+        "epochs": 1,
+        "validation": 0.2,
+        "validation_max": SAMPLE,
+        "start": "prior",
+    }  # warm reads them all
     with TemporaryDirectory(prefix="xmlkit-") as folder, cache_in(Path(folder)), unsaid():
         trainer = prepare(few, {**settings, **trial}, Path(folder) / "trial")
         begun = time.perf_counter()

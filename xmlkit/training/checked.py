@@ -15,10 +15,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.model.device import check_compiler, choose_device
 from xmlkit.plugins import Active, settled
-from xmlkit.training.init_from import (
-    check_settings,
-    shared_settings,
-)
+from xmlkit.training.init_from import check_settings, shared_settings
 from xmlkit.training.name_documents import check_names
 
 MANY_LABELS = 50_000  # above it labels are clustered unless the settings say otherwise

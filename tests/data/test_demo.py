@@ -62,7 +62,7 @@ def test_labels_of_a_small_source(tree: Path) -> None:
             *("calls:bit_length", "calls:key", "calls:len", "calls:str", f"in:{name}", "raises:ValueError"),
             *("takes:first", "takes:key", "takes:others", "takes:rest"),
         ]
-    assert {text: labels for text, labels in demo_documents(tree)} == expected
+    assert {document.text: document.labels for document in demo_documents(tree)} == expected
 
 
 def test_nothing_is_executed(tree: Path) -> None:
@@ -75,7 +75,7 @@ def test_module_names_of_packages(tmp_path: Path) -> None:
         folder.mkdir()
         functions = "".join(f'def f{n}():\n    """{folder.name} {n}."""\n' for n in range(3))
         (folder / "__init__.py").write_text(functions)
-    assert {label for _, labels in demo_documents(tmp_path) for label in labels} == {"in:a", "in:a.b"}
+    assert {label for document in demo_documents(tmp_path) for label in document.labels} == {"in:a", "in:a.b"}
 
 
 def test_rare_labels_and_documents_left_without_any_are_dropped(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def ensemble(
     if corpus is None:
         if not runs:
             raise UserError("no member is a run, whose corpus could be read: name it with --data")
-        corpus = load_corpus(source_of(runs[0]))
+        corpus = load_corpus(*source_of(runs[0]))
     configs = [read_config(run) for run in runs] or [Config()]
     config, metric = configs[0], metric_for(configs[0], metric)
     held_out_N = held_out_by(corpus, configs)
@@ -164,6 +164,7 @@ def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: n
     ]
     described = {
         "source": corpus.source,
+        "dialect": corpus.dialect.model_dump(),
         "corpus": corpus.digest,
         "training_documents": len(corpus.train),
         "held_out_documents": len(judge.truth),

@@ -24,6 +24,7 @@ from xmlkit.blend.member import Member, kind
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.data.corpus import Labels
+from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named
 from xmlkit.inference.predict import Scoring
@@ -73,6 +74,7 @@ class Description(_Recorded):
     """What ensemble.json holds."""
 
     source: str | None
+    dialect: Dialect = PLAIN
     corpus: str
     training_documents: int
     held_out_documents: int

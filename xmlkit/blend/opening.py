@@ -14,6 +14,7 @@ from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.dialect import Source
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
@@ -80,8 +81,9 @@ def load(run: str | Path) -> Predictor:
     return Ensemble(Whole(folder)) if is_ensemble(folder) else load_run(folder)
 
 
-def source_of(folder: Path) -> str:
+def source_of(folder: Path) -> Source:
     """The corpus that a run or an ensemble was made from. Raises UserError where it can't be found."""
     if not is_ensemble(folder):
         return run_source(folder)
-    return source_there(folder, describe(folder).source)
+    described = describe(folder)
+    return source_there(folder, described.source, described.dialect)

@@ -10,14 +10,10 @@ import typer
 
 from xmlkit.cli.options import (
     DEMO,
-    ConfigOption,
+    Chosen,
     DataArgument,
-    EncoderOption,
-    MemberOption,
-    PresetOption,
-    RecipeOption,
-    SetOption,
-    settings_of,
+    Read,
+    spread,
 )
 from xmlkit.cli.saying import print_uncut, remark, say_demo, to_the_end
 from xmlkit.config import parse_assignments
@@ -39,6 +35,7 @@ class Final(StrEnum):
     test = "test"
 
 
+@spread
 def compare(
     data: DataArgument = None,
     plugin_sets: Annotated[
@@ -53,12 +50,9 @@ def compare(
         Final | None,
         typer.Option(help="Scores the test split instead of the validation part: once, at the very end."),
     ] = None,
-    encoder: EncoderOption = None,
-    recipe: RecipeOption = None,
-    preset: PresetOption = None,
-    member: MemberOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
+    *,
+    chosen: Chosen,
+    read: Read,
     out_: Annotated[
         Path | None,
         typer.Option(
@@ -73,8 +67,8 @@ def compare(
 
     Example: `xmlkit compare FOLDER --plugin-sets "base;se;loss-fix[mode=split];se,loss-fix[lr=2e-4]"`
     """
-    settings = settings_of(None, encoder, recipe, preset, member, config, set_)
-    if "seed" not in parse_assignments(set_ or []):
+    settings = chosen.settings()
+    if "seed" not in parse_assignments(chosen.set_ or []):
         settings.pop("seed", None)  # a preset's or a run's: here --seeds decides
     if not data:
         say_demo()
@@ -82,7 +76,7 @@ def compare(
     from xmlkit.comparison.compare import compare as run_comparison
     from xmlkit.data.corpus import load_corpus
 
-    corpus = load_corpus(data or DEMO)
+    corpus = load_corpus(data or DEMO, read.dialect())
     remark(corpus)
     part: Literal["test", "validation"] = "test" if final else "validation"
     found = to_the_end(lambda: run_comparison(corpus, plugin_sets, settings, seeds, part, out_))

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import OutOption
+from xmlkit.cli.options import OutOption, Read, spread
 from xmlkit.cli.saying import print_uncut, say_run
 
 
+@spread
 def ensemble(
     members: Annotated[
         list[str],
@@ -36,6 +37,8 @@ def ensemble(
         bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
     ] = False,
     out_: OutOption = None,
+    *,
+    read: Read,
 ) -> None:
     """Blends several ways of knowing into one run, by weights fitted on documents that none has learnt from.
 
@@ -45,6 +48,6 @@ def ensemble(
     from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
 
-    made = blend(members, load_corpus(data) if data else None, out_, for_, summed)
+    made = blend(members, load_corpus(data, read.dialect()) if data else None, out_, for_, summed)
     print_uncut(ensemble_table(made))
     say_run(made.folder)

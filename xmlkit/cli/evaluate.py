@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import RunArgument
+from xmlkit.cli.options import Read, RunArgument, spread
 from xmlkit.cli.saying import out
 from xmlkit.console import say, visible
 
 
+@spread
 def evaluate(
     run: RunArgument,
     data: Annotated[
@@ -21,6 +22,8 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    *,
+    read: Read,
 ) -> None:
     """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
     from xmlkit.blend.opening import Ensemble, load, source_of
@@ -28,8 +31,8 @@ def evaluate(
     from xmlkit.data.corpus import load_split
 
     model = load(run)
-    source = data or source_of(run)
-    split = load_split(source, model.labels)
+    source, dialect = (data, read.dialect()) if data else source_of(run)
+    split = load_split(source, model.labels, dialect=dialect)
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
     print(visible(f"{run} on {source}, {len(split):,} documents"))

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import Field, dataclass, fields
+from enum import StrEnum
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
+from pydantic import ValidationError
 
 from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file
+from xmlkit.data.dialect import MOST_BAD, Dialect
 from xmlkit.errors import UserError
 from xmlkit.presets import preset_settings
 
 DEMO = "demo"
+PANEL = "How files of data are read"
+
+
+class BadLines(StrEnum):
+    """What is done with them."""
+
+    error = "error"
+    skip = "skip"
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
@@ -63,30 +78,141 @@ OutOption = Annotated[
 ]
 
 
-def settings_of(
-    plugin: list[str] | None,
-    encoder: str | None,
-    recipe: str | None,
-    preset: str | None,
-    member: int | None,
-    config: Path | None,
-    assignments: list[str] | None,
-) -> dict[str, Any]:
-    """What the options say, the later over the earlier: preset or file, options of their own, `--set`."""
-    if member is not None and preset is None:
-        raise UserError(f"--member {member} belongs to a preset: name one with --preset")
-    assigned = parse_assignments(assignments or [])
-    if preset and (config or recipe or "recipe" in assigned):
-        raise UserError(
-            f"--preset {preset} brings its own recipe and settings: leave out --recipe and --config"
-        )
-    chosen = preset_settings(preset, member or 0) if preset else {}
-    file = read_config_file(config) if config else {}
-    check_recipe(file, recipe)
-    given = {"encoder": encoder, "recipe": recipe, "plugins": _names(plugin or [])}
-    given = {key: value for key, value in given.items() if value}
-    return merge(chosen, file, given, assigned)
+@dataclass(frozen=True)
+class Chosen:
+    """What makes the settings of a run, besides its plugins."""
+
+    encoder: EncoderOption = None
+    recipe: RecipeOption = None
+    preset: PresetOption = None
+    member: MemberOption = None
+    config: ConfigOption = None
+    set_: SetOption = None
+
+    def settings(self, plugin: list[str] | None = None) -> dict[str, Any]:
+        """What they say, the later over the earlier: preset or file, options of their own, `--set`."""
+        if self.member is not None and self.preset is None:
+            raise UserError(f"--member {self.member} belongs to a preset: name one with --preset")
+        assigned = parse_assignments(self.set_ or [])
+        if self.preset and (self.config or self.recipe or "recipe" in assigned):
+            raise UserError(
+                f"--preset {self.preset} brings its own recipe and settings: leave out --recipe and --config"
+            )
+        chosen = preset_settings(self.preset, self.member or 0) if self.preset else {}
+        file = read_config_file(self.config) if self.config else {}
+        check_recipe(file, self.recipe)
+        given = {"encoder": self.encoder, "recipe": self.recipe, "plugins": names_in(plugin or [])}
+        given = {key: value for key, value in given.items() if value}
+        return merge(chosen, file, given, assigned)
 
 
-def _names(lists: list[str]) -> list[str]:
+@dataclass(frozen=True)
+class Read:
+    """How the files of a corpus are read, where they don't say so themselves."""
+
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of text files; default: `utf-8`.", show_default=False, rich_help_panel=PANEL
+        ),
+    ] = None
+    bad_lines: Annotated[
+        BadLines | None,
+        typer.Option(
+            help=f"`skip`: counts and names lines that can't be read, up to {MOST_BAD:.0%} of all; "
+            "default: `error`.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    text_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B",
+            help="Of a table: whose texts are put together.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of a table: where the labels are.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    label_separator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Between the labels of a cell; default: white space.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of labels' names, where there are several, as `en`.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+
+    def dialect(self) -> Dialect:
+        """What they say."""
+        said = {
+            "encoding": self.encoding,
+            "bad_lines": self.bad_lines and self.bad_lines.value,
+            "text_columns": tuple(names_in(self.text_column or [])) or None,
+            "label_column": self.label_column,
+            "label_separator": self.label_separator,
+            "language": self.language,
+        }
+        given = {key: value for key, value in said.items() if value is not None}
+        try:
+            return Dialect.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]).replace("_", "-")
+            raise UserError(f"--{name} {first['input']}: {first['ctx']['error']}") from None
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of each parameter that is a group of them, `Chosen` or `Read`.
+
+    A class's fields are spelt as parameters of a command are.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if hint in (Chosen, Read)}
+
+    @wraps(command)
+    def grouped(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
+
+    parameters: list[Parameter] = []
+    for parameter in signature(command).parameters.values():
+        group = groups.get(parameter.name)
+        found = [parameter] if group is None else [_parameter(field) for field in fields(group)]
+        of = command if group is None else group
+        kinds = get_type_hints(of, include_extras=True)
+        parameters += [one.replace(kind=Parameter.KEYWORD_ONLY, annotation=kinds[one.name]) for one in found]
+    grouped.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    grouped.__annotations__ = {one.name: one.annotation for one in parameters}
+    return grouped
+
+
+def _parameter(field: Field[Any]) -> Parameter:
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default)
+
+
+def names_in(lists: list[str]) -> list[str]:
+    """Those between commas."""
     return [name.strip() for names in lists for name in names.split(",") if name.strip()]

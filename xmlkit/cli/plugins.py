@@ -8,14 +8,9 @@ from typing import Annotated
 import typer
 
 from xmlkit.cli.options import (
-    ConfigOption,
-    EncoderOption,
-    MemberOption,
+    Chosen,
     PluginOption,
-    PresetOption,
-    RecipeOption,
-    SetOption,
-    settings_of,
+    spread,
 )
 from xmlkit.cli.saying import out, say_error
 from xmlkit.config import resolve
@@ -41,23 +36,20 @@ class License(StrEnum):
     none = "none"
 
 
+@spread
 def plugins(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Shows what stands at each hook point with these settings, too.")
     ] = False,
     plugin: PluginOption = None,
-    encoder: EncoderOption = None,
-    recipe: RecipeOption = None,
-    preset: PresetOption = None,
-    member: MemberOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
+    *,
+    chosen: Chosen,
 ) -> None:
     """Lists the installed plugins, their hook points and their options.
 
     Example: `xmlkit plugins --verbose --plugin se,loss-fix`
     """
-    settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    settings = chosen.settings(plugin)
     if settings and not verbose:
         raise UserError("these settings say what stands at each hook point: add --verbose to see it")
     checked = resolve(settings)

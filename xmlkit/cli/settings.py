@@ -7,18 +7,15 @@ from typing import Annotated
 import typer
 
 from xmlkit.cli.options import (
-    ConfigOption,
-    EncoderOption,
-    MemberOption,
+    Chosen,
     PluginOption,
-    PresetOption,
-    RecipeOption,
-    SetOption,
-    settings_of,
+    Read,
+    spread,
 )
 from xmlkit.cli.saying import print_uncut
 
 
+@spread
 def settings(
     name: Annotated[
         str | None,
@@ -33,12 +30,9 @@ def settings(
         ),
     ] = None,
     plugin: PluginOption = None,
-    encoder: EncoderOption = None,
-    recipe: RecipeOption = None,
-    preset: PresetOption = None,
-    member: MemberOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
+    *,
+    chosen: Chosen,
+    read: Read,
 ) -> None:
     """Lists what `--set` takes, with the values that these options give: what `train` would use.
 
@@ -49,10 +43,10 @@ def settings(
     from xmlkit.plugins import settled
     from xmlkit.training.checked import check
 
-    given = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    given = chosen.settings(plugin)
     if data is None:
-        chosen, active = settled(given)
+        config, active = settled(given)
     else:
-        checked = check(load_corpus(data), given, None)
-        chosen, active = checked.config, checked.active
-    print_uncut(settings_table(chosen, active, name))
+        checked = check(load_corpus(data, read.dialect()), given, None)
+        config, active = checked.config, checked.active
+    print_uncut(settings_table(config, active, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +12,12 @@ import typer
 import xmlkit
 from xmlkit.cli.options import (
     DEMO,
-    ConfigOption,
+    Chosen,
     DataArgument,
-    EncoderOption,
-    MemberOption,
     OutOption,
     PluginOption,
-    PresetOption,
-    RecipeOption,
-    SetOption,
-    settings_of,
+    Read,
+    spread,
 )
 from xmlkit.cli.saying import out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
 from xmlkit.config import merge, resolve
@@ -31,15 +28,13 @@ from xmlkit.presets import num_members
 EXAMPLES = 5
 
 
+@spread
 def train(
     data: DataArgument = None,
     plugin: PluginOption = None,
-    encoder: EncoderOption = None,
-    recipe: RecipeOption = None,
-    preset: PresetOption = None,
-    member: MemberOption = None,
-    config: ConfigOption = None,
-    set_: SetOption = None,
+    *,
+    chosen: Chosen,
+    read: Read,
     out_: OutOption = None,
     init_from: Annotated[
         Path | None,
@@ -85,7 +80,7 @@ def train(
 
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
-    settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    settings, preset = chosen.settings(plugin), chosen.preset
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
         if budget:
@@ -94,13 +89,13 @@ def train(
             raise UserError(f"{option} trains anew: leave out --resume, --init-from and the like")
         if not all_members and preset:
             raise UserError("--ensemble brings its own settings: leave out --preset, or take --all-members")
-        if all_members and (preset is None or member is not None):
+        if all_members and (preset is None or chosen.member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
         if ensemble_ is not None:
-            return _train_ensemble(data, out_, [settings], ensemble_)
+            return _train_ensemble(data, read, out_, [settings], ensemble_)
         numbers = range(num_members(preset or ""))
-        each = [settings_of(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
-        return _train_ensemble(data, out_, each)
+        each = [replace(chosen, member=n).settings(plugin) for n in numbers]
+        return _train_ensemble(data, read, out_, each)
     if budget and (init_from or preset or resume):
         raise UserError("--budget chooses settings: leave out --init-from, --preset and --resume")
     if resume and (settings or out_ or init_from):
@@ -125,10 +120,10 @@ def train(
     from xmlkit.training.budget import plan_for
 
     if resume:
-        corpus = load_corpus(data or run_source(resume))
+        corpus = load_corpus(data, read.dialect()) if data else load_corpus(*run_source(resume))
         trained = training.resume(resume, corpus)
     else:
-        corpus = load_corpus(data or DEMO)
+        corpus = load_corpus(data or DEMO, read.dialect())
         remark(corpus)
         if budget:
             settings = merge(settings, plan_for(corpus, settings, budget).settings)
@@ -148,7 +143,7 @@ def train(
 
 
 def _train_ensemble(
-    data: str | None, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
+    data: str | None, read: Read, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
@@ -159,7 +154,7 @@ def _train_ensemble(
     names = None if given is None else names_of(given)
     if not data:
         say_demo()
-    corpus = load_corpus(data or DEMO)
+    corpus = load_corpus(data or DEMO, read.dialect())
     remark(corpus)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
     if names is None:

@@ -14,10 +14,11 @@ import numpy as np
 
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
+from xmlkit.data.dialect import PLAIN, Dialect, readable
 from xmlkit.data.formats import Document, Format, formats
-from xmlkit.data.label_names import read_label_names
-from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode
+from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.vocabularies import Vocabulary, vocabularies
 from xmlkit.errors import UserError
 
 DEMO = "demo"
@@ -30,6 +31,8 @@ class Labels:
 
     ids: list[str]
     names: list[str] | None
+    alternatives: list[tuple[str, ...]] | None = None  # further names
+    notations: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,6 +40,24 @@ class Labels:
     def name(self, row: int) -> str:
         """The label's text, or its id where there is none."""
         return self.ids[row] if self.names is None else self.names[row]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Labels:
+        """Those of these rows, in this order."""
+        return Labels(
+            [self.ids[row] for row in rows],
+            self.names and [self.names[row] for row in rows],
+            self.alternatives and [self.alternatives[row] for row in rows],
+            self.notations and [self.notations[row] for row in rows],
+        )
+
+    def and_more(self, ids: list[str]) -> Labels:
+        """These, and behind them labels of which nothing but the id is known."""
+        return Labels(
+            self.ids + ids,
+            None if self.names is None else self.names + ids,
+            None if self.alternatives is None else [*self.alternatives, *(() for _ in ids)],
+            None if self.notations is None else [*self.notations, *(None for _ in ids)],
+        )
 
     @cached_property
     def named_L(self) -> np.ndarray:
@@ -56,19 +77,35 @@ class Split:
     texts: list[str]
     labels: Ragged
     label_ids: list[str]  # of each row that occurs
+    ids: list[str | None] | None = None  # what their owner calls the documents
+    left_out: Ragged | None = None  # rows of labels that a ranking of the document is not asked about
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, rows: np.ndarray) -> Split:
         """The documents with these row numbers, in this order."""
-        return Split([self.texts[row] for row in rows], self.labels.take(rows), self.label_ids)
+        return Split(
+            [self.texts[row] for row in rows],
+            self.labels.take(rows),
+            self.label_ids,
+            self.ids and [self.ids[row] for row in rows],
+            self.left_out and self.left_out.take(rows),
+        )
 
     def numbered_as(self, labels: Labels) -> Split:
         """The same documents with the rows of these labels; others get rows from len(labels) on."""
         rows = dict(labels.rows)
         new_rows = np.array([rows.setdefault(label, len(rows)) for label in self.label_ids], np.int64)
-        return Split(self.texts, _renumber(self.labels, new_rows), list(rows))
+        return self._renumbered(new_rows, list(rows))
+
+    def _renumbered(self, new_rows: np.ndarray, label_ids: list[str]) -> Split:
+        return replace(
+            self,
+            labels=_renumber(self.labels, new_rows),
+            label_ids=label_ids,
+            left_out=self.left_out and _renumber(self.left_out, new_rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +120,7 @@ class Corpus:
     train: Split
     test: Split | None
     source: str | None = None  # the folder that it was read from, or `demo`
+    dialect: Dialect = PLAIN  # how it was read
 
     @property
     def folder_name(self) -> str:
@@ -98,8 +136,7 @@ class Corpus:
 
     def reordered(self, order_L: np.ndarray) -> Corpus:
         """The same corpus with label `order_L[r]` in row r."""
-        ids, names = self.labels.ids, self.labels.names
-        labels = Labels([ids[old] for old in order_L], names and [names[old] for old in order_L])
+        labels = self.labels.take(order_L)
         test = self.test and self.test.numbered_as(labels)
         return replace(self, labels=labels, train=self.train.numbered_as(labels), test=test)
 
@@ -124,10 +161,11 @@ class Corpus:
         return _corpus(name, name, Labels([], None), _paired(texts, labels, "texts", "labels"), test)
 
 
-def load_corpus(data: str | Path) -> Corpus:
+def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
     """Reads the word "demo" (the embedded corpus) or a folder, whose format is found by its files.
 
-    Labels are those of `labels.tsv` in its order, then the other labels of train in sorted order.
+    Labels are those of the folder's vocabulary (`labels.tsv`) in its order, then the other labels of train in
+    sorted order.
     """
     if data == DEMO:
         splits = _demo_splits()
@@ -135,15 +173,15 @@ def load_corpus(data: str | Path) -> Corpus:
         labels = Labels(list(names), list(names.values()))
         return replace(_corpus(DEMO, DEMO, labels, splits["train"], splits["test"]), source=DEMO)
     folder = Path(data)
-    train = _find_split(folder, "train")
+    train = _find_split(folder, "train", dialect)
     if train is None:
         raise UserError(f"{folder}: no training documents; {_expected_files()}")
-    test = _find_split(folder, "test")
-    corpus = _corpus(folder.resolve().name, str(folder), _read_label_names(folder), train, test)
-    return replace(corpus, source=str(folder.resolve()))
+    test = _find_split(folder, "test", dialect)
+    corpus = _corpus(folder.resolve().name, str(folder), _read_vocabulary(folder, dialect), train, test)
+    return replace(corpus, source=str(folder.resolve()), dialect=dialect)
 
 
-def load_split(data: str | Path, labels: Labels, split: str = "test") -> Split:
+def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: Dialect = PLAIN) -> Split:
     """Reads a split ("train" or "test") of a folder or of "demo", or one file, for a model of these labels.
 
     Labels that are not among them get rows from len(labels) on.
@@ -151,9 +189,9 @@ def load_split(data: str | Path, labels: Labels, split: str = "test") -> Split:
     if data == DEMO:
         documents: Iterable[Document] | None = _demo_splits().get(split)
     elif Path(data).is_file():
-        documents = _read_file(Path(data))
+        documents = _read_file(Path(data), dialect)
     else:
-        documents = _find_split(Path(data), split)
+        documents = _find_split(Path(data), split, dialect)
     if documents is None:
         raise UserError(f"{data}: no {split} split; {_expected_files()}")
     return _split(documents, dict(labels.rows), str(data), split)
@@ -187,23 +225,38 @@ def _corpus(
     if not len(train.labels.values):
         raise UserError(f"{source}: no training document has a label; there is nothing to learn")
     added = sorted(list(rows)[len(known) :])
-    labels = Labels(known.ids + added, None if known.names is None else known.names + added)
-    renumbered = np.array([labels.rows[label] for label in rows])
-    train = Split(train.texts, _renumber(train.labels, renumbered), labels.ids)
+    labels = known.and_more(added)
+    train = train._renumbered(np.array([labels.rows[label] for label in rows]), labels.ids)
     test = None if test_documents is None else _split(test_documents, dict(labels.rows), source, "test")
     return Corpus(name, labels, train, test)
 
 
 def _split(documents: Iterable[Document], rows: dict[str, int], source: str, split: str) -> Split:
     """Adds each label that is not in `rows` to it, with the next row."""
-    texts, values, offsets = [], array("q"), array("q", [0])
-    for text, labels in documents:
+    texts, ids, all_left_out = [], [], []
+    values, offsets = array("q"), array("q", [0])
+    for text, labels, id, left_out in documents:
         texts.append(text)
+        ids.append(id)
+        all_left_out.append(left_out)
         values.extend(sorted({rows.setdefault(label, len(rows)) for label in labels}))
         offsets.append(len(values))
     if not texts:
         raise UserError(f"{source}: no documents in the {split} split; add some or remove its file")
-    return Split(texts, Ragged(np.array(values, np.int64), np.array(offsets, np.int64)), list(rows))
+    return Split(
+        texts,
+        Ragged(np.array(values, np.int64), np.array(offsets, np.int64)),
+        list(rows),
+        ids if any(id is not None for id in ids) else None,
+        _left_out(all_left_out, rows) if any(all_left_out) else None,
+    )
+
+
+def _left_out(of_documents: Sequence[tuple[str, ...]], rows: dict[str, int]) -> Ragged:
+    """Their rows; a label that is none of these is in no ranking, so that nothing is to be left out."""
+    found = [sorted({rows[label] for label in labels if label in rows}) for labels in of_documents]
+    offsets = np.cumsum([0, *map(len, found)])
+    return Ragged(np.array([row for some in found for row in some], np.int64), offsets)
 
 
 def _renumber(labels: Ragged, rows: np.ndarray) -> Ragged:
@@ -235,35 +288,36 @@ def _paired(
 
 def _demo_splits() -> dict[str, list[Document]]:
     documents = demo_documents()
-    in_test = validation_rows([text for text, _ in documents], DEMO_TEST_SHARE, len(documents))
+    in_test = validation_rows([document.text for document in documents], DEMO_TEST_SHARE, len(documents))
     return {
         "train": [document for document, test in zip(documents, in_test) if not test],
         "test": [document for document, test in zip(documents, in_test) if test],
     }
 
 
-def _find_split(folder: Path, split: str) -> Iterator[Document] | None:
+def _find_split(folder: Path, split: str, dialect: Dialect) -> Iterator[Document] | None:
     if not folder.is_dir():
         problem = "a file, not a folder" if folder.exists() else "no such file or folder"
         raise UserError(f"{folder}: {problem}; {_expected_files()}")
     found: list[tuple[Format, tuple[Path, ...]]] = []
     for format in formats():
-        paths = format.find(folder, split)
+        paths = format.find(folder, split, dialect)
         if paths:
             found.append((format, paths))
     if len(found) > 1:
         names = " and ".join(paths[0].name for _, paths in found)
         raise UserError(f"{folder}: {names} are two formats of one split; keep one of them")
-    return found[0][0].read(found[0][1]) if found else None
+    if not found:
+        return None
+    format, paths = found[0]
+    return readable(format.read(paths, dialect), dialect, str(paths[0]))
 
 
-def _read_file(path: Path) -> Iterator[Document]:
-    suffixes = []
+def _read_file(path: Path, dialect: Dialect) -> Iterator[Document]:
     for format in formats():
-        if format.SUFFIX:
-            if path.name.removesuffix(".gz").endswith(format.SUFFIX):
-                return format.read((path,))
-            suffixes.append(format.SUFFIX)
+        if format.takes(path, dialect):
+            return readable(format.read((path,), dialect), dialect, str(path))
+    suffixes = sorted({suffix for format in formats() for suffix in format.SUFFIXES})
     raise UserError(
         f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
     )
@@ -274,10 +328,22 @@ def _expected_files() -> str:
     return f"give a folder with {descriptions} (each plain or .gz), or the word {DEMO}"
 
 
-def _read_label_names(folder: Path) -> Labels:
-    """Reads `labels.tsv`, `<id> TAB name`; no labels where the folder has none."""
-    path = find_file(folder, "labels.tsv")
-    if path is None:
+def _read_vocabulary(folder: Path, dialect: Dialect) -> Labels:
+    """No labels where the folder has none."""
+    found: list[tuple[Vocabulary, Path]] = []
+    for vocabulary in vocabularies():
+        if (path := vocabulary.find(folder)) is not None:
+            found.append((vocabulary, path))
+    if len(found) > 1:
+        names = " and ".join(path.name for _, path in found)
+        raise UserError(f"{folder}: {names} are two lists of labels; keep one of them")
+    if not found:
         return Labels([], None)
-    names = {label: name or label for _, label, name in read_label_names(path)}
-    return Labels(list(names), list(names.values()))
+    vocabulary, path = found[0]
+    listed = list(vocabulary.read(path, dialect))
+    return Labels(
+        [label.id for label in listed],
+        [label.name or label.id for label in listed],
+        [label.alternatives for label in listed] if any(label.alternatives for label in listed) else None,
+        [label.notation for label in listed] if any(label.notation for label in listed) else None,
+    )

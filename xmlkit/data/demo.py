@@ -47,7 +47,7 @@ def demo_documents(source: Path | None = None) -> list[Document]:
 
 def demo_names(documents: Iterable[Document]) -> dict[str, str]:
     """What the labels of these documents are called, in sorted order: `calls:open` is `calls open`."""
-    labels = sorted({label for _, labels in documents for label in labels})
+    labels = sorted({label for document in documents for label in document.labels})
     return {label: label.replace(":", " ", 1) for label in labels}
 
 

@@ -17,19 +17,19 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HALF_A_PAIR = "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, text without its end of line); only "\\n" and "\\r\\n" end a line.
 
-    Raises UserError for invalid UTF-8, a damaged gzip file and a file that cannot be opened.
+    Raises UserError for bytes of another encoding, a damaged gzip file and a file that cannot be opened.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from read_stream(cast(BinaryIO, file), str(path))
+            yield from read_stream(cast(BinaryIO, file), str(path), encoding)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file") from None
 
 
-def read_stream(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
+def read_stream(file: BinaryIO, name: str, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
     """The same for an open stream; `name` is what errors call it."""
     number = 0
     try:
@@ -39,9 +39,11 @@ def read_stream(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
                 raise UserError(f"{name}:{number}: longer than {LONGEST_LINE >> 20} MiB; is it text?")
             if number == 1:
                 line = line.removeprefix(BYTE_ORDER_MARK)
-            yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode()
+            yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode(encoding)
     except UnicodeDecodeError as error:
-        raise UserError(f"{name}:{number}: not valid UTF-8 ({error.reason}); save it as UTF-8") from None
+        advice = "save it as UTF-8, or try --encoding latin-1" if encoding == "utf-8" else "name another one"
+        called = "UTF-8" if encoding == "utf-8" else encoding
+        raise UserError(f"{name}:{number}: not valid {called} ({error.reason}); {advice}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{name}: damaged gzip file after line {number} ({error}); copy it again") from None
 
@@ -63,6 +65,11 @@ def without_blank_end(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, s
         if line[1].strip() or "\t" in line[1]:
             yield from held
             held.clear()
+
+
+def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file ends in one of these, plain or with `.gz` added."""
+    return path.name.removesuffix(".gz").endswith(suffixes)
 
 
 def find_file(folder: Path, name: str) -> Path | None:

@@ -28,7 +28,8 @@ from transformers import PreTrainedTokenizerBase
 
 from xmlkit.config import Config, resolve
 from xmlkit.console import say
-from xmlkit.data.corpus import Labels
+from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.data.dialect import PLAIN, Dialect, Source
 from xmlkit.data.lines import is_unicode
 from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
@@ -66,6 +67,7 @@ class Description(_Recorded):
     """What model.json holds."""
 
     source: str | None  # the folder that the corpus was read from, `demo`, or none
+    dialect: Dialect = PLAIN  # how it was read
     init_from: str | None
     corpus: str
     labels: int
@@ -103,12 +105,9 @@ class Opened(Recorded):
 
 
 def describe_run(
-    folder: Path, opened: Recorded, source: str | None, start: Path | None, device: torch.device
+    folder: Path, opened: Recorded, corpus: Corpus, start: Path | None, device: torch.device
 ) -> None:
-    """Writes everything but the weights.
-
-    `source` is where the corpus was read from, `start` the run whose weights it began with.
-    """
+    """Writes everything but the weights; `start` is the run whose weights it began with."""
     write_json(folder / "config.json", opened.config.as_document())
     _write_labels(folder / "labels.jsonl", opened)
     with errors_named(folder / "encoder"):
@@ -117,7 +116,8 @@ def describe_run(
         opened.tokenizer.save_pretrained(folder / "encoder")
     encoder = sorted(p.relative_to(folder).as_posix() for p in (folder / "encoder").rglob("*") if p.is_file())
     description = Description(
-        source=source,
+        source=corpus.source,
+        dialect=corpus.dialect,
         init_from=None if start is None else str(start),
         corpus=opened.corpus_digest,
         labels=len(opened.labels),
@@ -306,18 +306,19 @@ def files_of_run(folder: Path) -> list[str]:
     return [*described, DESCRIPTION, WEIGHTS]
 
 
-def run_source(folder: Path) -> str:
-    """The corpus that a run was trained on: a folder, or `demo`. Raises UserError for one made in memory."""
-    return source_there(folder, _describe(folder).source)
+def run_source(folder: Path) -> Source:
+    """The corpus that a run was trained on. Raises UserError for one made in memory, or gone."""
+    described = _describe(folder)
+    return source_there(folder, described.source, described.dialect)
 
 
-def source_there(folder: Path, source: str | None) -> str:
+def source_there(folder: Path, source: str | None, dialect: Dialect) -> Source:
     """A recorded source. Raises UserError where it is none, or gone."""
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
     if source != "demo" and not Path(source).is_dir():
         raise UserError(f"{folder} was trained on {source}, which is not there any more: name DATA")
-    return source
+    return Source(source, dialect)
 
 
 def run_machine(folder: Path) -> dict[str, str]:

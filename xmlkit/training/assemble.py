@@ -79,7 +79,7 @@ def new_model(folder: Path, corpus: Corpus, checked: Checked) -> tuple[Opened, T
         warm_start(model, data, made_of.names(corpus.labels), config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     recorded = Recorded(encoder, active, tokenizer, config, *known)
-    describe_run(folder, recorded, corpus.source, start, device)
+    describe_run(folder, recorded, corpus, start, device)
     return Opened.of(recorded, model), data
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
-from xmlkit.data.label_names import read_label_names
+from xmlkit.data.dialect import PLAIN
 from xmlkit.data.lines import is_unicode
+from xmlkit.data.vocabularies import Label
+from xmlkit.data.vocabularies.tsv import read
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import ready_to_predict
 from xmlkit.model.finite import not_finite
@@ -66,12 +68,10 @@ def _check(run: Path, recorded: Recorded) -> None:
 
 def _new_labels(given: str | Path | Mapping[str, str], run: Path, known: Labels) -> Labels:
     source, lines = (
-        ("labels", _of_mapping(given))
-        if isinstance(given, Mapping)
-        else (given, read_label_names(Path(given)))
+        ("labels", _of_mapping(given)) if isinstance(given, Mapping) else (given, read(Path(given), PLAIN))
     )
     names: dict[str, str] = {}
-    for where, label, name in lines:
+    for where, label, name, *_ in lines:
         if label in known.rows:
             raise UserError(f"{where}: {run} has the label {label} already; leave it out")
         if name in ("", label):
@@ -82,11 +82,11 @@ def _new_labels(given: str | Path | Mapping[str, str], run: Path, known: Labels)
     return Labels(list(names), list(names.values()))
 
 
-def _of_mapping(names: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _of_mapping(names: Mapping[str, str]) -> Iterator[Label]:
     for label, name in names.items():
         if not all(isinstance(text, str) and is_unicode(text) for text in (label, name)) or not label:
             raise UserError(f"labels[{label!r}]: {name!r}; ids and names are strings that are not empty")
-        yield f"labels[{label!r}]", label, name.strip()
+        yield Label(f"labels[{label!r}]", label, name.strip())
 
 
 def _opened_with(more: Labels, run: Path, recorded: Recorded) -> Opened:

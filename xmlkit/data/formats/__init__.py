@@ -6,7 +6,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from xmlkit.data.dialect import Dialect
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 
 class Document(NamedTuple):
@@ -15,21 +21,42 @@ class Document(NamedTuple):
     text: str
     labels: list[str]
 
+    id: str | None = None
+    """What its owner calls it."""
+
+    left_out: tuple[str, ...] = ()
+    """Labels that a ranking is not asked about: taken out of it before it is scored."""
+
 
 class Format(Protocol):
     """What a format's module defines."""
 
+    NAME: str
+    """What `--format` calls it."""
+
     DESCRIPTION: str
     """The files that it looks for, for error messages."""
 
-    SUFFIX: str | None
-    """How one file that holds a whole split ends (before `.gz`); None where a split takes several files."""
+    SUFFIXES: tuple[str, ...]
+    """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""
 
-    def find(self, folder: Path, split: str) -> tuple[Path, ...] | None:
+    def find(self, folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
         """The files of the split ("train" or "test"); None where there are none; UserError if one lacks."""
 
-    def read(self, paths: tuple[Path, ...]) -> Iterator[Document]:
-        """The documents in the order of the file. A UserError for bad input names FILE:LINE."""
+    def takes(self, path: Path, dialect: Dialect) -> bool:
+        """Whether one file is a split of this format: by its suffix and, where two have it, what it holds."""
+
+    def read(self, paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+        """The documents in the order of the file; in place of one that can't be read, why, with FILE:LINE.
+
+        Raises UserError where it can't go on.
+        """
+
+    def write(self, folder: Path, corpus: Corpus) -> list[str]:
+        """Writes a corpus into an empty folder, so that reading it gives the same one.
+
+        Returns what the format has no room for and was left out, a line each, with counts.
+        """
 
 
 def formats() -> list[Format]:

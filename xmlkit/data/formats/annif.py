@@ -6,37 +6,46 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
-from xmlkit.data.lines import find_file, read_lines, without_blank_end
+from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.errors import UserError
 
+NAME = "annif-tsv"
 DESCRIPTION = "train.tsv, test.tsv"
-SUFFIX = ".tsv"
+SUFFIXES = (".tsv",)
 
 LABEL = re.compile(r"<([^<>]*)>|(\S+)")
 
 
-def find(folder: Path, split: str) -> tuple[Path, ...] | None:
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
     """`train.tsv` or `test.tsv`."""
     path = find_file(folder, f"{split}.tsv")
     return (path,) if path else None
 
 
-def read(paths: tuple[Path, ...]) -> Iterator[Document]:
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.tsv`."""
+    return has_suffix(path, SUFFIXES)
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Text up to the first tab; then labels in angle brackets (which may hold spaces), or all as bare words.
 
     Blank lines at the end are skipped.
     """
     (path,) = paths
     first: dict[bool, int] = {}  # the line with the first bare label, and with the first one in brackets
-    for number, line in without_blank_end(read_lines(path)):
+    for number, line in without_blank_end(read_lines(path, dialect.encoding)):
         text, tab, rest = line.partition("\t")
         if not tab:
-            raise UserError(f"{path}:{number}: no tab; a line is: text TAB <label> <label> ...")
+            yield UserError(f"{path}:{number}: no tab; a line is: text TAB <label> <label> ...")
+            continue
         found = LABEL.findall(rest)
         labels = [bracketed or bare for bracketed, bare in found]
         if "" in labels:
-            raise UserError(f"{path}:{number}: an empty label <>; remove it or name it")
+            yield UserError(f"{path}:{number}: an empty label <>; remove it or name it")
+            continue
         for _, bare in found:
             first.setdefault(not bare, number)
         if len(first) > 1:  # most likely words of a text with a tab in it

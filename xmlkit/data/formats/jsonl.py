@@ -9,30 +9,37 @@ from pathlib import Path
 from typing import Any
 
 from xmlkit.console import say
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
-from xmlkit.data.lines import HALF_A_PAIR, find_file, is_unicode, read_lines
+from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode, read_lines
 from xmlkit.errors import UserError
 
+NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
-SUFFIX = ".jsonl"
+SUFFIXES = (".jsonl",)
 
 
-def find(folder: Path, split: str) -> tuple[Path, ...] | None:
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
     """`train.jsonl` or `test.jsonl`."""
     path = find_file(folder, f"{split}.jsonl")
     return (path,) if path else None
 
 
-def read(paths: tuple[Path, ...]) -> Iterator[Document]:
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.jsonl`."""
+    return has_suffix(path, SUFFIXES)
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Integer labels become strings; blank lines are skipped; other keys are ignored."""
     (path,) = paths
     twice: list[int] = []  # lines
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, dialect.encoding):
         if line.strip():
             try:
                 yield _document(line, partial(twice.append, number))
             except UserError as error:
-                raise UserError(f"{path}:{number}: {error}") from None
+                yield UserError(f"{path}:{number}: {error}")
     if twice:
         more = f", and so in {len(twice) - 1:,} more places" if len(twice) > 1 else ""
         say(f"{path}:{twice[0]}: a key is there twice, and the last one counts{more}")

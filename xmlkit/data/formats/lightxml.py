@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.errors import UserError
 
+NAME = "lightxml"
 DESCRIPTION = "train_texts.txt or train_raw_texts.txt with train_labels.txt (likewise test_...)"
-SUFFIX = None
+SUFFIXES = ()
 
 
-def find(folder: Path, split: str) -> tuple[Path, ...] | None:
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
     """(texts, labels); the raw texts where both kinds are there, as the others may be stemmed."""
     texts = find_file(folder, f"{split}_raw_texts.txt") or find_file(folder, f"{split}_texts.txt")
     labels = find_file(folder, f"{split}_labels.txt")
@@ -27,11 +29,16 @@ def find(folder: Path, split: str) -> tuple[Path, ...] | None:
     return None
 
 
-def read(paths: tuple[Path, ...]) -> Iterator[Document]:
+def takes(path: Path, dialect: Dialect) -> bool:
+    """None: a split takes two."""
+    return False
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Labels are separated by white space; an empty line is an empty text or a document without labels."""
-    texts, labels = paths
+    (texts, labels), encoding = paths, dialect.encoding
     text_count = label_count = 0
-    for text, names in zip_longest(read_lines(texts), read_lines(labels)):
+    for text, names in zip_longest(read_lines(texts, encoding), read_lines(labels, encoding)):
         if text and names:
             yield Document(text[1], names[1].split())
         # A file's blank lines are documents, but for such as the other one has not.

@@ -1,0 +1,77 @@
+"""What a corpus's files do not say of themselves, or say wrongly: how they are to be read."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from xmlkit.console import say
+from xmlkit.errors import UserError
+
+ItemT = TypeVar("ItemT")
+MOST_BAD = 0.1  # of a file's documents: one with more that can't be read is of another format
+
+
+class Dialect(BaseModel):
+    """How files are read; each format takes what concerns it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    encoding: str = "utf-8"  # of text files
+    bad_lines: Literal["error", "skip"] = "error"
+    text_columns: tuple[str, ...] = ()  # of a table: whose texts are put together
+    label_column: str | None = None  # of a table
+    label_separator: str | None = None  # between the labels of a cell; None: white space
+    language: str | None = None  # of labels' names, where there are several
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            found = codecs.lookup(name).name
+            ends_lines = "\n".encode(found) == b"\n"
+        except LookupError:  # also of a codec that is for other things than text
+            raise ValueError("no such encoding; for instance utf-8, latin-1 or cp1252") from None
+        if not ends_lines:
+            raise ValueError("its lines do not end as ours do; save the files as UTF-8")
+        return found
+
+
+PLAIN = Dialect()
+
+
+class Source(NamedTuple):
+    """Where a corpus is read from, a folder or `demo`, and how."""
+
+    path: str
+    dialect: Dialect
+
+
+def readable(items: Iterable[ItemT | UserError], dialect: Dialect, source: str) -> Iterator[ItemT]:
+    """The items that could be read; the first that could not is raised, or all are skipped and counted.
+
+    Raises UserError where more than a share of `MOST_BAD` could not be read.
+    """
+    bad: list[UserError] = []
+    count = 0
+    for item in items:
+        count += 1
+        if not isinstance(item, UserError):
+            yield item
+        elif dialect.bad_lines == "error":
+            raise item
+        else:
+            bad.append(item)
+    if not bad:
+        return
+    if len(bad) > MOST_BAD * count:
+        raise UserError(
+            f"{source}: {len(bad):,} of {count:,} documents can't be read, more than {MOST_BAD:.0%} "
+            f"(the first: {bad[0]}); is it another format?"
+        )
+    for error in bad[:3]:
+        say(f"skipped: {error}")
+    say(f"{source}: {len(bad):,} of {count:,} documents were skipped, since they can't be read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,6 +13,7 @@ from rich.progress import track as rich_track
 
 T = TypeVar("T")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the end of a line
+WORTH_A_LINE = 5.0  # seconds
 console = Console(stderr=True)
 
 
@@ -36,8 +38,20 @@ def visible(text: str) -> str:
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:
-    """The items, with a bar that vanishes at the end."""
-    return rich_track(items, what, console=console, transient=True)
+    """The items, with a bar that vanishes at the end; in a log, with a line once they are long in coming."""
+    if console.is_terminal:
+        return rich_track(items, what, console=console, transient=True)
+    return _told(items, what)
+
+
+def _told(items: Sequence[T], what: str) -> Iterator[T]:
+    begun, told = time.monotonic(), False
+    for done, item in enumerate(items):
+        seconds = time.monotonic() - begun
+        if done and not told and seconds > WORTH_A_LINE:
+            told, in_all = True, in_words(seconds * len(items) / done)
+            say(f"{what}: {in_all} in all by the first {in_words(seconds)}")
+        yield item
 
 
 def in_words(seconds: float) -> str:

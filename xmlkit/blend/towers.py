@@ -39,9 +39,12 @@ from xmlkit.model.model import Model
 from xmlkit.model.ranking import encode_documents, mean_states
 from xmlkit.passing import Documents, Vectors
 from xmlkit.training.freeze import reader_with_means
+from xmlkit.training.vectors import kept_means
 
 Batch = tuple[np.ndarray, Documents, Vectors]
 DEFAULTS = Config()
+TOKENS_AT_ONCE = 2048  # of an encoder without a run
+READING = "reading training documents"
 
 
 class Tower(ABC):
@@ -60,8 +63,8 @@ class Tower(ABC):
         """What reads them."""
 
     @abstractmethod
-    def many_ND(self, texts: Sequence[str]) -> Tensor:
-        """The same of many texts, which are not remembered."""
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
+        """The same of many texts, which are not remembered; `what` is shown meanwhile."""
 
     @abstractmethod
     def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
@@ -109,30 +112,30 @@ class RunTower(Tower):
             self._read = last = texts, list(self._stream(texts))
         return last[1]
 
-    def _stream(self, texts: Sequence[str]) -> Iterator[Batch]:
+    def _stream(self, texts: Sequence[str], what: str | None = None) -> Iterator[Batch]:
         if not texts:
             return
         opened, config = self.opened, self.opened.config
         store = tokenise(texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len)
         rows = np.arange(len(store))
-        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once)
+        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once, what)
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """Of the batches that are remembered."""
         return self._gathered(self.read(texts), len(texts))
 
-    def many_ND(self, texts: Sequence[str]) -> Tensor:
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
         """What the head reads."""
-        return self._gathered(self._stream(texts), len(texts))
+        return self._gathered(self._stream(texts, what), len(texts))
 
     def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
         """A frozen encoder has read them all when it was trained: what it said is in the cache."""
         opened, config = self.opened, self.opened.config
         store = token_store(corpus.train.texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len)
-        reader = reader_with_means(opened.model, reader, config)
-        batches = encode_documents(opened.model, reader, rows_N, config.tokens_at_once, "training documents")
+        reader = reader_with_means(opened.model, reader, config, READING)
+        batches = encode_documents(opened.model, reader, rows_N, config.tokens_at_once, READING)
         return self._gathered(batches, len(rows_N))
 
     def _gathered(self, batches: Iterable[Batch], count: int) -> Tensor:
@@ -185,20 +188,25 @@ class EncoderTower(Tower):
         backbone = load_backbone(str(self.folder), tokenizer)
         encoder = Encoder(backbone, Template.of(tokenizer), 1)
         longest = min(DEFAULTS.max_len, longest_input(backbone.config) or DEFAULTS.max_len)
-        encoder.to(choose_device(DEFAULTS.device)).eval()
+        device = choose_device(DEFAULTS.device)
+        encoder.in_bfloat16 = use_bfloat16(DEFAULTS.precision, device)
+        encoder.to(device).eval()
         return encoder, tokenizer, longest
 
-    def many_ND(self, texts: Sequence[str]) -> Tensor:
+    def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
         """As said."""
         encoder, tokenizer, longest = self._parts
         store = tokenise(texts, tokenizer, longest - encoder.template.special)
         reader = Reader(store, encoder.template, longest)
-        device = next(encoder.parameters()).device
-        return mean_states(encoder, reader, 2048, use_bfloat16("auto", device))
+        return mean_states(encoder, reader, TOKENS_AT_ONCE, encoder.in_bfloat16, what)
 
     def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
-        """By their texts."""
-        return self.many_ND(corpus.train.take(rows_N).texts)
+        """Whoever has read them with these weights, a frozen run or another ensemble, has left them there."""
+        encoder, tokenizer, longest = self._parts
+        store = token_store(corpus.train.texts, tokenizer, DEFAULTS.text_cap)
+        means = kept_means(encoder, Reader(store, encoder.template, longest), TOKENS_AT_ONCE)
+        means.encode(rows_N, READING)
+        return torch.from_numpy(means.rank(rows_N))
 
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """It has seen none."""

@@ -66,10 +66,15 @@ def encode_documents(
 
 
 @torch.no_grad()
-def mean_states(encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: bool) -> Tensor:
-    """The mean of the last layer's states over the real tokens of each text (N, H), on the host."""
+def mean_states(
+    encoder: Encoder, reader: Reader, max_tokens: int, bfloat16: bool, what: str | None = None
+) -> Tensor:
+    """The mean of the last layer's states over the real tokens of each text (N, H), on the host.
+
+    `what` is shown with a bar.
+    """
     found_NH = torch.zeros(len(reader.store), encoder.hidden)
-    for batch, documents in _batches(encoder, reader, np.arange(len(reader.store)), max_tokens):
+    for batch, documents in _batches(encoder, reader, np.arange(len(reader.store)), max_tokens, what):
         with torch.autocast(documents.mask_BT.device.type, torch.bfloat16, enabled=bfloat16):
             states = encoder(documents)
         found_NH[torch.from_numpy(batch)] = states.mean_BH.float().cpu()

@@ -13,10 +13,11 @@ from xmlkit.config import Config
 from xmlkit.doors import Representation
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
-from xmlkit.model.representation import TokenMean
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.vectors import VectorStore, kept_vectors
+from xmlkit.training.vectors import kept_means
+
+READING = "reading all documents once"
 
 
 def with_means(model: Vectoriser, data: TrainingData, config: Config) -> TrainingData:
@@ -26,19 +27,17 @@ def with_means(model: Vectoriser, data: TrainingData, config: Config) -> Trainin
         return data
     names = data.names
     if names is not None:
-        of_names = reader_with_means(model, replace(data.reader, store=names.texts), config)
+        of_names = reader_with_means(model, replace(data.reader, store=names.texts), config, "reading names")
         names = replace(names, means=of_names.means)
     return replace(data, reader=reader, names=names)
 
 
-def reader_with_means(model: Vectoriser, reader: Reader, config: Config) -> Reader:
-    """The same for what is read; the states are in the cache folder, or go there."""
+def reader_with_means(model: Vectoriser, reader: Reader, config: Config, what: str = READING) -> Reader:
+    """The same for what is read; the states are in the cache folder, or go there while `what` is shown."""
     if not config.freeze or reader.means is not None or not model.encoder.hidden or _reads_states(model):
         return reader
-    alone = Vectoriser(model.encoder, TokenMean(model.encoder.hidden, 0.0))
-    store = kept_vectors(alone, reader, config)
-    assert isinstance(store, VectorStore)
-    store.encode(np.arange(len(reader.store)), "reading all documents once")
+    store = kept_means(model.encoder, reader, config.tokens_at_once)
+    store.encode(np.arange(len(reader.store)), what)
     return replace(reader, means=store.rank)
 
 

@@ -15,6 +15,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,11 @@ from xmlkit.data.cache import cache_folder, cached
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
+from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
 from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents, in_eval_mode
+from xmlkit.model.representation import TokenMean
 from xmlkit.model.tensor_file import bytes_of
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, Vectors
@@ -46,8 +49,8 @@ class VectorStore:
     beside them, be it that it was not asked for yet or that a write was cut short, is encoded (again).
     """
 
-    def __init__(self, model: Vectoriser, reader: Reader, config: Config, key: str):
-        self._model, self._reader, self._most = model, reader, config.tokens_at_once
+    def __init__(self, model: Vectoriser, reader: Reader, most: int, key: str):
+        self._model, self._reader, self._most = model, reader, most
         count = len(reader.store)
 
         def make(folder: Path) -> None:
@@ -114,7 +117,8 @@ class VectorStore:
                 found_BW = _packed(vectors) - self._reference_1W
                 if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(VALUE).max:
                     raise UserError(
-                        "start=warm: the encoder's vectors are too large, or not finite: set start=prior"
+                        "the encoder's vectors are too large, or not finite: set start=prior without freeze, "
+                        "or take another encoder"
                     )
                 for row, value_W in zip(rows[batch].tolist(), found_BW.astype(VALUE), strict=True):
                     values.seek(row * stride)
@@ -152,25 +156,44 @@ def kept_vectors(model: Vectoriser, reader: Reader, config: Config) -> VectorSto
     """The store of these weights and texts; it begins empty."""
     if reader.means is not None:
         return Unkept(model, reader, config)
-    return VectorStore(model, reader, config, _key(model, reader, config))
+    return VectorStore(model, reader, config.tokens_at_once, _key_of_parts(model, reader, config))
+
+
+def kept_means(encoder: Encoder, reader: Reader, most: int) -> VectorStore:
+    """The store of the last layer's mean states, which all have in common that leave these weights be.
+
+    Neither what stands around the encoder nor whether a run or the encoder alone is asked plays a part.
+    `most` is how many tokens go through the encoder at once.
+    """
+    alone = Vectoriser(encoder, TokenMean(encoder.hidden, 0.0))
+    return VectorStore(alone, reader, most, _key(alone, reader, None))
 
 
 def vectors_if_kept(model: Vectoriser, reader: Reader, config: Config) -> VectorStore | None:
     """The same where there is one already: weights that have been trained have none."""
-    key = _key(model, reader, config)
-    return VectorStore(model, reader, config, key) if (cache_folder() / KIND / key).is_dir() else None
+    key = _key_of_parts(model, reader, config)
+    return (
+        VectorStore(model, reader, config.tokens_at_once, key)
+        if (cache_folder() / KIND / key).is_dir()
+        else None
+    )
 
 
-def _key(model: Vectoriser, reader: Reader, config: Config) -> str:
-    """A digest of all that vectors follow from: texts, framing, weights, code, and the parts' options."""
+def _key_of_parts(model: Vectoriser, reader: Reader, config: Config) -> str:
+    """Of vectors that parts make by settings and options of their own."""
+    owners = [part.owner for part in chain(model.representation)]
+    options = {owner: config.options[owner] for owner in owners if owner in config.options}
+    return _key(model, reader, (config.layers, config.pooling, options))
+
+
+def _key(model: Vectoriser, reader: Reader, settings: Any) -> str:
+    """A digest of all that vectors follow from: texts, framing, weights, code, and the parts' settings."""
     assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
     backbone = model.encoder.backbone
     shape = backbone.config.to_json_string() if hasattr(backbone, "config") else ""
-    window = (repr(reader.template), reader.max_len, config.layers, config.pooling, model.encoder.in_bfloat16)
-    owners = [part.owner for part in chain(model.representation)]
-    options = {owner: config.options[owner] for owner in owners if owner in config.options}
+    window = (repr(reader.template), reader.max_len, model.encoder.in_bfloat16)
     versions = (VERSION, torch.__version__, transformers.__version__)
-    whole = hashlib.sha256(json.dumps((versions, shape, window, options), default=str).encode())
+    whole = hashlib.sha256(json.dumps((versions, shape, window, settings), default=str).encode())
     for array in (reader.store.offsets, reader.store.values):
         whole.update(np.ascontiguousarray(array).data)
     for module in (model.encoder, model.representation):

@@ -27,12 +27,13 @@ from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, Training, Vectors
 from xmlkit.tables import ClusterTable, unique_ids
 from xmlkit.training.feed import TrainingData
+from xmlkit.training.freeze import reader_with_means
 from xmlkit.training.known import Known, Mix, Scored, fit
 from xmlkit.training.vectors import Unkept, VectorStore, kept_vectors
 
 SAMPLE = 2000  # documents that the numbers are fitted to, at most
 PAIRS = 2**24  # of these and of labels, or of clusters, at most
-READING = "reading training documents"
+READING, READING_NAMES = "reading training documents", "reading names"
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,11 @@ def _read(
 
 def _named(model: Vectoriser, names: Names, config: Config) -> Vectors:
     """The vectors of the labels' texts, in the labels' order."""
-    store, representation = kept_vectors(model, names.reader, config), model.representation
+    reader = reader_with_means(model, names.reader, config, READING_NAMES)
+    store, representation = kept_vectors(model, reader, config), model.representation
     rank_LD = torch.zeros(len(names.labels_L), representation.rank_width, device=model.device)
     recall_LD = rank_LD
-    for batch, _, vectors in store.batches(np.arange(len(rank_LD)), "reading names"):
+    for batch, _, vectors in store.batches(np.arange(len(rank_LD)), READING_NAMES):
         if recall_LD is rank_LD and vectors.recall_BD is not vectors.rank_BD:
             recall_LD = rank_LD.new_zeros(len(rank_LD), representation.recall_width)
         labels_B = torch.from_numpy(names.labels_L[batch]).to(model.device)

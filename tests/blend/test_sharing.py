@@ -1,0 +1,91 @@
+"""What an encoder has read once no member reads again, and nobody is given what another encoder said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+import xmlkit
+from xmlkit.blend.towers import Towers
+from xmlkit.blend.training import train_ensemble
+from xmlkit.model.device import use_bfloat16
+from xmlkit.model.encoder import Encoder
+from xmlkit.testing.tiny import named_corpus
+
+CORPUS = replace(named_corpus(), test=None)
+SETTINGS = {"max_len": 16, "batch_size": 16, "validation": 0.3, "max_steps": 2, "device": "cpu"}
+FROZEN = {**SETTINGS, "freeze": True, "clustered": False}
+OTHER_PRECISION = "float32" if use_bfloat16("auto", torch.device("cpu")) else "bfloat16"
+DOCUMENTS, HELD_OUT, NAMES = len(CORPUS.train), 38, 12
+REFERENCE = 1  # text of a store, from which the others' differences are kept
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XMLKIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    return tiny.save_encoder(tmp_path / "encoder")
+
+
+@pytest.fixture
+def texts_read(monkeypatch):
+    """How many texts transformers were given since this was last asked."""
+    read, real = [0], Encoder._attention_mask
+
+    def mask(self, mask_BT):
+        read[0] += len(mask_BT)
+        return real(self, mask_BT)
+
+    def since() -> int:
+        count, read[0] = read[0], 0
+        return count
+
+    monkeypatch.setattr(Encoder, "_attention_mask", mask)
+    return since
+
+
+def test_runs_neighbours_and_the_encoder_alone_read_training_documents_once(tmp_path, encoder, texts_read):
+    """Where their windows are the same: an encoder alone has the default one, here its 40 positions."""
+    settings = {**SETTINGS, "encoder": encoder, "max_len": 40, "lexical": {"buckets": 512, "width": 8}}
+    train_ensemble(CORPUS, settings, ["lexical", "frozen", "neighbours"], tmp_path / "whole")
+    kept = DOCUMENTS + NAMES + 2 * REFERENCE
+    assert texts_read() == kept + 2 * HELD_OUT  # those by either run, to judge them
+    members = [f"neighbours:{encoder}", f"names:{encoder}"]
+    made = xmlkit.ensemble(members, CORPUS, tmp_path / "untrained")
+    assert texts_read() == NAMES + made.num_documents
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"freeze": False},
+        {"max_len": 8},
+        {"text_cap": 3},
+        {"pooling": "first"},
+        {"precision": OTHER_PRECISION},
+        {"encoder": "another"},
+    ],
+    ids=str,
+)
+def test_what_others_have_read_is_not_theirs(tmp_path, encoder, texts_read, other):
+    """Of other weights, another window or form; each has its own vectors."""
+    xmlkit.train(CORPUS, {**FROZEN, "encoder": encoder}, tmp_path / "known")
+    tiny.backbone("bert", seed=1).save_pretrained(tmp_path / "another")
+    tiny.tokenizer().save_pretrained(tmp_path / "another")
+    other = {**other, "encoder": str(tmp_path / other.get("encoder", "encoder"))}
+    texts_read()
+    xmlkit.train(CORPUS, {**FROZEN, "head_lr": 0.05, "lr": 1e-2, **other}, tmp_path / "other")
+    assert texts_read() >= DOCUMENTS
+    towers, rows = Towers(), np.arange(DOCUMENTS)
+    known, new = (towers[towers.add(tmp_path / name)] for name in ("known", "other"))
+    own_ND = new.many_ND(CORPUS.train.texts)
+    np.testing.assert_allclose(new.train_ND(CORPUS, rows), own_ND, atol=2e-2)
+    known_ND = known.train_ND(CORPUS, rows)
+    assert known_ND.shape != own_ND.shape or not torch.equal(known_ND, new.train_ND(CORPUS, rows))

@@ -15,7 +15,8 @@ from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.data.dialect import Source
-from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
+from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Ranking, Scoring, load_run
+from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
 
@@ -44,7 +45,10 @@ class Ensemble(Predictor):
     def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Scores are chances."""
         z_NK, ids_NK = self.logits(texts, k)
-        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK)), ids_NK
+        return self._chances(z_NK, ids_NK), ids_NK
+
+    def _chances(self, z_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
+        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK))
 
     def logits(self, texts: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
@@ -59,17 +63,20 @@ class Ensemble(Predictor):
         ids, z = zip(*found)
         return np.concatenate(z), np.concatenate(ids)
 
-    def evaluated(self, split: Split) -> tuple[dict[str, float], float, float]:
-        """The metrics of `evaluate`, and the expected calibration error before and after, in percent.
+    def evaluated(self, split: Split, k: int) -> tuple[Ranking, float, float]:
+        """As `ranking`, and the expected calibration error before and after, in percent.
 
-        That is of the first labels, as many as the largest k.
+        That is of the first labels, as many as the largest k of the settings.
         """
-        split, by = split.numbered_as(self.labels), self.scoring
-        z_NK, ids_NK = self.logits(split.texts, max(by.ks))
-        metrics = by.scores(ids_NK, split.labels)
-        right_V, z_V = hits(ids_NK, split.labels)[ids_NK >= 0], z_NK[ids_NK >= 0]
+        split = split.numbered_as(self.labels)
+        z_NK, ids_NK = self.logits(split.texts, depth_for(k, split.left_out))
+        z_NK, ids_NK = without(z_NK, ids_NK, split.left_out, k)
+        ranking = Ranking(self._chances(z_NK, ids_NK), ids_NK, split.labels)
+        first = max(self.scoring.ks)
+        there_NK = ids_NK[:, :first] >= 0
+        right_V, z_V = hits(ids_NK[:, :first], split.labels)[there_NK], z_NK[:, :first][there_NK]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return metrics, before, calibration_error(self._whole.calibration(z_V), right_V)
+        return ranking, before, calibration_error(self._whole.calibration(z_V), right_V)
 
 
 def load(run: str | Path) -> Predictor:

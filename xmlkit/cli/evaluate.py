@@ -37,8 +37,8 @@ def evaluate(
         say(warning)
     print(visible(f"{run} on {source}, {len(split):,} documents"))
     if isinstance(model, Ensemble):
-        metrics, before, after = model.evaluated(split)
-        out.print(metric_table(metrics))
+        ranking, before, after = model.evaluated(split, max(model.scoring.ks))
+        out.print(metric_table(model.scoring.of(ranking)))
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     else:
         out.print(metric_table(model.evaluate(split)))

@@ -21,6 +21,7 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.doors import Head
 from xmlkit.errors import UserError
+from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
@@ -53,6 +54,10 @@ class Scoring:
         """All metrics of a ranking, in percent."""
         return score_ranking(ids_NK, truth, *self._counted, self.ks, *self._propensity)
 
+    def of(self, ranking: Ranking) -> dict[str, float]:
+        """The same of the first ranks of a ranking, as many as count."""
+        return self.scores(ranking.ids_NK[:, : max(self.ks)], ranking.truth)
+
     def terms(self, ids_NK: np.ndarray, truth: Ragged, ks: tuple[int, ...] | None = None) -> dict[str, Terms]:
         """The same document by document, at these k or its own; coverage left out."""
         return ranking_terms(ids_NK, truth, *self._counted, ks or self.ks, *self._propensity)
@@ -64,6 +69,15 @@ class Scoring:
     @property
     def _propensity(self) -> tuple[float, float]:
         return self.propensity_a, self.propensity_b
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a model ranks first of a split's documents, without what they are not asked about."""
+
+    scores_NK: np.ndarray  # in 0..1
+    ids_NK: np.ndarray  # rows of the model's labels, best first; -1 where there are fewer
+    truth: Ragged  # in rows of the model's labels; others follow behind them
 
 
 class Predictor(ABC):
@@ -123,16 +137,18 @@ class Predictor(ABC):
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The metrics of the settings, in percent; labels that the model does not know count as missed."""
-        return self.scoring.scores(*self._ranked(split, self.scoring.ks))
+        return self.scoring.of(self.ranking(split, max(self.scoring.ks)))
 
     def terms(self, split: Split, ks: tuple[int, ...]) -> dict[str, Terms]:
         """The same metrics at these k, document by document, coverage left out."""
-        return self.scoring.terms(*self._ranked(split, ks), ks)
+        found = self.ranking(split, max(ks))
+        return self.scoring.terms(found.ids_NK, found.truth, ks)
 
-    def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[np.ndarray, Ragged]:
-        """The best labels of each document, and the true ones."""
-        _, ids_NK = self.rank(split.texts, max(ks), kept=True)
-        return ids_NK, split.numbered_as(self.labels).labels
+    def ranking(self, split: Split, k: int) -> Ranking:
+        """The best k labels of each document, without those that a ranking is not asked about."""
+        split = split.numbered_as(self.labels)
+        ranked = self.rank(split.texts, depth_for(k, split.left_out), kept=True)
+        return Ranking(*without(*ranked, split.left_out, k), split.labels)
 
 
 class RunPredictor(Predictor):

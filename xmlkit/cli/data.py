@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, spread
+from xmlkit.cli.options import Read, format_named, spread
 from xmlkit.cli.saying import out, remark
 from xmlkit.console import say
-from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
@@ -66,7 +65,7 @@ def convert(
     """Writes a corpus in another format, and says what that has no room for."""
     from xmlkit.data.corpus import load_documents
 
-    format = _format(format_)
+    format = format_named(format_)
     _write(load_documents(in_, read.dialect()), out_, format)
 
 
@@ -86,11 +85,11 @@ def split(
     from xmlkit.data.corpus import load_documents
     from xmlkit.data.drawing import parted
 
-    format = format_ and _format(format_)
+    format = format_ and format_named(format_)
     corpus = load_documents(in_, read.dialect())
     found = parted(corpus, test, seed)
     say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
-    _write(found.corpus, out_, format or _format(corpus.format or WITHOUT_ONE))
+    _write(found.corpus, out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 
 @spread
@@ -115,20 +114,9 @@ def sample(
     from xmlkit.data.corpus import load_documents
     from xmlkit.data.drawing import sampled
 
-    format = format_ and _format(format_)
+    format = format_ and format_named(format_)
     corpus = load_documents(in_, read.dialect())
-    _write(sampled(corpus, documents, seed), out_, format or _format(corpus.format or WITHOUT_ONE))
-
-
-def _format(name: str) -> Format:
-    from xmlkit.config import nearest
-    from xmlkit.data.formats import formats
-
-    known = {format.NAME: format for format in formats()}
-    if name not in known:
-        hint = nearest(name, known) or f"; there are {', '.join(known)}"
-        raise UserError(f"--format {name}: no such format{hint}")
-    return known[name]
+    _write(sampled(corpus, documents, seed), out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 
 def _write(corpus: Corpus, folder: Path, format: Format) -> None:

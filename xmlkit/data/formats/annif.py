@@ -45,7 +45,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     first: dict[bool, int] = {}  # the line with the first bare label, and with the first one in brackets
     for number, line in without_blank_end(read_lines(path, dialect.encoding)):
         text, tab, rest = line.partition("\t")
-        if not tab:
+        if not tab and not dialect.unlabelled:
             yield UserError(f"{path}:{number}: no tab; a line is: text TAB <label> <label> ...")
             continue
         found = LABEL.findall(rest)

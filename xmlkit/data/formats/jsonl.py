@@ -43,7 +43,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     for number, line in read_lines(path, dialect.encoding):
         if line.strip():
             try:
-                yield _document(line, partial(twice.append, number))
+                yield _document(line, partial(twice.append, number), dialect.unlabelled)
             except UserError as error:
                 yield UserError(f"{path}:{number}: {error}")
     if twice:
@@ -65,7 +65,7 @@ def _line(document: Document, lost: Counter[str]) -> str:
     return json.dumps({**id, "text": document.text, "labels": document.labels}, ensure_ascii=False)
 
 
-def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
+def _document(line: str, has_key_twice: Callable[[], None], unlabelled: bool) -> Document:
     def made_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
             has_key_twice()
@@ -80,9 +80,9 @@ def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
     if not isinstance(record, dict):
         raise UserError('not an object; write {"text": "...", "labels": ["...", ...]}')
     for key in ("text", "labels"):
-        if key not in record:
+        if key not in record and not (key == "labels" and unlabelled):
             raise UserError(f'no "{key}"; write {{"text": "...", "labels": ["...", ...]}}')
-    text, labels = record["text"], record["labels"]
+    text, labels = record["text"], record.get("labels", [])
     if not isinstance(text, str):
         raise UserError(f'"text" is not a string but {_kind(text)}; put it in quotes')
     if not isinstance(labels, list):

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from xmlkit import Prediction, UserError
 from xmlkit.cli.display import LAYOUTS
-from xmlkit.inference.answers import answered, only_writer
+from xmlkit.inference.answers import answered, answered_texts, only_writer
 
 WORDS = st.text("ab\n\t\x1bü\u2028", max_size=4)
-ANSWERS = st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3)), max_size=6)
+ANSWERS = st.lists(st.tuples(WORDS, st.lists(WORDS, max_size=3), st.none() | WORDS), max_size=6)
 
 
 def blocks(answers, layout: str, first: int = 1) -> str:
     """As `predict` prints them."""
     found = (
-        LAYOUTS[layout](text, [Prediction("id", name, 0.5) for name in names], number)
-        for number, (text, names) in enumerate(answers[first - 1 :], first)
+        LAYOUTS[layout](text, [Prediction("id", name, 0.5) for name in names], number, id)
+        for number, (text, names, id) in enumerate(answers[first - 1 :], first)
     )
     return "".join(f"{block}\n" for block in found if block)
 
@@ -42,10 +42,12 @@ def test_cut_off_anywhere(answers, layout, data):
 
 
 def test_nothing_is_done_twice_that_is_whole(tmp_path):
-    answers = [("one", ["a", "b"]), ("two", []), ("three", ["c"]), ("four", ["d", "e"])]
+    answers = [("one", ["a", "b"], None), ("two", [], "7"), ("three", ["c"], "8"), ("four", ["d", "e"], None)]
     for layout, expected in (("jsonl", 4), ("tsv", 3)):  # of the last text's lines there may be more to come
         (tmp_path / layout).write_text(blocks(answers, layout))
         assert answered(tmp_path / layout, layout) == expected
+    texts = [("one", None), ("two", "7"), ("three", "8"), ("four", None)]
+    assert list(answered_texts(tmp_path / "jsonl")) == texts
     assert answered(tmp_path / "nothing", "tsv") == 0
 
 

@@ -46,7 +46,6 @@ from xmlkit.cli import entry
             ["predict", "run", "some text"],
             'some text: no such file; for a text: echo "some text" | xmlkit predict run',
         ),
-        (["predict", "run", "corpus/test.jsonl.gz"], "is a corpus file"),
         (
             ["train", "corpus", "--recipe", "lightxml", "--config", "run/config.json"],
             "leave out one of the two",

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import threading
+from dataclasses import fields
 
 import pytest
-from commands import QUICK, xmlkit
+from commands import QUICK, XMLKIT, xmlkit
 
+from xmlkit.cli.options import Read
 from xmlkit.cli.predict import Layout
 from xmlkit.cli.predict import predict as predict_command
 from xmlkit.inference import predict as inference
@@ -90,9 +95,13 @@ def test_what_is_gone_on_with_is_read_in_the_same_groups(odd_run, tmp_path, monk
     texts = [f"w{row % 60} w{row % 7}" for row in range(30)]
     (tmp_path / "texts").write_text("\n".join(texts))
 
+    given = {"run": odd_run, "file": str(tmp_path / "texts"), "top_k": 5, "threshold": 0.0}
+    given |= {"format_": Layout.jsonl, "out_": tmp_path / "found", "from_": None}
+    given |= {field.name: None for field in fields(Read)}
+
     def predict():
         seen.clear()
-        predict_command(odd_run, str(tmp_path / "texts"), 5, 0.0, Layout.jsonl, tmp_path / "found")
+        predict_command(**given)
         return list(seen), (tmp_path / "found").read_text().splitlines(True)
 
     groups, expected = predict()
@@ -114,3 +123,90 @@ def test_a_terminal_that_knows_ascii_alone(odd_run, monkeypatch):
 def test_invalid_utf8_on_standard_input(place):
     _, err = xmlkit("predict", "run", stdin=b"w1\n\xff\n", cwd=place, path=place / "site", code=1)
     assert "standard input:2: not valid UTF-8" in err
+
+
+CORPUS = {
+    "texts.jsonl": '{"id": "a", "text": "w1"}\n{"text": "w2", "labels": ["w2"]}\n{"id": 3, "text": "w3"}\n',
+    "texts.tsv": "w1\t<w1>\nw2\t\nw3\n",
+    "texts.txt": "w1\nw2\nw3\n",
+}
+
+
+def answers(out):
+    """(id, text, labels with scores) of each."""
+    return [(found.get("id"), found["text"], found["labels"]) for found in map(json.loads, out.splitlines())]
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, content in CORPUS.items():
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_any_format_is_read_and_ids_are_kept(odd_run, files):
+    command = ["predict", odd_run, "--format", "jsonl"]
+    plain = answers(xmlkit(*command, files / "texts.txt")[0])
+    assert [text for _, text, _ in plain] == ["w1", "w2", "w3"] and plain[0][2]
+    assert answers(xmlkit(*command, files / "texts.tsv")[0]) == plain
+    ids = ["a", None, "3"]
+    expected = [(id, *rest) for id, (_, *rest) in zip(ids, plain)]
+    assert answers(xmlkit(*command, files / "texts.jsonl")[0]) == expected
+    named = xmlkit(*command, "-", "--from", "jsonl", stdin=CORPUS["texts.jsonl"])[0]
+    assert answers(named) == expected
+    (files / "folder").mkdir()
+    (files / "folder" / "test_texts.txt").write_text(CORPUS["texts.txt"])
+    (files / "folder" / "test_labels.txt").write_text("\n\n\n")
+    assert answers(xmlkit(*command, files / "folder")[0]) == plain
+    rows = xmlkit("predict", odd_run, files / "texts.jsonl", "--format", "tsv", "--top-k", "1")[
+        0
+    ].splitlines()
+    cells = [row.split("\t") for row in rows]
+    assert [(row[0], row[4:]) for row in cells] == [("1", ["a"]), ("2", []), ("3", ["3"])]
+
+
+@pytest.mark.parametrize("layout", ["jsonl", "tsv"])
+def test_answers_with_ids_are_gone_on_with(odd_run, files, layout):
+    command = ["predict", odd_run, files / "texts.jsonl", "--format", layout]
+    expected, _ = xmlkit(*command)
+    for cut in (3, len(expected) // 2, len(expected) - 2):
+        (files / "found").write_text(expected[:cut])
+        xmlkit(*command, "--out", files / "found")
+        assert (files / "found").read_text() == expected
+    if layout == "jsonl":
+        (files / "texts.jsonl").write_text(CORPUS["texts.jsonl"].replace('"a"', '"b"'))
+        _, err = xmlkit(*command, "--out", files / "found", code=1)
+        assert "its line 1 answers another text" in err
+
+
+@pytest.mark.slow
+def test_a_pipe_of_a_shell(odd_run, files):
+    expected, _ = xmlkit("predict", odd_run, files / "texts.txt", "--format", "jsonl")
+    script = f"{XMLKIT} predict {odd_run} --format jsonl <(cat texts.txt)"
+    done = subprocess.run(["bash", "-c", script], cwd=files, capture_output=True, text=True, check=True)
+    assert done.stdout == expected
+
+
+def test_a_pipe_is_read_once(odd_run, files):
+    plain = answers(xmlkit("predict", odd_run, files / "texts.txt", "--format", "jsonl")[0])
+    os.mkfifo(files / "pipe.tsv")
+    writer = threading.Thread(target=(files / "pipe.tsv").write_text, args=[CORPUS["texts.tsv"]])
+    writer.start()
+    out, _ = xmlkit("predict", odd_run, files / "pipe.tsv", "--format", "jsonl", "--from", "annif-tsv")
+    writer.join()
+    assert answers(out) == plain
+
+
+def test_what_predict_cannot_read(odd_run, files):
+    for arguments, reason in (
+        (["nothing"], "nothing: no such file; for a text: echo"),
+        ([files / "texts.txt", "--from", "jsonl"], "texts.txt:1: not valid JSON"),
+        (["-", "--from", "json"], "error: --from json: no such format: did you mean 'jsonl'?"),
+        (
+            ["-", "--from", "lightxml"],
+            "error: --from lightxml: a split of it is several files; give their folder",
+        ),
+        ([files], "no test split"),
+    ):
+        _, err = xmlkit("predict", odd_run, *arguments, cwd=files, code=1)
+        assert reason in err

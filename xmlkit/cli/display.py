@@ -232,25 +232,27 @@ def _as_set(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def as_text(text: str, found: Sequence[Prediction], number: int) -> str:
+def as_text(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
     """The text, then a label a line."""
     lines = [f"{p.score:8.3f}  {visible(p.name)}" for p in found] or ["          (no label)"]
     return "\n".join([shortened(text), *lines, ""])
 
 
-def as_jsonl(text: str, found: Sequence[Prediction], number: int) -> str:
-    """One JSON object."""
+def as_jsonl(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
+    """One JSON object, with the text's id where it has one."""
     labels = [{"label": p.label, "name": p.name, "score": round(p.score, 6)} for p in found]
-    line = json.dumps({"text": text, "labels": labels}, ensure_ascii=False)
+    called = {} if id is None else {"id": id}
+    line = json.dumps({**called, "text": text, "labels": labels}, ensure_ascii=False)
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)  # JSON leaves some of them raw
 
 
-def as_tsv(text: str, found: Sequence[Prediction], number: int) -> str:
-    """A line a label: the text's number from 1, label, name, score; tabs in names become spaces.
+def as_tsv(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
+    """A line a label: the text's number from 1, label, name, score, id if any; tabs in names become spaces.
 
     Control characters are spelt out.
     """
-    rows = ([str(number), p.label, p.name, f"{p.score:.6f}"] for p in found)
+    called = [] if id is None else [id]
+    rows = ([str(number), p.label, p.name, f"{p.score:.6f}", *called] for p in found)
     return "\n".join("\t".join(visible(" ".join(cell.split())) for cell in row) for row in rows)
 
 

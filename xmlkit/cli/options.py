@@ -8,15 +8,18 @@ from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
-from xmlkit.config import check_recipe, merge, parse_assignments, read_config_file
+from xmlkit.config import check_recipe, merge, nearest, parse_assignments, read_config_file
 from xmlkit.data.dialect import MOST_BAD, Dialect
 from xmlkit.errors import UserError
 from xmlkit.presets import preset_settings
+
+if TYPE_CHECKING:
+    from xmlkit.data.formats import Format
 
 DEMO = "demo"
 PANEL = "How files of data are read"
@@ -211,6 +214,17 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 
 def _parameter(field: Field[Any]) -> Parameter:
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default)
+
+
+def format_named(name: str, option: str = "--format") -> Format:
+    """The format of this name; raises UserError where there is none."""
+    from xmlkit.data.formats import formats
+
+    known = {format.NAME: format for format in formats()}
+    if name not in known:
+        hint = nearest(name, known) or f"; there are {', '.join(known)}"
+        raise UserError(f"{option} {name}: no such format{hint}")
+    return known[name]
 
 
 def names_in(lists: list[str]) -> list[str]:

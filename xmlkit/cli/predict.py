@@ -9,15 +9,18 @@ from contextlib import ExitStack
 from enum import StrEnum
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import xmlkit
-from xmlkit.cli.options import RunArgument
+from xmlkit.cli.options import Read, RunArgument, format_named, spread
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
+
+if TYPE_CHECKING:
+    from xmlkit.data.formats import Document
 
 
 class Layout(StrEnum):
@@ -28,13 +31,15 @@ class Layout(StrEnum):
     tsv = "tsv"
 
 
+@spread
 def predict(
     run: RunArgument,
     file: Annotated[
         str,
         typer.Argument(
             metavar="[FILE]",
-            help="Texts, one a line, `.gz` or not; `-`: standard input, answered in batches of thousands.",
+            help="Texts, one a line, `.gz` or not; a file of a corpus, or its folder (the test split); "
+            "`-`: standard input, answered in batches of thousands.",
         ),
     ] = "-",
     top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
@@ -51,17 +56,28 @@ def predict(
             "same command goes on with what was broken off.",
         ),
     ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="The format of FILE, where its name does not tell, as of standard input: `jsonl`, say.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    read: Read,
 ) -> None:
     """Labels texts."""
     if out_ and format_ == Layout.text:
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.cli.display import LAYOUTS
-    from xmlkit.data.lines import read_lines, read_stream
+    from xmlkit.data.asked import asked
     from xmlkit.inference.answers import answered, answered_texts, only_writer
     from xmlkit.inference.predict import TEXTS_AT_ONCE
 
     model = xmlkit.load(run)
-    lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
+    documents = asked(_there(file, run), format_named(from_, "--from") if from_ else None, read.dialect())
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
         answers, done = sys.stdout, 0
@@ -73,32 +89,29 @@ def predict(
         if done:
             say(f"{out_} has {done:,} texts already")
         old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else ()
-        checked = _checked(lines, islice(old, done), out_)
+        checked = _checked(documents, islice(old, done), out_)
         # A score's last digits depend on its company: texts are read in the groups that they were read in.
         begin = done - done % TEXTS_AT_ONCE
-        texts, again = tee(islice(checked, begin, None))
+        some, again = tee(islice(checked, begin, None))
+        texts = (document.text for document in some)
         spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
-        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), begin + 1):
-            if number > done and (block := layout(text, found, number)):
+        found_of = model.stream(texts, top_k, threshold)
+        for number, (document, found) in enumerate(zip(again, found_of), begin + 1):
+            if number > done and (block := layout(document.text, found, number, document.id)):
                 print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
 
 
 def _checked(
-    lines: Iterable[tuple[int, str]], answered: Iterable[str | None], out: Path | None
-) -> Iterator[str]:
-    """The texts; those that were answered already must be the same, where it is known what they were."""
-    for old, (number, text) in zip(chain(answered, repeat(None)), lines):
-        if old not in (None, text):
+    documents: Iterable[Document], answered: Iterable[tuple[str, str | None] | None], out: Path | None
+) -> Iterator[Document]:
+    """The documents; those that were answered already must be the same, where it is known what they were."""
+    for number, (old, document) in enumerate(zip(chain(answered, repeat(None)), documents), start=1):
+        if old not in (None, (document.text, document.id)):
             raise UserError(f"--out {out}: its line {number} answers another text; name another file")
-        yield text
+        yield document
 
 
-def _texts(file: str, run: Path) -> Path:
-    path = Path(file)
-    if not path.is_file():
+def _there(file: str, run: Path) -> str:
+    if file not in ("-", "demo") and not Path(file).exists():
         raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
-    if path.name.removesuffix(".gz").endswith((".jsonl", ".tsv")):
-        raise UserError(
-            f"{file} is a corpus file; predict reads one text a line (evaluate scores such a file)"
-        )
-    return path
+    return file

@@ -12,10 +12,10 @@ from filelock import FileLock, Timeout
 
 from xmlkit.errors import UserError
 
-KEYS = {"text", "labels"}
-COLUMNS = 4
+KEYS = ({"text", "labels"}, {"id", "text", "labels"})
+COLUMNS = (4, 5)  # the last one is the text's id, where it has one
 BEGINNINGS = {  # of a line that was cut off
-    "jsonl": re.compile(rb'\{"text": "|\{"text": ?$|\{("(t(e(x(t(":?)?)?)?)?)?)?$'),
+    "jsonl": re.compile(rb'\{"(text|id)": "|\{"(text|id)": ?$|\{("(t(e(x(t(":?)?)?)?)?|i(d(":?)?)?)?)?$'),
     "tsv": re.compile(rb"[1-9]\d*(\t|$)"),
 }
 
@@ -65,29 +65,29 @@ def answered(path: Path, layout: str) -> int:
     return count
 
 
-def answered_texts(path: Path) -> Iterator[str]:
-    """The texts of such a file of `jsonl`."""
+def answered_texts(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The texts of such a file of `jsonl`, and their ids."""
     with path.open("rb") as file:
         for line in file:
             yield _text_of(path, line)
 
 
-def _text_of(path: Path, line: bytes) -> str:
+def _text_of(path: Path, line: bytes) -> tuple[str, str | None]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         found = None
-    if isinstance(found, dict) and found.keys() == KEYS and isinstance(found["labels"], list):
+    if isinstance(found, dict) and found.keys() in KEYS and isinstance(found["labels"], list):
         labels = found["labels"]
         if all(isinstance(label, dict) and label.keys() >= {"label", "score"} for label in labels):
-            return str(found["text"])
+            return str(found["text"]), found.get("id")
     raise _other_lines(path, "jsonl")
 
 
 def _number_of(path: Path, line: bytes, count: int) -> int:
     """Of the text that a line answers, from 1: that of the line before, or a later one."""
     cells = line.split(b"\t")
-    if len(cells) == COLUMNS and cells[0].isdigit() and len(cells[0]) < 16:
+    if len(cells) in COLUMNS and cells[0].isdigit() and len(cells[0]) < 16:
         number = int(cells[0])
         if number > count:
             return number

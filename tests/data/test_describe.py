@@ -20,12 +20,16 @@ def test_figures_worked_out_by_hand() -> None:
     description = describe(CORPUS)
     assert description == {
         "name": "mine",
+        "format": None,
+        "files": [],
         "train_documents": 4,
         "test_documents": 2,
         "labels": 3,
         "labels_without_training_document": 0,
         "test_labels_unknown_to_train": 2,
         "documents_without_labels": 1,
+        "documents_with_ids": 0,
+        "documents_with_filters": 0,
         "empty_texts": 1,
         "duplicate_texts": 1,
         "labels_per_document": {"mean": 1.5, "median": 1.5, "min": 0, "max": 3},

@@ -8,7 +8,7 @@ import typer
 
 import xmlkit
 from xmlkit.cli.compare import compare
-from xmlkit.cli.data import describe
+from xmlkit.cli.data import convert, describe, sample, split
 from xmlkit.cli.ensemble import ensemble
 from xmlkit.cli.evaluate import evaluate
 from xmlkit.cli.init_weights import init_weights
@@ -26,13 +26,14 @@ app = typer.Typer(
 )
 for command in (train, compare, ensemble, init_weights, presets, evaluate, predict, plugins, settings):
     app.command()(command)
-for group, does, only in (
-    ("data", "Looks at corpora.", describe),
-    ("labels", "Adds labels to runs.", add),
-    ("plugin", "Begins plugins of your own.", new),
+for group, does, inside in (
+    ("data", "Looks at corpora, and makes others of them.", (describe, convert, split, sample)),
+    ("labels", "Adds labels to runs.", (add,)),
+    ("plugin", "Begins plugins of your own.", (new,)),
 ):
     inner = typer.Typer(help=does)
-    inner.command()(only)
+    for one in inside:
+        inner.command()(one)
     app.add_typer(inner, name=group)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,6 +88,18 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def documents(self) -> Iterator[Document]:
+        """As a file lists them."""
+        for row, text in enumerate(self.texts):
+            labels = [self.label_ids[label] for label in self.labels[row].tolist()]
+            left_out = () if self.left_out is None else self.left_out[row].tolist()
+            yield Document(
+                text,
+                labels,
+                None if self.ids is None else self.ids[row],
+                tuple(self.label_ids[label] for label in left_out),
+            )
+
     def take(self, rows: np.ndarray) -> Split:
         """The documents with these row numbers, in this order."""
         return Split(
@@ -123,8 +136,15 @@ class Corpus:
     labels: Labels
     train: Split
     test: Split | None
-    source: str | None = None  # the folder that it was read from, or `demo`
+    source: str | None = None  # the folder or file that it was read from, or `demo`
     dialect: Dialect = PLAIN  # how it was read
+    format: str | None = None  # as what
+    files: tuple[Path, ...] = ()  # which ones
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Those that are there, by name."""
+        return {"train": self.train} if self.test is None else {"train": self.train, "test": self.test}
 
     @property
     def folder_name(self) -> str:
@@ -181,8 +201,31 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
     if train is None:
         raise UserError(f"{folder}: no training documents; {_expected_files()}")
     test = _find_split(folder, "test", dialect)
-    corpus = _corpus(folder.resolve().name, str(folder), _read_vocabulary(folder, dialect), train, test)
-    return replace(corpus, source=str(folder.resolve()), dialect=dialect)
+    vocabulary = _find_vocabulary(folder)
+    corpus = _corpus(
+        folder.resolve().name,
+        str(folder),
+        _read_vocabulary(vocabulary, dialect),
+        train.documents,
+        test and test.documents,
+    )
+    files = (*train.paths, *(test.paths if test else ()), *([vocabulary[1]] if vocabulary else ()))
+    return replace(
+        corpus, source=str(folder.resolve()), dialect=dialect, format=train.format.NAME, files=files
+    )
+
+
+def load_documents(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
+    """Like `load_corpus`; one file is a corpus too, that has nothing but training documents."""
+    path = Path(data)
+    if data == DEMO or not path.is_file():
+        return load_corpus(data, dialect)
+    found = _find_file(path, dialect)
+    name = path.name.removesuffix(".gz").rpartition(".")[0]
+    corpus = _corpus(name, str(path), Labels([], None), found.documents, None)
+    return replace(
+        corpus, source=str(path.resolve()), dialect=dialect, format=found.format.NAME, files=found.paths
+    )
 
 
 def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: Dialect = PLAIN) -> Split:
@@ -190,15 +233,18 @@ def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: D
 
     Labels that are not among them get rows from len(labels) on.
     """
+    return _split(documents_of(data, split, dialect), dict(labels.rows), str(data), split)
+
+
+def documents_of(data: str | Path, split: str = "test", dialect: Dialect = PLAIN) -> Iterable[Document]:
+    """The same, one after the other. Raises UserError where there is no such split."""
     if data == DEMO:
-        documents: Iterable[Document] | None = _demo_splits().get(split)
-    elif Path(data).is_file():
-        documents = _read_file(Path(data), dialect)
-    else:
-        documents = _find_split(Path(data), split, dialect)
-    if documents is None:
+        return _demo_splits()[split]
+    path = Path(data)
+    found = _find_split(path, split, dialect) if not path.is_file() else _find_file(path, dialect)
+    if found is None:
         raise UserError(f"{data}: no {split} split; {_expected_files()}")
-    return _split(documents, dict(labels.rows), str(data), split)
+    return found.documents
 
 
 def validation_rows(texts: Sequence[str], share: float, most: int) -> np.ndarray:
@@ -299,28 +345,37 @@ def _demo_splits() -> dict[str, list[Document]]:
     }
 
 
-def _find_split(folder: Path, split: str, dialect: Dialect) -> Iterator[Document] | None:
+class _Found(NamedTuple):
+    format: Format
+    paths: tuple[Path, ...]
+    dialect: Dialect
+
+    @property
+    def documents(self) -> Iterator[Document]:
+        """Those that can be read."""
+        found = self.format.read(self.paths, self.dialect)
+        return readable(found, self.dialect, str(self.paths[0]))
+
+
+def _find_split(folder: Path, split: str, dialect: Dialect) -> _Found | None:
     if not folder.is_dir():
         problem = "a file, not a folder" if folder.exists() else "no such file or folder"
         raise UserError(f"{folder}: {problem}; {_expected_files()}")
-    found: list[tuple[Format, tuple[Path, ...]]] = []
+    found: list[_Found] = []
     for format in formats():
         paths = format.find(folder, split, dialect)
         if paths:
-            found.append((format, paths))
+            found.append(_Found(format, paths, dialect))
     if len(found) > 1:
-        names = " and ".join(paths[0].name for _, paths in found)
+        names = " and ".join(one.paths[0].name for one in found)
         raise UserError(f"{folder}: {names} are two formats of one split; keep one of them")
-    if not found:
-        return None
-    format, paths = found[0]
-    return readable(format.read(paths, dialect), dialect, str(paths[0]))
+    return found[0] if found else None
 
 
-def _read_file(path: Path, dialect: Dialect) -> Iterator[Document]:
+def _find_file(path: Path, dialect: Dialect) -> _Found:
     for format in formats():
         if format.takes(path, dialect):
-            return readable(format.read((path,), dialect), dialect, str(path))
+            return _Found(format, (path,), dialect)
     suffixes = sorted({suffix for format in formats() for suffix in format.SUFFIXES})
     raise UserError(
         f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
@@ -332,8 +387,7 @@ def _expected_files() -> str:
     return f"give a folder with {descriptions} (each plain or .gz), or the word {DEMO}"
 
 
-def _read_vocabulary(folder: Path, dialect: Dialect) -> Labels:
-    """No labels where the folder has none."""
+def _find_vocabulary(folder: Path) -> tuple[Vocabulary, Path] | None:
     found: list[tuple[Vocabulary, Path]] = []
     for vocabulary in vocabularies():
         if (path := vocabulary.find(folder)) is not None:
@@ -341,9 +395,14 @@ def _read_vocabulary(folder: Path, dialect: Dialect) -> Labels:
     if len(found) > 1:
         names = " and ".join(path.name for _, path in found)
         raise UserError(f"{folder}: {names} are two lists of labels; keep one of them")
-    if not found:
+    return found[0] if found else None
+
+
+def _read_vocabulary(found: tuple[Vocabulary, Path] | None, dialect: Dialect) -> Labels:
+    """No labels where the folder has none."""
+    if found is None:
         return Labels([], None)
-    vocabulary, path = found[0]
+    vocabulary, path = found
     listed = list(vocabulary.read(path, dialect))
     return Labels(
         [label.id for label in listed],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,18 @@ from rich.table import Table
 from xmlkit.console import visible
 from xmlkit.data.corpus import Corpus
 
+MOST_FILES = 8  # that are named: a format may have one a document
+
 
 def describe(corpus: Corpus) -> dict[str, Any]:
-    """Plain numbers of a corpus; texts, labels and counts are those of train where `test` is not named.
+    """Plain numbers of a corpus.
+
+    Texts, labels and counts are those of train where `test` is not named, ids and filters those of both.
 
     `deciles` splits the labels, sorted by frequency, into ten groups (fewer where there are fewer labels).
     """
     texts, labels, label_count = corpus.train.texts, corpus.train.labels, len(corpus.labels)
+    splits = corpus.splits.values()
     counts = np.bincount(labels.values, minlength=label_count)
     lengths = labels.lengths
     unknown = None
@@ -29,12 +35,18 @@ def describe(corpus: Corpus) -> dict[str, Any]:
         unknown = len(used) - int(np.count_nonzero(counts[known]))
     return {
         "name": corpus.name,
+        "format": corpus.format,
+        "files": _names(corpus.files),
         "train_documents": len(texts),
         "test_documents": None if corpus.test is None else len(corpus.test),
         "labels": label_count,
         "labels_without_training_document": int(np.sum(counts == 0)),
         "test_labels_unknown_to_train": unknown,
         "documents_without_labels": int(np.sum(lengths == 0)),
+        "documents_with_ids": sum(id is not None for split in splits for id in split.ids or ()),
+        "documents_with_filters": sum(
+            int(np.count_nonzero(split.left_out.lengths)) for split in splits if split.left_out
+        ),
         "empty_texts": sum(not text.strip() for text in texts),
         "duplicate_texts": len(texts) - len(set(texts)),
         "labels_per_document": _summary(lengths),
@@ -66,6 +78,11 @@ def render(description: dict[str, Any]) -> RenderableType:
     return Group(overview, spreads, deciles)
 
 
+def _names(files: Sequence[Path]) -> list[str]:
+    more = len(files) - MOST_FILES
+    return [path.name for path in files[:MOST_FILES]] + ([f"and {more:,} more"] if more > 0 else [])
+
+
 def _summary(values: Sequence[int] | np.ndarray) -> dict[str, float]:
     return {
         "mean": float(np.mean(values)),
@@ -88,7 +105,11 @@ def _deciles(counts: np.ndarray) -> list[dict[str, float]]:
     ]
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | str | list[str] | None) -> str:
+    if isinstance(value, list):
+        value = "\n".join(value)
+    if isinstance(value, str):
+        return escape(visible(value))
     if value is None:
         return "none"
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
 from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 NAME = "annif-tsv"
 DESCRIPTION = "train.tsv, test.tsv"
@@ -54,3 +61,24 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
                 ": is there a tab in the text?"
             )
         yield Document(text, labels)
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """Labels in angle brackets; tabs and line feeds in texts become spaces."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        lines = (
+            _line(document, f"{name} document {number}", lost)
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_lines(folder / f"{name}.tsv", lines)
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _line(document: Document, where: str, lost: Counter[str]) -> str:
+    text, labels, *_ = without_ids_and_filters(document, lost)
+    for label in labels:
+        if any(character in label for character in "<>\n"):
+            raise UserError(f"{where}: the label {label!r} has <, > or a line feed, which {NAME} can't hold")
+    text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\n")
+    return f"{text}\t{' '.join(f'<{label}>' for label in labels)}"

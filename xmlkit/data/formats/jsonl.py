@@ -1,18 +1,24 @@
-"""JSON Lines: one object a line, `{"text": "...", "labels": ["...", ...]}`."""
+"""JSON Lines: one object a line, `{"text": "...", "labels": ["...", ...]}`, and an `"id"` if it has one."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmlkit.console import say
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode, read_lines
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import told, write_lines
 from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
@@ -31,7 +37,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
-    """Integer labels become strings; blank lines are skipped; other keys are ignored."""
+    """Integer labels and ids become strings; blank lines are skipped; other keys are ignored."""
     (path,) = paths
     twice: list[int] = []  # lines
     for number, line in read_lines(path, dialect.encoding):
@@ -43,6 +49,20 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     if twice:
         more = f", and so in {len(twice) - 1:,} more places" if len(twice) > 1 else ""
         say(f"{path}:{twice[0]}: a key is there twice, and the last one counts{more}")
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """With an `"id"` where a document has one."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        write_lines(folder / f"{name}.jsonl", (_line(document, lost) for document in split.documents()))
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _line(document: Document, lost: Counter[str]) -> str:
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    id = {} if document.id is None else {"id": document.id}
+    return json.dumps({**id, "text": document.text, "labels": document.labels}, ensure_ascii=False)
 
 
 def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
@@ -73,9 +93,12 @@ def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
     labels = [str(label) for label in labels]
     if "" in labels:
         raise UserError('an empty label ""; remove it or name it')
-    if not is_unicode("".join([text, *labels])):
+    id = record.get("id")
+    if isinstance(id, bool) or not isinstance(id, str | int | None):
+        raise UserError(f'"id" is not a string but {_kind(id)}; put it in quotes, or leave it out')
+    if not is_unicode("".join([text, *labels, str(id)])):
         raise UserError(HALF_A_PAIR)
-    return Document(text, labels)
+    return Document(text, labels, None if id is None else str(id))
 
 
 def _kind(value: object) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
 from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 NAME = "lightxml"
 DESCRIPTION = "train_texts.txt or train_raw_texts.txt with train_labels.txt (likewise test_...)"
@@ -48,3 +55,29 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         raise UserError(
             f"{texts} has {text_count} lines and {labels} has {label_count}; each needs a line a document"
         )
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """As `..._raw_texts.txt`; line feeds in texts become spaces."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        texts = (
+            on_one_line(
+                without_ids_and_filters(document, lost).text, lost, "texts whose line feeds become spaces"
+            )
+            for document in split.documents()
+        )
+        write_lines(folder / f"{name}_raw_texts.txt", texts)
+        labels = (
+            _line(document.labels, f"{name} document {number}")
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_lines(folder / f"{name}_labels.txt", labels)
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _line(labels: list[str], where: str) -> str:
+    for label in labels:
+        if label.split() != [label]:
+            raise UserError(f"{where}: the label {label!r} has white space, which {NAME} can't hold")
+    return " ".join(labels)

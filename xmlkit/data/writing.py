@@ -1,0 +1,76 @@
+"""What formats share when they write, and a corpus written into a new folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.data.formats import Document, Format
+from xmlkit.data.lines import LONGEST_LINE
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
+    """Into a folder that is new or empty, and holds all of it or nothing; returns what was left out.
+
+    Raises UserError where there is something already, or the format can't hold the corpus.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    with errors_named(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            left_out = format.write(unfinished, corpus)
+            mask = os.umask(0)
+            os.umask(mask)
+            unfinished.chmod(0o777 & ~mask)  # a temporary folder is for its owner alone
+            if out.exists():
+                out.rmdir()
+            unfinished.rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return left_out
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """A text file that `read_lines` reads as these lines, of which none holds a line feed."""
+    with errors_named(path), path.open("wb") as file:
+        for number, line in enumerate(lines, start=1):
+            if number == 1 and line.startswith(BYTE_ORDER_MARK):  # the first one is none of the text's
+                line = BYTE_ORDER_MARK + line
+            end = "\r\n" if line.endswith("\r") else "\n"  # of two returns one is the text's
+            if len(encoded := (line + end).encode()) > LONGEST_LINE:
+                raise UserError(f"{path}:{number}: longer than {LONGEST_LINE >> 20} MiB, the most of a line")
+            file.write(encoded)
+
+
+def on_one_line(text: str, lost: Counter[str], what: str, characters: str = "\n") -> str:
+    """The text with a space in place of each of these characters; where there are any, `what` is counted."""
+    if not any(character in text for character in characters):
+        return text
+    lost[what] += 1
+    return text.translate(dict.fromkeys(map(ord, characters), " "))
+
+
+def without_ids_and_filters(document: Document, lost: Counter[str]) -> Document:
+    """What a format that knows texts and labels alone has room for; the others are counted."""
+    lost["ids of documents that are left out"] += document.id is not None
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    return document
+
+
+def told(lost: Counter[str]) -> list[str]:
+    """A line each."""
+    return [f"{what}: {count:,}" for what, count in lost.items() if count]

@@ -42,6 +42,10 @@ class Labels:
         """The label's text, or its id where there is none."""
         return self.ids[row] if self.names is None else self.names[row]
 
+    def text(self, row: int) -> str:
+        """What a model reads of the label: its name and any further names, between commas."""
+        return ", ".join([self.name(row), *(self.alternatives[row] if self.alternatives else ())])
+
     def take(self, rows: Sequence[int] | np.ndarray) -> Labels:
         """Those of these rows, in this order."""
         return Labels(
@@ -51,11 +55,11 @@ class Labels:
             self.notations and [self.notations[row] for row in rows],
         )
 
-    def and_more(self, ids: list[str]) -> Labels:
-        """These, and behind them labels of which nothing but the id is known."""
+    def and_more(self, ids: list[str], names: list[str] | None = None) -> Labels:
+        """These, and behind them labels of which the ids are known, and perhaps the names."""
         return Labels(
             self.ids + ids,
-            None if self.names is None else self.names + ids,
+            None if self.names is None else self.names + (names or ids),
             None if self.alternatives is None else [*self.alternatives, *(() for _ in ids)],
             None if self.notations is None else [*self.notations, *(None for _ in ids)],
         )

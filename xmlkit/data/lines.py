@@ -17,19 +17,21 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HALF_A_PAIR = "half of a surrogate pair (\\ud800 to \\udfff) is no character; remove it"
 
 
-def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-    """Yields (line number from 1, text without its end of line); only "\\n" and "\\r\\n" end a line.
+def read_lines(path: Path, encoding: str = "utf-8", ends: bool = False) -> Iterator[tuple[int, str]]:
+    """Yields (line number from 1, text); only "\\n" and "\\r\\n" end a line, and are in the text if `ends`.
 
     Raises UserError for bytes of another encoding, a damaged gzip file and a file that cannot be opened.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from read_stream(cast(BinaryIO, file), str(path), encoding)
+            yield from read_stream(cast(BinaryIO, file), str(path), encoding, ends)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the file") from None
 
 
-def read_stream(file: BinaryIO, name: str, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+def read_stream(
+    file: BinaryIO, name: str, encoding: str = "utf-8", ends: bool = False
+) -> Iterator[tuple[int, str]]:
     """The same for an open stream; `name` is what errors call it."""
     number = 0
     try:
@@ -39,7 +41,7 @@ def read_stream(file: BinaryIO, name: str, encoding: str = "utf-8") -> Iterator[
                 raise UserError(f"{name}:{number}: longer than {LONGEST_LINE >> 20} MiB; is it text?")
             if number == 1:
                 line = line.removeprefix(BYTE_ORDER_MARK)
-            yield number, line.removesuffix(b"\n").removesuffix(b"\r").decode(encoding)
+            yield number, (line if ends else line.removesuffix(b"\n").removesuffix(b"\r")).decode(encoding)
     except UnicodeDecodeError as error:
         advice = "save it as UTF-8, or try --encoding latin-1" if encoding == "utf-8" else "name another one"
         called = "UTF-8" if encoding == "utf-8" else encoding

@@ -1,7 +1,7 @@
 """A run's folder: all that is needed to open its model again, wherever the folder is moved.
 
 config.json        the settings, as a config file
-labels.jsonl       id, name, number of training documents and cluster of each label, one a line
+labels.jsonl       id, name, further names, number of training documents and cluster of each label, one a line
 encoder/           the encoder's configuration and its tokenizer
 model.json         machine, plugins in order, sizes, and the digests of all files above
 model.safetensors  the weights: `encoder/...`, or door / plugin / name; the digests of these and of model.json
@@ -17,6 +17,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -277,14 +278,13 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     lines = [_parse(path, line) for line in _read(folder, "labels.jsonl").split(b"\n") if line]
     try:
         columns = {key: [line[key] for line in lines] for key in (lines[0] if lines else ("id", "documents"))}
-        labels, counts_L = (
-            Labels(columns["id"], columns.get("name")),
-            np.array(columns["documents"], np.int64),
-        )
+        further = columns.get("alternatives")
+        labels = Labels(columns["id"], columns.get("name"), further and [tuple(names) for names in further])
+        counts_L = np.array(columns["documents"], np.int64)
         numbers = np.array(columns.get("cluster", []), np.int64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
-    texts = [*labels.ids, *(labels.names or [])]
+    texts = [*labels.ids, *(labels.names or []), *chain.from_iterable(labels.alternatives or [])]
     are_texts = all(isinstance(text, str) and is_unicode(text) for text in texts)
     if not (are_texts and len(labels.rows) == len(labels) > 0 and counts_L.ndim == 1):
         raise UserError(f"{path} is damaged: labels are texts, and each is there once")
@@ -409,6 +409,8 @@ def _write_labels(path: Path, opened: Recorded) -> None:
     columns: dict[str, list[Any]] = {"id": opened.labels.ids}
     if opened.labels.names:
         columns["name"] = opened.labels.names
+    if opened.labels.alternatives:
+        columns["alternatives"] = opened.labels.alternatives
     columns["documents"] = opened.counts_L.tolist()
     if opened.clusters:
         every = torch.arange(len(opened.labels), device=opened.clusters.starts.device)

@@ -55,7 +55,7 @@ def names_of(
 
     def read(longest: int) -> Documents:
         longest = max(longest, template.special)
-        texts = [labels.name(row) if named else "" for row, named in enumerate(labels.named_L.tolist())]
+        texts = [labels.text(row) if named else "" for row, named in enumerate(labels.named_L.tolist())]
         return Reader(tokenise(texts, tokenizer, longest), template, longest).documents(np.arange(len(texts)))
 
     return read

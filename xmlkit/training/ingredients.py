@@ -45,20 +45,21 @@ class Ingredients:
 
     def names(self, labels: Labels) -> Names:
         """Their names; without any their ids, which may be words. An id in place of a name is none."""
-        order, texts = sorted(range(len(labels)), key=labels.ids.__getitem__), labels.names or labels.ids
+        order = sorted(range(len(labels)), key=labels.ids.__getitem__)
         is_real_L = np.ones(len(labels), bool) if labels.names is None else labels.named_L
-        return Names(self.reader([texts[label] for label in order]), np.array(order), is_real_L)
+        return Names(self.reader([labels.text(label) for label in order]), np.array(order), is_real_L)
 
     def context(
         self, corpus: Corpus, data: TrainingData, clusters: ClusterTable | None, is_pretrained: bool = True
     ) -> BuildContext:
         """What the hooks may know in training; `is_pretrained`: the encoder is as before all steps."""
-        names, num_labels = corpus.labels.names, len(corpus.labels)
+        labels, num_labels = corpus.labels, len(corpus.labels)
 
         def encode_names() -> Tensor:
             bfloat16 = use_bfloat16(self.config.precision, self.device)
             encoder = self.encoder.to(self.device)
-            return mean_states(encoder, self.reader(names or []), self.config.tokens_at_once, bfloat16)
+            names = self.reader([labels.text(row) for row in range(num_labels)])
+            return mean_states(encoder, names, self.config.tokens_at_once, bfloat16)
 
         def read_text() -> RaggedTokens:
             return ragged_tokens(data.reader.store.take(data.train_rows))
@@ -69,8 +70,8 @@ class Ingredients:
         known = Known(
             clusters,
             spell=partial(spellings, self.tokenizer),
-            label_ids=corpus.labels.ids,
-            read_names=names_of(corpus.labels, self.tokenizer, self.encoder.template),
+            label_ids=labels.ids,
+            read_names=names_of(labels, self.tokenizer, self.encoder.template),
             train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
             encode_names=encode_names if is_pretrained else None,
             read_text=read_text,

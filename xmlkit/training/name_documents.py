@@ -57,7 +57,7 @@ def name_documents(
     makes tokens of texts.
     """
     rows_N = np.flatnonzero(labels.named_L)
-    texts = tokenise([labels.name(row) for row in rows_N.tolist()])
+    texts = tokenise([labels.text(row) for row in rows_N.tolist()])
     if kind == "hard":
         return NameDocuments(texts, Ragged(rows_N, np.arange(len(rows_N) + 1)), None)
     ids, shares = labels_given(trained_on, len(labels), LEAST)

@@ -91,9 +91,7 @@ def _of_mapping(names: Mapping[str, str]) -> Iterator[Label]:
 
 def _opened_with(more: Labels, run: Path, recorded: Recorded) -> Opened:
     """The run's model with rows for more labels behind its own: all row numbers stay what they are."""
-    names, new_names = recorded.labels.names, more.names
-    assert names is not None and new_names is not None
-    labels = Labels(recorded.labels.ids + more.ids, names + new_names)
+    labels = recorded.labels.and_more(more.ids, more.names)
     counts_L = np.append(recorded.counts_L, np.zeros(len(more), np.int64))
     opened = with_weights(run, replace(recorded, labels=labels, counts_L=counts_L), len(more))
     if not opened.model.shortlister.every_label:

@@ -49,7 +49,7 @@ class Names(Member):
         rows_N = np.flatnonzero(~making.held_out_N)
         some_N = rows_N[np.linspace(0, len(rows_N) - 1, min(SAMPLE, len(rows_N)), dtype=int)]
         centre_H = tower.train_ND(corpus, some_N).mean(0)
-        names_LH = tower.many_ND([corpus.labels.name(int(row)) for row in rows_L], "reading names")
+        names_LH = tower.many_ND([corpus.labels.text(int(row)) for row in rows_L], "reading names")
         names_LH = F.normalize(names_LH - names_LH.mean(0), dim=1, eps=1e-12)
         return cls(number, tower, centre_H, names_LH.half(), torch.from_numpy(rows_L))
 

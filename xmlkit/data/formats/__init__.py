@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
 
 
+class ByName(NamedTuple):
+    """A label that a file calls by its name."""
+
+    name: str
+
+    where: str
+    """FILE:LINE, for error messages."""
+
+
 class Document(NamedTuple):
     """One text and the ids of its labels, as the file lists them."""
 
@@ -26,6 +35,9 @@ class Document(NamedTuple):
 
     left_out: tuple[str, ...] = ()
     """Labels that a ranking is not asked about: taken out of it before it is scored."""
+
+    by_name: tuple[ByName, ...] = ()
+    """Further labels, whose ids are then looked up in the vocabulary."""
 
 
 class Format(Protocol):

@@ -1,0 +1,94 @@
+"""Which columns of a table are read, and what their cells hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import Document
+from xmlkit.errors import UserError
+
+TEXTS, LABELS, IDS = ("text",), ("labels", "label", "subjects"), ("id", "document_id")  # plain names
+
+
+class Columns(NamedTuple):
+    """The names of those that are read."""
+
+    texts: tuple[str, ...]
+    labels: str
+    id: str | None
+
+
+def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Columns:
+    """Those that the dialect names, or whose names are plain. Raises UserError where there are none."""
+    texts = dialect.text_columns or (_plain(there, TEXTS, "text", where),)
+    labels = dialect.label_column or _plain(there, LABELS, "label", where)
+    for option, names in (("text", texts), ("label", (labels,))):
+        check_columns(names, there, f"{where}: --{option}-column")
+    id = next((name for name in IDS if name in there and name not in (*texts, labels)), None)
+    return Columns(texts, labels, id)
+
+
+def check_columns(names: Iterable[str], there: Sequence[str], where: str) -> None:
+    """Raises UserError for one that is not there."""
+    for name in names:
+        if name not in there:
+            raise UserError(f"{where} {name}: there is no such column; {_listed(there)}")
+
+
+def _plain(there: Sequence[str], names: Sequence[str], what: str, where: str) -> str:
+    found = [name for name in names if name in there]
+    if len(found) != 1:
+        several = f"{' and '.join(found)} may be; " if found else ""
+        raise UserError(
+            f"{where}: which column has the {what}s? {several}name it with --{what}-column; {_listed(there)}"
+        )
+    return found[0]
+
+
+def _listed(there: Sequence[str]) -> str:
+    return f"there are {', '.join(there)}" if there else "there are none"
+
+
+def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) -> Document:
+    """Of a row. Raises UserError that names the column of a cell that holds something else."""
+    id = None if columns.id is None else cells[columns.id]
+    if isinstance(id, bool) or not isinstance(id, str | int | None):
+        raise UserError(f"{columns.id} holds {_kind(id)}; an id is a string or an integer")
+    return Document(
+        joined(_text(cells[name], name) for name in columns.texts),
+        _labels(cells[columns.labels], columns.labels, separator),
+        None if id is None else str(id),
+    )
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Several columns' texts as one, each on lines of its own; empty ones leave nothing."""
+    return "\n".join(text for text in texts if text)
+
+
+def _text(cell: Any, column: str) -> str:
+    if not isinstance(cell, str | None):
+        raise UserError(f"{column} holds {_kind(cell)}, not text; name another column with --text-column")
+    return cell or ""
+
+
+def _labels(cell: Any, column: str, separator: str | None) -> list[str]:
+    """A list as it is; a string cut at the separators."""
+    if cell is None:
+        return []
+    if isinstance(cell, str):
+        return [part for part in map(str.strip, cell.split(separator)) if part]
+    labels = [label for label in (cell if isinstance(cell, list) else [cell]) if label is not None]
+    for label in labels:
+        if isinstance(label, bool) or not isinstance(label, str | int):
+            raise UserError(f"{column} holds {_kind(label)}; a label is a string or an integer")
+        if label == "":
+            raise UserError(f"{column} holds an empty label; remove it or name it")
+    return [str(label) for label in labels]
+
+
+def _kind(value: Any) -> str:
+    kinds = {bool: "a boolean", float: "a number that is no integer", bytes: "bytes", list: "a list"}
+    return kinds.get(type(value), f"a {type(value).__name__}")

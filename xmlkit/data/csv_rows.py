@@ -1,0 +1,69 @@
+"""CSV files, plain or gzip: commas between cells, double quotes around a cell that needs them, a header."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from xmlkit.data.lines import LONGEST_LINE, read_lines
+from xmlkit.errors import UserError
+
+csv.field_size_limit(LONGEST_LINE)  # its own is shorter than many a text
+
+
+class Row(NamedTuple):
+    """A line, or several with line feeds in quotes."""
+
+    number: int
+    """Of its first line."""
+
+    cells: dict[str, str]
+    """By column."""
+
+
+def read_header(path: Path, encoding: str) -> list[str]:
+    """The names of the columns; none of an empty file. Raises UserError where they can't be read."""
+    found = next(_read(path, encoding), (1, []))
+    if isinstance(found, UserError):
+        raise found
+    return [name.strip() for name in found[1]]
+
+
+def read_rows(path: Path, encoding: str) -> Iterator[Row | UserError]:
+    """What stands below the header; blank lines are skipped.
+
+    In place of a row that has more or fewer cells than the header, or quotes that don't fit, why. Raises
+    UserError for a header with a column that is there twice.
+    """
+    header = read_header(path, encoding)
+    twice = [name for place, name in enumerate(header) if name in header[:place]]
+    if twice:
+        raise UserError(f"{path}:1: the column {twice[0]!r} is there twice; name each once")
+    rows = _read(path, encoding)
+    next(rows, None)
+    for found in rows:
+        if isinstance(found, UserError):
+            yield found
+            continue
+        number, cells = found
+        if len(cells) == len(header):
+            yield Row(number, dict(zip(header, cells)))
+        else:
+            yield UserError(f"{path}:{number}: {len(cells)} cells, where the header has {len(header)}")
+
+
+def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserError]:
+    reader = csv.reader((line for _, line in read_lines(path, encoding, ends=True)), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield UserError(f"{path}:{number}: not valid CSV ({error})")
+            continue
+        if cells:
+            yield number, cells

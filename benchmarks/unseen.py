@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +118,14 @@ def main() -> None:
         assert isinstance(added, RunPredictor)
         found = {"cosine": of_cosines(named, whole.test, given.encoder)}
         found |= {"named": of_run(named, whole.test), "added": of_run(added, whole.test)}
-    document = {"command": _command(given.encoder), "machine": machine(), "taken_out": len(taken)}
+    document = {
+        "corpus": Path(given.corpus).name,
+        "share": given.share,
+        "seed": given.seed,
+        "machine": machine(),
+    }
+    settings |= {"encoder": Path(given.encoder).name, **parse_assignments(given.settings)}
+    document |= {"settings": settings, "taken_out": len(taken)}
     document |= {
         "training_documents": len(learnt.train),
         "left_out": len(whole.train) - len(learnt.train),
@@ -128,11 +134,6 @@ def main() -> None:
     print(json.dumps(document, indent=2))
     if given.out:
         given.out.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def _command(encoder: str) -> str:
-    words = ["$MINILM" if word == encoder else word for word in sys.argv[1:]]
-    return " ".join(["python -m benchmarks.unseen", *words])
 
 
 if __name__ == "__main__":

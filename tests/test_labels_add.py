@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,15 @@ PLUGINS = {
     "within": {"plugins": ["combination", "label-text"], "combination": {"where": "labels"}},
     "around": {"plugins": ["label-text", "combination"], "combination": {"where": "labels"}},
 }
+CLUSTERED = {
+    "clustered": {"plugins": ["label-text"]},
+    "clustered, warm": {"plugins": ["label-text"], "start": "warm", "pooling": "mean", "label_width": 32},
+    "clustered, narrow": {"plugins": ["label-text"], "cluster_width": 8, "cluster_power": 1.0},
+    "levels": {"plugins": ["multi-resolution", "label-text"], "multi-resolution": {"levels": 1, "branch": 2}},
+    "cooccurring": {"plugins": ["combination", "label-text"]},
+    "beside tokens": {"plugins": ["combination", "label-text"], "combination": {"cooccurrence": False}},
+    "votes in clusters": {"plugins": ["label-text", "neighbours"], "validation": 0.2},
+}
 PAIRS = '''
 """A number for each pair of labels."""
 import torch
@@ -66,7 +76,8 @@ def run_of(encoder, tmp_path_factory):
 
     def run(name: str, **settings) -> Path:
         if not (folder / name).exists():
-            given = {**SETTINGS, "encoder": encoder, "clustered": False, **PLUGINS.get(name, {}), **settings}
+            known = {"clustered": name in CLUSTERED, **(PLUGINS | CLUSTERED).get(name, {})}
+            given = {**SETTINGS, "encoder": encoder, **known, **settings}
             xmlkit.train(named_corpus(), given, folder / name)
         return folder / name
 
@@ -109,12 +120,65 @@ def test_old_labels_stay_what_they_were(run_of, tmp_path, name):
         assert list(ours) == list(theirs) and ours == pytest.approx(theirs, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", PLUGINS)
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_old_labels_of_clusters_stay_what_they_were(run_of, tmp_path, name):
+    """The same clusters are shortlisted, of which all the old labels score what they did."""
+    run = run_of(name)
+    before = content(run)
+    out = xmlkit.add_labels(run, NEW, tmp_path / "out")
+    assert content(run) == before
+    old, new = (xmlkit.load(folder)._opened for folder in (run, out))
+    every = torch.arange(NUM_LABELS)
+    assert torch.equal(old.clusters.of(every), new.clusters.of(every))
+    counted = torch.bincount(new.clusters.cluster_L)
+    assert counted.sum() == NUM_LABELS + len(NEW) and new.clusters.largest == counted.max() > 3
+    found = 0
+    for theirs, ours in zip(scores(run, SOME), scores(out, SOME), strict=True):
+        found += len(ours) - len(theirs)
+        assert ours.keys() - NEW.keys() == theirs.keys() and len(ours) >= len(theirs)
+        ours = {label: score for label, score in ours.items() if label not in NEW}
+        assert list(ours) == list(theirs) and ours == pytest.approx(theirs, abs=1e-6)
+    assert found > 0
+
+
+@pytest.mark.parametrize("name", [name for name in PLUGINS | CLUSTERED if name != "cooccurring"])
 def test_a_new_label_is_found_by_its_name(run_of, tmp_path, name):
-    """A vector has no larger product with one of length one than with its own direction."""
+    """A vector has no larger product with one of length one than with its own direction.
+
+    A document is more than its text where labels that occur together are added to it.
+    """
     out = xmlkit.add_labels(run_of(name), NEW, tmp_path / "out")
     for label, found in zip(NEW, scores(out, NAMES), strict=True):
         assert next(other for other in found if other in NEW) == label
+
+
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_a_new_label_lies_where_the_run_looks_its_name_up(run_of, tmp_path, name):
+    """The likeliest of the clusters that are shortlisted for it, of any number of new labels."""
+    many = {f"many{row}": text for row, text in enumerate(tiny.texts(300, seed=9)) if text}
+    new = xmlkit.load(xmlkit.add_labels(run_of(name), many, tmp_path / "out"))._opened
+    model = xmlkit.load(run_of(name))._opened.model
+    for label, text in list(many.items())[::10]:
+        vectors = model.vectors(tiny.batch([text])[0])
+        with torch.no_grad():
+            (short_S,) = model.shortlister(vectors, tiny.batch([text])[0], None).clusters_BS.tolist()
+            (z_K,) = model.shortlister.cluster_logits_BK(vectors.recall_BD)
+        assert new.clusters.of(torch.tensor(new.labels.rows[label])) == max(
+            short_S, key=z_K.tolist().__getitem__
+        )
+
+
+def test_clusters_that_have_grown_can_be_trained_on(run_of, encoder, tmp_path):
+    """From the weights that labels were added to: shortlists hold all true labels, be clusters uneven."""
+    out = xmlkit.add_labels(run_of("clustered"), NEW, tmp_path / "out")
+    learnt = _with_documents(NEW)
+    given = {**SETTINGS, "encoder": encoder, "clustered": True, **CLUSTERED["clustered"]}
+    trained = xmlkit.train(learnt, given, tmp_path / "learnt", out)
+    old, new = (xmlkit.load(folder)._opened for folder in (out, trained.folder))
+    assert new.labels.ids == old.labels.ids
+    assert torch.equal(new.clusters.cluster_L, old.clusters.cluster_L)
+    row = old.labels.rows["new3"]
+    assert not torch.equal(*(found.model.weights()["head/lightxml/rows.weight"][row] for found in (old, new)))
 
 
 def test_what_new_labels_begin_with(run_of, tmp_path):
@@ -132,17 +196,19 @@ def test_what_new_labels_begin_with(run_of, tmp_path):
     torch.testing.assert_close(lengths, torch.ones(NUM_LABELS + len(NEW)))
 
 
-def test_the_new_run_is_whole(run_of, more, tmp_path):
-    run = run_of("alone")
+@pytest.mark.parametrize("name", ["alone", "clustered"])
+def test_the_new_run_is_whole(run_of, tmp_path, name):
+    run = run_of(name)
+    more = xmlkit.add_labels(run, NEW, tmp_path / "more")
     files = {*content(run)} - {"log.jsonl", "metrics.json", ".lock"}
     assert {*content(more)} - {".lock"} == files
-    for name in ("config.json", *(name for name in files if name.startswith("encoder/"))):
-        assert (more / name).read_bytes() == (run / name).read_bytes()
+    for file in ("config.json", *(file for file in files if file.startswith("encoder/"))):
+        assert (more / file).read_bytes() == (run / file).read_bytes()
     old, new = ((folder / "labels.jsonl").read_text() for folder in (run, more))
     assert new.startswith(old)
-    assert [json.loads(line) for line in new.removeprefix(old).splitlines()] == [
-        {"id": label, "name": name, "documents": 0} for label, name in NEW.items()
-    ]
+    lines = [json.loads(line) for line in new.removeprefix(old).splitlines()]
+    assert all(line.pop("cluster") in range(4) for line in lines if name == "clustered")
+    assert lines == [{"id": label, "name": text, "documents": 0} for label, text in NEW.items()]
     document = json.loads((more / DESCRIPTION).read_text())
     assert document.pop("labels") == NUM_LABELS + len(NEW)
     theirs = json.loads((run / DESCRIPTION).read_text())
@@ -154,10 +220,12 @@ def test_the_new_run_is_whole(run_of, more, tmp_path):
     assert tiny.predicted_in_a_new_process(moved, NAMES) == expected
 
 
-def test_added_twice_is_added_together(run_of, more, tmp_path):
+@pytest.mark.parametrize("name", ["alone", "clustered"])
+def test_added_twice_is_added_together(run_of, tmp_path, name):
+    more = xmlkit.add_labels(run_of(name), NEW, tmp_path / "more")
     some = dict(list(NEW.items())[:3])
     rest = {label: name for label, name in NEW.items() if label not in some}
-    once = xmlkit.add_labels(run_of("alone"), some, tmp_path / "once")
+    once = xmlkit.add_labels(run_of(name), some, tmp_path / "once")
     twice = xmlkit.add_labels(once, rest)
     assert twice == tmp_path / "once-more-labels"
     assert (twice / "labels.jsonl").read_bytes() == (more / "labels.jsonl").read_bytes()
@@ -181,13 +249,20 @@ def test_new_labels_can_be_learnt_later(run_of, more, encoder, tmp_path):
     """Of documents that have them, from the weights that they were given; the run itself has no way on."""
     with pytest.raises(UserError, match="was given labels after its training, which is over"):
         training.resume(more, named_corpus())
-    corpus, first = named_corpus(), next(iter(NEW))
-    learnt = Corpus.of([*corpus.train.texts, NAMES[0]], [*_lists(corpus), [first]])
-    labels = Labels(corpus.labels.ids + list(NEW), [*(corpus.labels.names or []), *NAMES])
-    learnt = Corpus("more", labels, learnt.train.numbered_as(labels), None)
+    learnt = _with_documents([next(iter(NEW))])
     given = {**SETTINGS, "encoder": encoder, "clustered": False, **PLUGINS["alone"]}
     trained = xmlkit.train(learnt, given, tmp_path / "learnt", more)
     assert set(trained.model.labels.ids) >= set(NEW) and trained.outcome == "finished"
+
+
+def _with_documents(some: Iterable[str]) -> Corpus:
+    """The corpus with the new labels, of which these are on a document each."""
+    corpus = named_corpus()
+    learnt = Corpus.of(
+        [*corpus.train.texts, *map(NEW.__getitem__, some)], [*_lists(corpus), *([label] for label in some)]
+    )
+    labels = Labels(corpus.labels.ids + list(NEW), [*(corpus.labels.names or []), *NAMES])
+    return Corpus("more", labels, learnt.train.numbered_as(labels), None)
 
 
 def _lists(corpus: Corpus) -> list[list[str]]:
@@ -247,8 +322,11 @@ def test_runs_that_can_be_given_no_labels(run_of, encoder, tmp_path):
     unnamed = Corpus(corpus.name, Labels(corpus.labels.ids, None), corpus.train, None)
     xmlkit.train(unnamed, {**given, "clustered": False}, tmp_path / "unnamed")
     refused = {
-        run_of("clustered", **PLUGINS["alone"], clustered=True): "lie in clusters, .* --set clustered=false$",
         run_of("plain"): "scores no label by its name, .* --plugin label-text",
+        run_of("plain clusters", clustered=True): "scores no label by its name, .* --plugin label-text",
+        run_of(
+            "every", plugins=["full-head", "label-text"], clustered=True
+        ): "in clusters, .* clustered=false$",
         tmp_path / "unnamed": "its labels have no names, .* labels.tsv$",
         tmp_path / "nowhere": "nowhere is not a run: it holds no model.json$",
         Path(encoder): "is not a run",

@@ -1,7 +1,7 @@
 """What passes through the four doors, on the way that hooks.py shows.
 
-Every label id in here is a row number, 0 to L - 1, in cluster order where there are clusters; names come
-back on output.
+Every label id in here is a row number, 0 to L - 1; names come back on output. Where there are clusters, rows
+lie in their order, but for labels that came after training.
 
 Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
 K clusters, S shortlisted ones, C candidates, X added candidates, Y most true labels of a document, V true

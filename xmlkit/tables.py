@@ -21,22 +21,39 @@ NUMBERS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 
 
 class ClusterTable(nn.Module):
-    """Which labels each cluster holds: those of cluster k are the rows `starts[k]` to `starts[k + 1] - 1`.
+    """Which labels each cluster holds: those of cluster k are `order_L[starts[k]:starts[k + 1]]`.
 
-    It is no weight: a run keeps it beside its labels, and parts may share it.
+    Labels are trained in the order of their clusters, so that these are rows `starts[k]` and on; such as come
+    later have the last rows, whatever their clusters, and make these uneven. It is no weight: a run keeps it
+    beside its labels, and parts may share it.
     """
 
     starts: Tensor
+    order_L: Tensor
+    cluster_L: Tensor
 
-    def __init__(self, starts: Tensor):
+    def __init__(self, starts: Tensor, order_L: Tensor | None = None):
         super().__init__()
-        self.register_buffer("starts", starts, persistent=False)
+        sizes_K = starts.diff()
         self.num_clusters = len(starts) - 1  # K
-        self.largest = int(starts.diff().max())  # M
+        self.largest = int(sizes_K.max())  # M
+        of_order_L = torch.arange(self.num_clusters, device=starts.device).repeat_interleave(sizes_K)
+        order_L = torch.arange(len(of_order_L), device=starts.device) if order_L is None else order_L
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_buffer("order_L", order_L, persistent=False)
+        cluster_L = torch.empty_like(of_order_L).scatter(0, order_L, of_order_L)
+        self.register_buffer("cluster_L", cluster_L, persistent=False)
+
+    @classmethod
+    def of_labels(cls, cluster_L: Tensor) -> ClusterTable:
+        """From the cluster of each label; none is empty."""
+        sizes_K = torch.bincount(cluster_L)
+        assert sizes_K.all(), "a cluster without a label"
+        return cls(F.pad(sizes_K.cumsum(0), (1, 0)), cluster_L.argsort(stable=True))
 
     def of(self, ids: Tensor) -> Tensor:
         """The cluster of each label."""
-        return torch.searchsorted(self.starts, ids, right=True) - 1
+        return self.cluster_L[ids]
 
     def labels_of(self, clusters_BS: Tensor) -> tuple[Tensor, Tensor]:
         """Label ids (B, S x M) and which are real; padding repeats the first label of the same cluster."""
@@ -44,7 +61,8 @@ class ClusterTable(nn.Module):
         size_BS = self.starts[clusters_BS + 1] - first_BS
         places_M = torch.arange(self.largest, device=clusters_BS.device)
         mask_BSM = places_M < size_BS[..., None]
-        return (first_BS[..., None] + places_M * mask_BSM).flatten(1), mask_BSM.flatten(1)
+        ids_BSM = self.order_L[first_BS[..., None] + places_M * mask_BSM]
+        return ids_BSM.flatten(1), mask_BSM.flatten(1)
 
 
 @dataclass(frozen=True)

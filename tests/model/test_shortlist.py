@@ -25,10 +25,10 @@ from xmlkit.training.rows import row_parameters, unite_rows
 TEXTS = ["w1 w2 w3", "w9", "", "w5 w4 w40 w41 w7"]
 
 
-def build(starts, num_labels, shortlist=2, labels=None, **other):
+def build(starts, num_labels, shortlist=2, labels=None, order=None, **other):
     sizes = {"num_layers": 1, "hidden": 4, "cluster_width": None, "label_width": 5, "pooling": "mean"}
     settings = {"reduction": "sum", "dropout": 0.0, "start": "random", "cluster_power": 1.0}
-    clusters = ClusterTable(torch.tensor([*starts, num_labels]))
+    clusters = ClusterTable(torch.tensor([*starts, num_labels]), order and torch.tensor(order))
     fixed = {"num_labels": num_labels, "clusters": clusters, "shortlist": shortlist, "train_labels": labels}
     return BuildContext(**{**sizes, **settings, **fixed, **other})
 
@@ -37,9 +37,8 @@ def training_on(rows, num_labels):
     return Training(ragged_labels(Ragged.of(rows), num_labels), torch.Generator(), torch.arange(len(rows)))
 
 
-def slow_candidates(logits, true, starts, top):
+def slow_candidates(logits, true, members, top):
     """Of one document: clusters with a true label first, then by score; all their labels, all true ones."""
-    members = [range(a, b) for a, b in pairwise(starts)]
     holds = [any(label in cluster for label in true) for cluster in members]
     order = sorted(range(len(members)), key=lambda k: (-holds[k], -logits[k]))
     chosen = order[:top]
@@ -53,15 +52,17 @@ def test_candidates_truth_and_loss_are_those_of_the_slow_reference(data):
     sizes = data.draw(st.lists(st.integers(1, 4), min_size=num_clusters, max_size=num_clusters))
     starts = [sum(sizes[:k]) for k in range(num_clusters + 1)]
     num_labels, top = starts[-1], data.draw(st.integers(1, 7))
+    order = data.draw(st.permutations(range(num_labels)) | st.none())
+    members = [(order or range(num_labels))[a:b] for a, b in pairwise(starts)]
     rows = data.draw(st.lists(st.sets(st.integers(0, num_labels - 1)), min_size=1, max_size=4))
     torch.manual_seed(data.draw(st.integers(0, 99)))
-    part = TopClusters(build(starts[:-1], num_labels, top), 3)
+    part = TopClusters(build(starts[:-1], num_labels, top, order=order), 3)
     x_BD = torch.randn(len(rows), 3)
     short = part(Vectors(x_BD, x_BD), None, training_on([sorted(row) for row in rows], num_labels))
     z_BK = (x_BD @ part.rows.weight.T + part.biases.weight[:, 0]).detach()
     loss = 0.0
     for i, true in enumerate(rows):
-        chosen, candidates, holds = slow_candidates(z_BK[i].tolist(), true, starts, top)
+        chosen, candidates, holds = slow_candidates(z_BK[i].tolist(), true, members, top)
         ids, mask = short.ids_BC[i], short.mask_BC[i]
         assert ids[mask].sort().values.tolist() == sorted(candidates)  # each once
         assert set(ids[mask & short.truth_BC[i]].tolist()) == true
@@ -70,6 +71,21 @@ def test_candidates_truth_and_loss_are_those_of_the_slow_reference(data):
         assert set(short.clusters_BS[i].tolist()) == set(chosen)
         loss += sum(math.log1p(math.exp(-z if h else z)) for z, h in zip(z_BK[i].tolist(), holds))
     assert short.losses["generator"].item() == pytest.approx(loss / len(rows), rel=1e-4)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_a_table_of_the_cluster_of_each_label_is_the_same(cluster_L):
+    numbers = sorted(set(cluster_L))
+    cluster_L = [numbers.index(k) for k in cluster_L]  # none is empty
+    table = ClusterTable.of_labels(torch.tensor(cluster_L))
+    assert table.of(torch.arange(len(cluster_L))).tolist() == cluster_L
+    ids, mask = table.labels_of(torch.arange(len(numbers))[:, None])
+    members = [
+        [label for label, k in enumerate(cluster_L) if k == cluster] for cluster in range(len(numbers))
+    ]
+    assert [ids[k][mask[k]].tolist() for k in range(len(numbers))] == members
+    assert all(set(ids[k].tolist()) == set(members[k]) for k in range(len(numbers)))
+    assert table.largest == ids.shape[1] == max(map(len, members))
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])

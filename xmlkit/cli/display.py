@@ -18,6 +18,7 @@ from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
+from xmlkit.inference.unseen import Unseen
 from xmlkit.model.parts import chains_of_settings
 from xmlkit.plugins import Active, check, settled
 from xmlkit.presets import presets
@@ -71,6 +72,14 @@ def metric_table(metrics: dict[str, float]) -> Table:
     for name in names:
         table.add_row(name, *(f"{metrics[f'{name}@{k}']:.2f}" for k in ks))
     return table
+
+
+def unseen_in_words(unseen: Unseen) -> str:
+    """What the metrics of labels without a training document are of."""
+    return (
+        f"{unseen.labels:,} labels have no training document, {unseen.occurring:,} of them occur here, on "
+        f"{unseen.documents:,} documents; of these, truth and ranking being those labels alone:"
+    )
 
 
 def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[Prediction]]) -> Table:

@@ -25,10 +25,15 @@ def evaluate(
     *,
     read: Read,
 ) -> None:
-    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
+    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage.
+
+    Of labels that no training document has it says apart how well they are found among themselves.
+    """
     from xmlkit.blend.opening import Ensemble, load, source_of
-    from xmlkit.cli.display import metric_table, unknown_labels
+    from xmlkit.cli.display import metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
+    from xmlkit.inference.predict import RunPredictor
+    from xmlkit.inference.unseen import evaluate_unseen
 
     model = load(run)
     source, dialect = (data, read.dialect()) if data else source_of(run)
@@ -42,3 +47,6 @@ def evaluate(
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     else:
         out.print(metric_table(model.evaluate(split)))
+    if isinstance(model, RunPredictor) and (unseen := evaluate_unseen(model, split)):
+        print(unseen_in_words(unseen))
+        out.print(metric_table(unseen.metrics))

@@ -113,7 +113,7 @@ def train(
         say_demo()
         if checked and "plugins" not in settings:
             say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
-    from xmlkit.cli.display import example_table, metric_table
+    from xmlkit.cli.display import example_table, metric_table, unseen_in_words
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
@@ -135,6 +135,9 @@ def train(
     if trained.metrics and corpus.test:
         print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
         out.print(metric_table(trained.metrics))
+        if trained.unseen:
+            print(unseen_in_words(trained.unseen))
+            out.print(metric_table(trained.unseen.metrics))
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say_run(trained.folder)

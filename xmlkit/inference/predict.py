@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from xmlkit.config import Config
 from xmlkit.data.corpus import Labels, Split
@@ -25,6 +26,7 @@ from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
+from xmlkit.model.head import AmongLabels
 from xmlkit.model.inputs import Reader
 from xmlkit.model.ranking import rank_documents
 
@@ -182,10 +184,21 @@ class RunPredictor(Predictor):
 
     def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
+        return self._ranked_by(self._head, texts, k, kept)
+
+    def rank_among(self, is_among_L: np.ndarray, texts: Sequence[str], k: int) -> np.ndarray:
+        """Label rows (N, k) of these labels alone, best first; -1 where a text has fewer."""
+        head = AmongLabels(self._head, torch.from_numpy(is_among_L).to(self._opened.model.device))
+        _, ids_NK = self._ranked_by(head, texts, k)
+        return np.where((ids_NK >= 0) & is_among_L[ids_NK], ids_NK, -1)
+
+    def _ranked_by(
+        self, head: Head, texts: Sequence[str], k: int, kept: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         opened, config = self._opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
         reader, rows = Reader(store, opened.model.encoder.template, config.max_len), np.arange(len(store))
-        return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once)
+        return rank_documents(opened.model, head, reader, rows, k, config.tokens_at_once)
 
     @cached_property
     def _head(self) -> Head:

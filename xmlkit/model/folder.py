@@ -90,7 +90,7 @@ class Recorded:
     counts_L: np.ndarray  # training documents of each label, the validation part included
     num_documents: int  # training documents, the validation part included
     corpus_digest: str
-    clusters: ClusterTable | None  # labels lie in the order of these
+    clusters: ClusterTable | None  # labels that were trained lie in the order of these
 
 
 @dataclass(frozen=True)
@@ -290,10 +290,9 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
         raise UserError(f"{path} is damaged: labels are texts, and each is there once")
     clusters = None
     if "cluster" in columns:
-        if numbers[0] != 0 or not np.isin(np.diff(numbers), (0, 1)).all():
-            raise UserError(f"{path} is damaged: labels lie in the order of their clusters")
-        sizes = np.bincount(numbers)
-        clusters = ClusterTable(torch.from_numpy(np.concatenate([[0], sizes.cumsum()])))
+        if not np.array_equal(found := np.unique(numbers), np.arange(len(found))):
+            raise UserError(f"{path} is damaged: clusters are numbered from 0 on, and none is empty")
+        clusters = ClusterTable.of_labels(torch.from_numpy(numbers))
     return labels, counts_L, clusters
 
 
@@ -413,8 +412,7 @@ def _write_labels(path: Path, opened: Recorded) -> None:
         columns["alternatives"] = opened.labels.alternatives
     columns["documents"] = opened.counts_L.tolist()
     if opened.clusters:
-        every = torch.arange(len(opened.labels), device=opened.clusters.starts.device)
-        columns["cluster"] = opened.clusters.of(every).tolist()
+        columns["cluster"] = opened.clusters.cluster_L.tolist()
     with replaced(path) as unfinished, unfinished.open("w", encoding="utf-8") as lines:
         for values in zip(*columns.values(), strict=True):
             lines.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")

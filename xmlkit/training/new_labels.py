@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
 from xmlkit.data.dialect import PLAIN
 from xmlkit.data.lines import is_unicode
+from xmlkit.data.tokens import tokenise
 from xmlkit.data.vocabularies import Label
 from xmlkit.data.vocabularies.tsv import read
 from xmlkit.errors import UserError
@@ -25,6 +28,9 @@ from xmlkit.model.folder import (
     save_weights,
     with_weights,
 )
+from xmlkit.model.inputs import Reader
+from xmlkit.model.ranking import encode_documents
+from xmlkit.tables import ClusterTable
 from xmlkit.training.claim import new_folder
 
 ADVICE = "train it with an encoder, --plugin label-text and a corpus that has labels.tsv"
@@ -36,10 +42,11 @@ def add_labels(
     """Writes a run that knows more labels than `run`, which stays as it is; returns the new one's folder.
 
     `labels` are names by id, or a file of them, `<id> TAB name` a line. They come behind the run's own and
-    are scored by their names: some plugin must do so, as label-text does. `out` is a new folder, by default
+    are scored by their names: some plugin must do so, as label-text does. Where labels lie in clusters, each
+    goes to the one that is the likeliest for a text that says its name. `out` is a new folder, by default
     `RUN-more-labels`. The log and the figures on the test split, which are not its own, are not in it.
 
-    Raises UserError where the run has no such plugin, has clusters, or is damaged; for labels that it has
+    Raises UserError where the run has no such plugin, or is damaged; for labels that it has
     already, that have no name or can't be read; and for a folder that is in use.
     """
     run = Path(run)
@@ -59,9 +66,6 @@ def add_labels(
 
 
 def _check(run: Path, recorded: Recorded) -> None:
-    if recorded.clusters is not None:
-        advice = "train it with --set clustered=false"
-        raise UserError(f"{run}: its labels lie in clusters, to which none can be added: {advice}")
     if not recorded.labels.named_L.any():
         raise UserError(f"{run}: its labels have no names, by which new ones could be scored: {ADVICE}")
 
@@ -91,15 +95,47 @@ def _of_mapping(names: Mapping[str, str]) -> Iterator[Label]:
 
 def _opened_with(more: Labels, run: Path, recorded: Recorded) -> Opened:
     """The run's model with rows for more labels behind its own: all row numbers stay what they are."""
+    if recorded.clusters is not None:
+        clusters = _grown(recorded.clusters, _likeliest_clusters(more, run, recorded))
+        recorded = replace(recorded, clusters=clusters)
     labels = recorded.labels.and_more(more.ids, more.names)
     counts_L = np.append(recorded.counts_L, np.zeros(len(more), np.int64))
     opened = with_weights(run, replace(recorded, labels=labels, counts_L=counts_L), len(more))
-    if not opened.model.shortlister.every_label:
+    if recorded.clusters is None and not opened.model.shortlister.every_label:
         advice = "train it without what makes the choice"
         raise UserError(f"{run}: it scores a choice of labels, to which none can be added: {advice}")
     if not opened.model.head.knows_new_labels:
         raise UserError(f"{run}: it scores no label by its name, and so would find no new one: {ADVICE}")
     return opened
+
+
+def _likeliest_clusters(more: Labels, run: Path, recorded: Recorded) -> Tensor:
+    """Of each label (L) the cluster where a document that says its name and no more is looked up first."""
+    assert more.names is not None
+    opened = with_weights(run, recorded)
+    ready_to_predict(opened)
+    model, config = opened.model, opened.config
+    store = tokenise(more.names, opened.tokenizer, config.text_cap)
+    reader, rows = Reader(store, model.encoder.template, config.max_len), np.arange(len(more))
+    found_L = torch.zeros(len(more), dtype=torch.long)
+    for places_B, documents, vectors in encode_documents(model, reader, rows, config.tokens_at_once):
+        shortlister = model.shortlister
+        clusters_BS = None if shortlister.every_label else shortlister(vectors, documents, None).clusters_BS
+        if clusters_BS is None:
+            advice = "train it with --set clustered=false"
+            raise UserError(f"{run}: its labels lie in clusters, by which it does not choose: {advice}")
+        z_BS = shortlister.cluster_logits_BK(vectors.recall_BD).gather(1, clusters_BS)
+        best_B1 = z_BS.argmax(1, keepdim=True)
+        found_L[places_B] = clusters_BS.gather(1, best_B1).squeeze(1).cpu()
+    return found_L
+
+
+def _grown(clusters: ClusterTable, more_L: Tensor) -> ClusterTable:
+    """With more labels, behind all others, in these clusters."""
+    grown = ClusterTable.of_labels(torch.cat([clusters.cluster_L.cpu(), more_L]))
+    if grown.largest > clusters.largest:
+        say(f"the largest cluster holds {grown.largest:,} labels now, {clusters.largest:,} before")
+    return grown
 
 
 def _beside(run: Path) -> Path:

@@ -15,7 +15,8 @@ from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
-from xmlkit.inference.predict import Predictor, load_run
+from xmlkit.inference.predict import RunPredictor, load_run
+from xmlkit.inference.unseen import Unseen, evaluate_unseen
 from xmlkit.model.device import check_compiler
 from xmlkit.model.folder import (
     Opened,
@@ -46,10 +47,11 @@ class Trained:
 
     folder: Path
     outcome: Outcome
-    model: Predictor  # with the best weights, or where it was interrupted with the best so far
+    model: RunPredictor  # with the best weights, or where it was interrupted with the best so far
     metrics: dict[str, float] | None = None  # on the corpus's test split, in percent; None without one
     seconds: float = 0.0  # of training steps
     stop_asked: bool = False  # by Ctrl-C, be it when all was done; other signals end the process
+    unseen: Unseen | None = None  # like `metrics`, of labels without a training document; None without any
 
 
 def train(
@@ -146,9 +148,10 @@ def _finish(trainer: Trainer, corpus: Corpus) -> Trained:
 def _scored(trained: Trained, corpus: Corpus) -> Trained:
     if corpus.test is None:
         return trained
-    metrics = trained.model.evaluate(corpus.test)
-    write_json(trained.folder / METRICS, metrics)
-    return replace(trained, metrics=metrics)
+    metrics, unseen = trained.model.evaluate(corpus.test), evaluate_unseen(trained.model, corpus.test)
+    more = {"unseen": unseen.as_document()} if unseen else {}
+    write_json(trained.folder / METRICS, {**metrics, **more})
+    return replace(trained, metrics=metrics, unseen=unseen)
 
 
 def _announce(trainer: Trainer) -> None:

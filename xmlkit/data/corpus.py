@@ -151,12 +151,25 @@ def load_split(data: str | Path, labels: Labels, split: str = "test") -> Split:
     if data == DEMO:
         documents: Iterable[Document] | None = _demo_splits().get(split)
     elif Path(data).is_file():
-        documents = _read_file(Path(data))
+        documents = read_file(Path(data))
     else:
         documents = _find_split(Path(data), split)
     if documents is None:
         raise UserError(f"{data}: no {split} split; {_expected_files()}")
     return _split(documents, dict(labels.rows), str(data), split)
+
+
+def read_file(path: Path) -> Iterator[Document]:
+    """The documents of one file, whose name says its format. Raises UserError for another kind of name."""
+    suffixes = []
+    for format in formats():
+        if format.SUFFIX:
+            if path.name.removesuffix(".gz").endswith(format.SUFFIX):
+                return format.read((path,))
+            suffixes.append(format.SUFFIX)
+    raise UserError(
+        f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
+    )
 
 
 def validation_rows(texts: Sequence[str], share: float, most: int) -> np.ndarray:
@@ -255,18 +268,6 @@ def _find_split(folder: Path, split: str) -> Iterator[Document] | None:
         names = " and ".join(paths[0].name for _, paths in found)
         raise UserError(f"{folder}: {names} are two formats of one split; keep one of them")
     return found[0][0].read(found[0][1]) if found else None
-
-
-def _read_file(path: Path) -> Iterator[Document]:
-    suffixes = []
-    for format in formats():
-        if format.SUFFIX:
-            if path.name.removesuffix(".gz").endswith(format.SUFFIX):
-                return format.read((path,))
-            suffixes.append(format.SUFFIX)
-    raise UserError(
-        f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
-    )
 
 
 def _expected_files() -> str:

@@ -85,10 +85,13 @@ class Predictor(ABC):
         """How it is scored."""
 
     @abstractmethod
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, k) in 0..1 and label rows (N, k), best first; -1 where a text has fewer.
 
         `kept`: these texts will be asked about again, so that work on them may be put into the cache.
+        `seen`: it may be made from them, and what looks documents up leaves out each of them itself.
         """
 
     def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
@@ -164,11 +167,14 @@ class RunPredictor(Predictor):
         propensity = (config.propensity_a, config.propensity_b)
         return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
 
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
         opened, config = self._opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
-        reader, rows = Reader(store, opened.model.encoder.template, config.max_len), np.arange(len(store))
+        reader = Reader(store, opened.model.encoder.template, config.max_len, seen=seen)
+        rows = np.arange(len(store))
         return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once)
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -27,6 +27,9 @@ from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
 from xmlkit.presets import num_members
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
 
 EXAMPLES = 5
 
@@ -65,6 +68,21 @@ def train(
             show_default=False,
         ),
     ] = None,
+    distil: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Learns the scores of this run or ensemble, too, and says how much is kept; the same "
+            "command goes on with what was broken off.",
+            show_default=False,
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Texts without labels, one a line, to learn these scores from, too."
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +104,14 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    if unlabelled:
+        settings = merge(settings, {"unlabelled": str(unlabelled)})
+    if distil:
+        if budget or resume or init_from or ensemble_ is not None or all_members:
+            raise UserError(
+                "--distil trains one model anew: leave out --ensemble, --budget, --resume and the like"
+            )
+        return _train_student(data, out_, settings, distil)
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
         if budget:
@@ -118,7 +144,7 @@ def train(
         say_demo()
         if checked and "plugins" not in settings:
             say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
-    from xmlkit.cli.display import example_table, metric_table
+    from xmlkit.cli.display import example_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
@@ -138,8 +164,7 @@ def train(
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
-        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
-        out.print(metric_table(trained.metrics))
+        _print_metrics(corpus, trained.metrics)
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say_run(trained.folder)
@@ -147,12 +172,37 @@ def train(
         say_what_next()
 
 
+def _train_student(data: str | None, out_: Path | None, settings: dict[str, Any], teacher: Path) -> None:
+    from xmlkit.blend.distil import distil
+    from xmlkit.cli.display import kept_table
+    from xmlkit.data.corpus import load_corpus
+
+    if not data:
+        say_demo()
+    corpus = load_corpus(data or DEMO)
+    remark(corpus)
+    folder = out_ or Path("runs") / f"{corpus.folder_name}-student"
+    trained, kept = to_the_end(lambda: distil(corpus, settings, teacher, folder))
+    if trained.metrics:
+        _print_metrics(corpus, trained.metrics)
+    print_uncut(kept_table(kept))
+    say_run(trained.folder)
+
+
+def _print_metrics(corpus: Corpus, metrics: dict[str, float]) -> None:
+    from xmlkit.cli.display import metric_table
+
+    assert corpus.test is not None
+    print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
+    out.print(metric_table(metrics))
+
+
 def _train_ensemble(
     data: str | None, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
-    from xmlkit.cli.display import ensemble_table, metric_table
+    from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import write_json
 
@@ -170,6 +220,5 @@ def _train_ensemble(
     if corpus.test:
         metrics = xmlkit.load(made.folder).evaluate(corpus.test)
         write_json(made.folder / "metrics.json", metrics)
-        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
-        out.print(metric_table(metrics))
+        _print_metrics(corpus, metrics)
     say_run(made.folder)

@@ -1,0 +1,121 @@
+"""One plain model that learns what a run or an ensemble says, and how much of it is kept.
+
+Both are judged on the documents that neither has learnt from, the same ones. An ensemble's few weights were
+fitted to these, and the student's best epoch was chosen by them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmlkit.blend.ensemble import metric_for
+from xmlkit.blend.folder import describe, is_ensemble
+from xmlkit.blend.judging import difference
+from xmlkit.blend.opening import load
+from xmlkit.config import Config, merge, resolve
+from xmlkit.data.corpus import Corpus, Split, validation_rows
+from xmlkit.errors import UserError
+from xmlkit.inference.predict import Predictor
+from xmlkit.metrics import Terms
+from xmlkit.model.folder import open_description, write_json
+from xmlkit.training.checked import check
+from xmlkit.training.once import check_same, train_once
+from xmlkit.training.train import Trained
+
+PLUGIN = "distil"
+KEPT = "kept.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model on held-out documents."""
+
+    scores: dict[str, float]  # in percent
+    milliseconds: float  # a document, many at once
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a student has kept of its teacher; `kept.json` in its folder holds it."""
+
+    teacher_folder: str
+    num_documents: int
+    teacher: Judged
+    student: Judged
+    metric: str
+    difference: tuple[float, float, float]  # points of the metric from teacher to student, a 95% interval
+
+
+def distil(
+    corpus: Corpus, settings: Mapping[str, Any], teacher: str | Path, out: Path
+) -> tuple[Trained, Kept] | None:
+    """Trains a student in `out` by the plugin distil; None after Ctrl-C, whereupon the same call goes on.
+
+    `settings` are a document as a config file holds it. Raises UserError for a teacher that is no run, was
+    made from another corpus, or has learnt from documents that the student holds out.
+    """
+    teacher = Path(teacher).resolve()
+    config = _config(corpus, settings, teacher)
+    check(corpus, config, None)  # before anything is written
+    held_out_N = validation_rows(corpus.train.texts, config.validation, config.validation_max)
+    _check(teacher, corpus, held_out_N)
+    metric = metric_for(config, None)
+    check_same(out, corpus, config, "this command")
+    trained = train_once(corpus, config, out)
+    if trained.outcome == "interrupted" or trained.stop_asked:
+        return None
+    held_out = corpus.train.take(np.flatnonzero(held_out_N))
+    of_teacher, of_student = (_judged(model, held_out, config) for model in (load(teacher), trained.model))
+    gap = difference(of_student[1][metric], of_teacher[1][metric])
+    kept = Kept(str(teacher), len(held_out), of_teacher[0], of_student[0], metric, gap)
+    write_json(out / KEPT, asdict(kept))
+    return trained, kept
+
+
+def _config(corpus: Corpus, settings: Mapping[str, Any], teacher: Path) -> Config:
+    options = settings.get(PLUGIN)
+    if isinstance(options, Mapping) and "teacher" in options:
+        raise UserError("--distil names the teacher: leave out distil.teacher")
+    others = {key: value for key, value in settings.items() if key != PLUGIN}
+    plugins = resolve(others, corpus.source).plugins
+    plugins = plugins if PLUGIN in plugins else (*plugins, PLUGIN)
+    return resolve(merge(settings, {"plugins": plugins, PLUGIN: {"teacher": str(teacher)}}), corpus.source)
+
+
+def _check(teacher: Path, corpus: Corpus, held_out_N: np.ndarray) -> None:
+    if not held_out_N.any():
+        raise UserError("--distil: no document is held out, to tell what is kept: set validation above 0")
+    if is_ensemble(teacher):
+        described = describe(teacher)
+        digest, apart = described.corpus, described.held_out_documents
+    else:
+        recorded = open_description(teacher)
+        digest, theirs = recorded.corpus_digest, recorded.config
+        apart = validation_rows(corpus.train.texts, theirs.validation, theirs.validation_max).sum()
+    if digest != corpus.digest:
+        source = corpus.source or corpus.name
+        raise UserError(f"{teacher} was made from other documents or labels than {source} holds")
+    if held_out_N.sum() > apart:  # of two parts that are held out the smaller one lies in the larger
+        raise UserError(
+            f"{teacher} has learnt from documents that the student would hold out: it held out {apart:,}, "
+            f"the student would {held_out_N.sum():,}; set validation or validation_max"
+        )
+
+
+def _judged(model: Predictor, split: Split, config: Config) -> tuple[Judged, dict[str, Terms]]:
+    deepest, truth = max(config.ks), split.numbered_as(model.labels).labels
+    model.rank(split.texts[:1], deepest)  # what is opened late is open
+    begun = time.perf_counter()
+    _, ids_NK = model.rank(split.texts, deepest)
+    seconds = time.perf_counter() - begun
+    of_student = {name: getattr(config, name) for name in ("ks", "propensity_a", "propensity_b")}
+    by = replace(model.scoring, **of_student)
+    judged = Judged(by.scores(ids_NK, truth), 1000 * seconds / len(split), model.num_parameters)
+    return judged, by.terms(ids_NK, truth)

@@ -63,16 +63,16 @@ def distil(
     """
     teacher = Path(teacher).resolve()
     config = _config(corpus, settings, teacher)
-    check(corpus, config, None)  # before anything is written
-    held_out_N = validation_rows(corpus.train.texts, config.validation, config.validation_max)
+    settled = check(corpus, config, None).config  # before anything is written
+    held_out_N = validation_rows(corpus.train.texts, settled.validation, settled.validation_max)
     _check(teacher, corpus, held_out_N)
-    metric = metric_for(config, None)
+    metric = metric_for(settled, None)
     check_same(out, corpus, config, "this command")
     trained = train_once(corpus, config, out)
     if trained.outcome == "interrupted" or trained.stop_asked:
         return None
     held_out = corpus.train.take(np.flatnonzero(held_out_N))
-    of_teacher, of_student = (_judged(model, held_out, config) for model in (load(teacher), trained.model))
+    of_teacher, of_student = (_judged(model, held_out, settled) for model in (load(teacher), trained.model))
     gap = difference(of_student[1][metric], of_teacher[1][metric])
     kept = Kept(str(teacher), len(held_out), of_teacher[0], of_student[0], metric, gap)
     write_json(out / KEPT, asdict(kept))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import commands
 import numpy as np
@@ -56,11 +57,10 @@ def test_the_command(place, corpus, tmp_path):
     assert rows.keys() >= {"teacher", "student", "kept"} and "times as fast" in out
     assert "texts without labels" in err and "distil: " in err
     kept = json.loads((student / "kept.json").read_text())
-    held_out = corpus.train.take(np.flatnonzero(validation_rows(corpus.train.texts, 0.3, 4000)))
-    assert kept["num_documents"] == len(held_out) and str(len(held_out)) in out
+    assert f"what is kept on {len(corpus.test)} test documents" in out
     for name, run in (("teacher", teacher), ("student", student)):
         model = xmlkit.load(run)
-        assert kept[name]["scores"] == pytest.approx(model.evaluate(held_out))
+        assert kept[name]["scores"] == pytest.approx(model.evaluate(corpus.test))
         assert kept[name]["parameters"] == model.num_parameters and kept[name]["milliseconds"] > 0
         assert rows[name][0].strip() == f"{kept[name]['scores']['P@1']:.2f}"
     points, low, high = kept["difference"]
@@ -71,7 +71,7 @@ def test_the_command(place, corpus, tmp_path):
     again, _ = commands.xmlkit(*command)
     assert (student / "log.jsonl").read_bytes() == log and "times as fast" in again
     teacher.rename(tmp_path / "away")
-    commands.xmlkit("predict", student, stdin="w1 w2\n")
+    assert xmlkit.load(student).predict(["w1 w2"])[0]
 
 
 def test_it_is_the_plugins_training(place, corpus, tmp_path):
@@ -133,7 +133,6 @@ def test_ctrl_c_and_the_same_command(place, tmp_path, when):
             {"validation": 0.4},
             "plain has learnt from documents that the student would hold out: it held",
         ),
-        ("whole", {"validation": 0}, "no document is held out, to tell what is kept: set validation above 0"),
         ("whole", {"distil": {"teacher": "other"}}, "--distil names the teacher: leave out distil.teacher"),
         ("whole", {"distil": {"top_k": 0}}, "distil.top_k=0"),
         ("whole", {"plugins": []}, "--encoder none: no plugin makes document vectors"),
@@ -167,10 +166,15 @@ def test_a_teacher_of_other_labels_or_documents(place, corpus, tmp_path, teacher
     assert not list(tmp_path.iterdir())
 
 
-def test_a_teacher_may_hold_out_more(place, corpus, tmp_path):
-    settings = {**SETTINGS, **BAG, "validation": 0.1, "max_steps": 1}
+def test_without_a_test_split(place, corpus, tmp_path):
+    """By the student's held-out documents, of which the teacher may hold out more; there must be some."""
+    corpus, settings = replace(corpus, test=None), {**SETTINGS, **BAG, "validation": 0.1, "max_steps": 1}
     _, kept = distil(corpus, settings, place / "whole", tmp_path / "student")
-    assert kept.num_documents == round(0.1 * len(corpus.train))
+    held_out = corpus.train.take(np.flatnonzero(validation_rows(corpus.train.texts, 0.1, 4000)))
+    assert kept.part == "held-out" and kept.num_documents == len(held_out) == round(0.1 * len(corpus.train))
+    assert kept.teacher.scores == pytest.approx(xmlkit.load(place / "whole").evaluate(held_out))
+    with pytest.raises(UserError, match="no document is left to tell what is kept by: set validation above"):
+        distil(corpus, {**settings, "validation": 0}, place / "whole", tmp_path / "other")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """One plain model that learns what a run or an ensemble says, and how much of it is kept.
 
-Both are judged on the documents that neither has learnt from, the same ones. An ensemble's few weights were
-fitted to these, and the student's best epoch was chosen by them.
+Both are judged on the same documents, from which neither has learnt: on those of the test split, else on the
+held-out ones, which an ensemble's weights were fitted to, and by which the student's best epoch was chosen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ KEPT = "kept.json"
 
 @dataclass(frozen=True)
 class Judged:
-    """A model on held-out documents."""
+    """A model on the documents that it is judged by."""
 
     scores: dict[str, float]  # in percent
     milliseconds: float  # a document, many at once
@@ -46,6 +46,7 @@ class Kept:
     """What a student has kept of its teacher; `kept.json` in its folder holds it."""
 
     teacher_folder: str
+    part: Literal["test", "held-out"]
     num_documents: int
     teacher: Judged
     student: Judged
@@ -65,16 +66,17 @@ def distil(
     config = _config(corpus, settings, teacher)
     settled = check(corpus, config, None).config  # before anything is written
     held_out_N = validation_rows(corpus.train.texts, settled.validation, settled.validation_max)
-    _check(teacher, corpus, held_out_N)
+    _check(teacher, corpus, int(held_out_N.sum()))
     metric = metric_for(settled, None)
     check_same(out, corpus, config, "this command")
     trained = train_once(corpus, config, out)
     if trained.outcome == "interrupted" or trained.stop_asked:
         return None
-    held_out = corpus.train.take(np.flatnonzero(held_out_N))
-    of_teacher, of_student = (_judged(model, held_out, settled) for model in (load(teacher), trained.model))
+    split = corpus.test or corpus.train.take(np.flatnonzero(held_out_N))
+    of_teacher, of_student = (_judged(model, split, settled) for model in (load(teacher), trained.model))
     gap = difference(of_student[1][metric], of_teacher[1][metric])
-    kept = Kept(str(teacher), len(held_out), of_teacher[0], of_student[0], metric, gap)
+    part: Literal["test", "held-out"] = "test" if corpus.test else "held-out"
+    kept = Kept(str(teacher), part, len(split), of_teacher[0], of_student[0], metric, gap)
     write_json(out / KEPT, asdict(kept))
     return trained, kept
 
@@ -89,23 +91,23 @@ def _config(corpus: Corpus, settings: Mapping[str, Any], teacher: Path) -> Confi
     return resolve(merge(settings, {"plugins": plugins, PLUGIN: {"teacher": str(teacher)}}), corpus.source)
 
 
-def _check(teacher: Path, corpus: Corpus, held_out_N: np.ndarray) -> None:
-    if not held_out_N.any():
-        raise UserError("--distil: no document is held out, to tell what is kept: set validation above 0")
+def _check(teacher: Path, corpus: Corpus, held_out: int) -> None:
+    if not (held_out or corpus.test):
+        raise UserError("--distil: no document is left to tell what is kept by: set validation above 0")
     if is_ensemble(teacher):
         described = describe(teacher)
         digest, apart = described.corpus, described.held_out_documents
     else:
         recorded = open_description(teacher)
         digest, theirs = recorded.corpus_digest, recorded.config
-        apart = validation_rows(corpus.train.texts, theirs.validation, theirs.validation_max).sum()
+        apart = int(validation_rows(corpus.train.texts, theirs.validation, theirs.validation_max).sum())
     if digest != corpus.digest:
         source = corpus.source or corpus.name
         raise UserError(f"{teacher} was made from other documents or labels than {source} holds")
-    if held_out_N.sum() > apart:  # of two parts that are held out the smaller one lies in the larger
+    if held_out > apart:  # of two parts that are held out the smaller one lies in the larger
         raise UserError(
             f"{teacher} has learnt from documents that the student would hold out: it held out {apart:,}, "
-            f"the student would {held_out_N.sum():,}; set validation or validation_max"
+            f"the student would {held_out:,}; set validation or validation_max"
         )
 
 

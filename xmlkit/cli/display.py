@@ -62,13 +62,14 @@ def ensemble_table(made: Made) -> Table:
 
 
 def kept_table(kept: Kept) -> Table:
-    """Teacher and student on held-out documents, what is kept of the teacher's figures, what each costs."""
+    """Teacher and student on the same documents, what is kept of the teacher's figures, what each costs."""
     teacher, student = kept.teacher, kept.student
     names = [name for name in teacher.scores if name.partition("@")[0] in ("P", "PSP")]
     names += [name for name in (kept.metric,) if name not in names]
     points, low, high = kept.difference
     gap = f"{kept.metric} {points:+.2f} ({low:+.2f} to {high:+.2f})"
-    table = Table(title=f"{kept.num_documents:,} held-out documents; {gap}", title_justify="left")
+    title = f"what is kept on {kept.num_documents:,} {kept.part} documents; {gap}"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for name in (*names, "ms a document", "parameters"):
         table.add_column(name, justify="right")

@@ -11,16 +11,22 @@ z_l and the temperature T, the cross-entropy of the softened scores is what a do
 T^2 keeps its gradient, T (sigmoid(z_l / T) - q_l), from vanishing as T grows. With `reduction=mean` it is the
 mean over these labels. `weight` times its mean over the batch's documents is added to the other losses. What
 labels the teacher doesn't name cost, and documents that it has no scores of, is for the other losses alone.
+Texts of the setting `unlabelled` cost this, and no more.
 
-The teacher is a run, which is asked when training begins, and again with `--resume`; or a file of answers,
-which find their documents by the text, be its white space as it may (`predict` reads one text a line):
+The teacher is a run or an ensemble, which is asked when training begins (its answers are kept in the cache
+folder); or a file of answers, which find their documents by the text, be its white space as it may (`predict`
+reads one text a line):
 
     xmlkit train DATA --encoder SMALL --plugin distil --set distil.teacher=runs/TEACHER
     xmlkit predict runs/TEACHER TEXTS --top-k 20 --format jsonl --out scores.jsonl
 
-and then `distil.teacher=scores.jsonl`. Scores are kept in no file: a trained student needs no teacher.
+and then `distil.teacher=scores.jsonl`. `--distil runs/TEACHER` is the first of these, and says at the end how
+much was kept. A teacher that has learnt from the very training documents is surer of their labels than of
+others'; where it looks documents up, it leaves out the one that it is asked about. A trained student needs no
+teacher.
 
-Shapes: N training documents, G different ones of them, B documents, K labels that the teacher names.
+Shapes: N training documents and texts without labels behind them, M of these documents, G different ones of
+all N, B documents, K labels that the teacher names.
 """
 
 from __future__ import annotations
@@ -37,7 +43,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from torch import Tensor
 
-from xmlkit import BuildContext, LossCombiner, Training, UserError, hookimpl, load, say
+from xmlkit import BuildContext, LossCombiner, Training, UserError, hookimpl, lessons, say
 
 NAME = "distil"
 Answer = tuple[str, dict[str, float]]  # a text, and the scores of its labels
@@ -81,6 +87,7 @@ class Distilled(LossCombiner):
     ):
         super().__init__(inner)
         self.options, self.reduction = options, build.reduction
+        self.num_documents = 0 if build.train_labels is None else len(build.train_labels)
         soft_NK = (scores_NK.double().logit() / options.temperature).sigmoid().float()
         # Not persistent: they move with the model, and are in no file.
         self.register_buffer("ids_NK", ids_NK, persistent=False)
@@ -93,8 +100,9 @@ class Distilled(LossCombiner):
 
     def own_losses(self, scores_BX: Callable[[Tensor], Tensor], training: Training) -> Mapping[str, Tensor]:
         """The formula above, without `weight`; there are no scores of a label's name."""
-        losses, at_B = self.inner.own_losses(scores_BX, training), training.rows_B.clamp(min=0)
-        ids_BK = self.ids_NK[at_B].long().masked_fill((training.rows_B < 0)[:, None], -1)
+        losses, rows_B = self.inner.own_losses(scores_BX, training), training.rows_B
+        at_B = torch.where(rows_B < -1, self.num_documents - 2 - rows_B, rows_B.clamp(min=0))
+        ids_BK = self.ids_NK[at_B].long().masked_fill((rows_B == -1)[:, None], -1)
         mask_BK, temperature = ids_BK >= 0, self.options.temperature
         # Padding is a label of the batch: a row that nobody else reads would decay for nothing.
         ids_BK = torch.where(mask_BK, ids_BK, ids_BK.amax().clamp(min=0))
@@ -117,9 +125,9 @@ def answers_of(teacher: Path, documents: list[str], top_k: int) -> Iterator[Answ
     Raises UserError where it is neither, or is damaged: with file and line.
     """
     if teacher.is_dir():
-        say(f"distil: {teacher} is asked about {len(documents):,} training documents")
-        for text, found in zip(documents, load(teacher).stream(documents, top_k), strict=True):
-            yield text, {best.label: best.score for best in found}
+        asked = list(dict.fromkeys(documents))
+        say(f"distil: {teacher} is asked about {len(asked):,} texts")
+        yield from zip(asked, lessons(teacher, asked, top_k), strict=True)
         return
     if not teacher.name.removesuffix(".gz").endswith(".jsonl"):
         what = "neither a run's folder nor a .jsonl(.gz) file" if teacher.exists() else "no such folder"
@@ -149,11 +157,14 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def taught(build: BuildContext, documents: list[str], options: Options) -> tuple[Tensor, Tensor]:
-    """Of each document the teacher's best labels that have a row, and their scores, both (N, K).
+    """Of each text the teacher's best labels that have a row, and their scores, both (N, K).
 
-    The id -1 is padding. Of several answers about one text the last one counts. Says how many documents have
+    The id -1 is padding. Of several answers about one text the last one counts. Says how many texts have
     scores; raises UserError where none has.
     """
+    what = "training documents"
+    if bare := build.unlabelled_documents:
+        documents, what = documents + bare, f"{what} and texts without labels"
     group_of: dict[bytes, int] = {}
     groups_N = [group_of.setdefault(_key(text), len(group_of)) for text in documents]
     row_of, strangers = {label: row for row, label in enumerate(build.label_ids)}, set[str]()
@@ -169,7 +180,7 @@ def taught(build: BuildContext, documents: list[str], options: Options) -> tuple
             scores_GK[group, : len(best)] = [scores[label] for label in best]
     ids_NK = torch.from_numpy(ids_GK[groups_N])
     count, total = int((ids_NK >= 0).any(1).sum()), int((ids_NK >= 0).sum())
-    found, others = f"{count:,} of {len(documents):,} training documents have its scores", ""
+    found, others = f"{count:,} of {len(documents):,} {what} have its scores", ""
     if strangers:
         others = f"; labels that the student doesn't know: {len(strangers):,}, such as {min(strangers)!r}"
     if not total:

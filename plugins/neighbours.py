@@ -48,6 +48,7 @@ MOST = 500_000  # documents that are searched one by one, unless the settings sa
 RANKS = 5  # that the weights are fitted for
 DEFAULTS = (0.5, 0.1, 0.01)  # weight, temperature and eps where nothing is held out
 TEMPERATURES = (0.05, 0.1, 0.2)
+ITSELF = 0.999  # cosine above which a document's vector is its own, for all that was rounded on the way
 FLOORS = (0.003, 0.01, 0.03)
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # with more, scores would all be near 1
 
@@ -116,7 +117,7 @@ class Neighbours(Shortlister):
         short = self._inner(vectors, documents, training)
         if training is not None or not len(self.values_G) or self._is_silent:
             return short
-        cos_BK, at_BK = self.nearest(vectors.rank_BD)
+        cos_BK, at_BK = self.nearest(vectors.rank_BD, documents.seen)
         ids_BX, mask_BX, votes_BX = self.votes(cos_BK, at_BK, self.numbers.temperature)
         logits_BX, prior_BX = self.numbers.logits(votes_BX), self._prior_BX(vectors, ids_BX)
         if short is None:
@@ -132,9 +133,21 @@ class Neighbours(Shortlister):
         """Whether it is known without waiting that no vote counts."""
         return _on_host(self.fitted) and float(self.fitted[0]) == 0
 
-    def nearest(self, rank_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and places of the K nearest documents, the nearest first."""
+    def nearest(self, rank_BD: Tensor, seen: bool = False) -> tuple[Tensor, Tensor]:
+        """Cosines and places of the K nearest documents, the nearest first.
+
+        `seen`: without each document itself, once, whose cosine is then -inf; K is one more.
+        """
         query_BD, most = F.normalize(rank_BD - self.centre_D, dim=1), self.options.nearest
+        cos_BK, at_BK = self._search(query_BD, most + seen)
+        if not seen:
+            return cos_BK, at_BK
+        places_K = torch.arange(cos_BK.shape[1], device=cos_BK.device)
+        first_B1 = (cos_BK[:, :1] > ITSELF).long()
+        counts_BK = (places_K >= first_B1) & (places_K < first_B1 + most)
+        return cos_BK.masked_fill(~counts_BK, -torch.inf), at_BK
+
+    def _search(self, query_BD: Tensor, most: int) -> tuple[Tensor, Tensor]:
         if self.options.search == "exact" or len(self.bank_ND) < vector_search.INDEXED_FROM:
             return vector_search.exact(query_BD, self.bank_ND, most)
         if self._index is None or self._index.bank_ND is not self.bank_ND:
@@ -143,9 +156,9 @@ class Neighbours(Shortlister):
 
     def votes(self, cos_BK: Tensor, at_BK: Tensor, temperature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The labels of these documents, each once, ascending (B, X); which are real; and v, 0 to 1."""
-        share_BK = (cos_BK / temperature).softmax(1)
+        share_BK = (cos_BK / temperature).softmax(1).nan_to_num()  # of a single document nobody is left
         first_BK, count = self.offsets[at_BK], at_BK.shape[1]
-        sizes_BK = self.offsets[at_BK + 1] - first_BK
+        sizes_BK = (self.offsets[at_BK + 1] - first_BK) * (share_BK > 0)
         ends_BK = sizes_BK.cumsum(1)
         most = min(count * LABELS_A_NEIGHBOUR, len(self.values_G))
         if _on_host(ends_BK):

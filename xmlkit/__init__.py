@@ -9,6 +9,7 @@ from xmlkit.distribution import DISTRIBUTION
 
 if TYPE_CHECKING:
     from xmlkit.blend.ensemble import ensemble as ensemble
+    from xmlkit.blend.lessons import lessons as lessons
     from xmlkit.blend.member import Candidates as Candidates
     from xmlkit.blend.member import Making as Making
     from xmlkit.blend.member import Member as Member
@@ -54,6 +55,7 @@ __version__ = metadata.version(DISTRIBUTION)
 # Imported on first use: torch takes seconds, and `xmlkit --help` needs none of it.
 _HOME = {
     "xmlkit.blend.ensemble": ["ensemble"],
+    "xmlkit.blend.lessons": ["lessons"],
     "xmlkit.blend.member": ["Candidates", "Making", "Member"],
     "xmlkit.blend.opening": ["load"],
     "xmlkit.comparison.compare": ["Comparison", "compare"],

@@ -91,6 +91,10 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         description="label names as training documents too; hard: of the label alone, soft: also of those "
         "that occur with it",
     )
+    unlabelled: str | None = Field(
+        default=None,
+        description="a file of texts without labels, one a line, for losses that need none, as distil's",
+    )
     reduction: Literal["sum", "mean"] = Field(
         default="sum", description="a document's loss over its labels: sum or mean"
     )

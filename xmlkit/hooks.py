@@ -96,7 +96,8 @@ class BuildContext:
     train_labels: RaggedLabels | None = None  # None when a saved model is opened
     read_text: Callable[[], RaggedTokens] | None = None  # likewise
     read_documents: Callable[[], list[str]] | None = None  # likewise
-    encode_names: Callable[[], Tensor] | None = None  # likewise, and when a run goes on
+    read_unlabelled: Callable[[], list[str]] | None = None  # likewise, and where there are none
+    encode_names: Callable[[], Tensor] | None = None  # as `train_labels`, and when a run goes on
     encode: Callable[[Documents], LayerStates] = _no_encoder  # without a gradient also without dropout
     read_names: Callable[[int], Documents] | None = None  # None: labels have no names
     parts: dict[str, Part] = field(default_factory=dict)  # by door, what stands there so far
@@ -121,6 +122,11 @@ class BuildContext:
     def train_documents(self) -> list[str] | None:
         """The training texts as they are in the corpus; None as `train_labels` is."""
         return self.read_documents() if self.read_documents else None
+
+    @property
+    def unlabelled_documents(self) -> list[str]:
+        """The texts without labels that steps read, too; none when a saved model is opened."""
+        return self.read_unlabelled() if self.read_unlabelled else []
 
     @cached_property
     def label_text_LH(self) -> Tensor | None:

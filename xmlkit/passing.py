@@ -40,6 +40,7 @@ class Documents:
     first_B: Tensor  # where the classification token stands (XLNet: last)
     text: RaggedTokens  # the whole texts without special tokens, however short the encoder's window
     mean_BH: Tensor | None = None  # the last layer's mean state, where the encoder need not be asked
+    seen: bool = False  # at prediction: who looks up training documents leaves out each of these itself
 
     @classmethod
     def none(cls, count: int) -> Documents:
@@ -57,7 +58,7 @@ class Documents:
         """The same with each tensor changed."""
         mean_BH = None if self.mean_BH is None else change(self.mean_BH)
         framed = (change(self.tokens_BT), change(self.mask_BT), change(self.first_B))
-        return Documents(*framed, self.text.map(change), mean_BH)
+        return Documents(*framed, self.text.map(change), mean_BH, self.seen)
 
     def to(self, device: torch.device) -> Documents:
         """The same on another device."""
@@ -197,8 +198,11 @@ class Training:
 
     labels: RaggedLabels
     rng: torch.Generator  # on the device; every draw of a plugin comes from it
-    rows_B: Tensor  # which documents these are: their places in `build.train_labels`; -1 for a label's name
+    # Which documents these are: their places in `build.train_labels`; -1 for a label's name, and -2 - i for
+    # `build.unlabelled_documents[i]`.
+    rows_B: Tensor
     cluster_cost: Callable[[Tensor, Tensor], Tensor] = binary_cross_entropy  # the loss combiner's
+    labelled: bool = True  # False: texts without labels, which cost nothing but losses of a combiner's own
 
 
 @dataclass(frozen=True)

@@ -136,15 +136,17 @@ def test_what_is_no_run_is_no_member(made, tmp_path):
 # ------------------------------------------------------------------------------------------ neighbours
 
 
-def votes(made, what, held_out_N, nearest, temperature=0.1):
-    """Label to evidence of each text, in float64."""
+def votes(made, what, held_out_N, nearest, temperature=0.1, texts=TEXTS, without=None):
+    """Label to evidence of each text, in float64; `without`: the place of each among those kept."""
     towers, corpus = Towers(), made.corpus
     tower = towers[towers.add(what)]
     kept = np.flatnonzero(~held_out_N)
     x_MD = tower.many_ND([corpus.train.texts[row] for row in kept]).double().numpy()
     bank_MD = halved(unit(x_MD - x_MD.mean(0)))
-    for u_D in unit(tower.many_ND(TEXTS).double().numpy() - x_MD.mean(0)):
+    for row, u_D in enumerate(unit(tower.many_ND(texts).double().numpy() - x_MD.mean(0))):
         cos_M = bank_MD @ u_D
+        if without is not None:
+            cos_M[without[row]] = -np.inf
         best = np.argsort(-cos_M)[:nearest]
         share = np.exp(cos_M[best] / temperature) / np.exp(cos_M[best] / temperature).sum()
         found: dict[int, float] = {}
@@ -183,6 +185,23 @@ def test_neighbours_of_a_document_is_first_itself(made, monkeypatch):
             count += 1
     assert count > 50
     assert any(set(found[row]) - {-1} != set(train.labels[row]) for row in unseen)
+
+
+@pytest.mark.parametrize("nearest", [1, 7, 1000])
+@pytest.mark.parametrize("what", ["encoder", "flat"])
+def test_a_seen_document_has_no_vote_for_itself(made, what, nearest, monkeypatch):
+    """Against a reference that knows which one it is; of equal texts the other one votes."""
+    monkeypatch.setattr(neighbours_module, "NEAREST", nearest)
+    making_ = making(made.corpus)
+    member, train = Neighbours.make(getattr(made, what), making_), made.corpus.train
+    kept = np.flatnonzero(~making_.held_out_N)
+    texts = [train.texts[row] for row in kept]
+    places = range(len(texts))
+    expected = list(votes(made, getattr(made, what), making_.held_out_N, nearest, 0.1, texts, places))
+    found = member.candidates_of_seen(texts, 12)
+    same_as(found, expected, [np.log(EPS)] * len(texts), 12)
+    others = [text for text in TEXTS if text not in train.texts and text]
+    equal(member.candidates_of_seen(others, 12), member.candidates(others, 12))
 
 
 def test_held_out_documents_are_no_neighbours(made):

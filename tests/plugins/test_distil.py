@@ -24,10 +24,12 @@ from xmlkit_plugins.distil import Options
 import xmlkit
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.errors import UserError
+from xmlkit.passing import RaggedLabels, Training
 from xmlkit.testing import check_plugin
 from xmlkit.testing import tiny as world
 from xmlkit.testing.tiny import losses_of, named_corpus
 from xmlkit.training import train as training
+from xmlkit.training.feed import micro_batches_of
 from xmlkit.training.rows import row_gradient, row_parameters, unite_rows
 
 L = 23
@@ -109,6 +111,36 @@ def test_by_hand(tmp_path):
         weighed = part({"ranker": torch.tensor(5.0), "distil": loss})
         assert weighed["ranker"].item() == 5 and weighed["distil"].item() == pytest.approx(3 * expected)
     assert asked[0][0].tolist() == [0, 4, 7, 9]
+
+
+def test_a_text_without_labels_by_hand(tmp_path, encoder):
+    """T = 2, a score of 4/5: q = 2/3. With z = 2 log 3, softplus(-z / T) = log(4/3), softplus(z / T) = log 4.
+
+    Nothing else is asked of it, whatever its labels are not; the second text has no answer.
+    """
+    corpus, texts = tiny.learnable_corpus(), ["w57 w58", "w58 w59"]
+    (tmp_path / "texts").write_text("\n".join(texts))
+    label = corpus.labels.ids[4]
+    path = write(tmp_path / "scores.jsonl", [(texts[0], [(label, 0.8), ("never", 0.9)])])
+    settings = {**SETTINGS, "encoder": encoder, "unlabelled": str(tmp_path / "texts"), "plugins": ["distil"]}
+    settings["distil"] = {"teacher": str(path), "temperature": 2}
+    trainer = training.prepare(corpus, settings, tmp_path / "run")
+    asked = []
+
+    def scores_BX(ids_BX):
+        asked.append(ids_BX)
+        return torch.full(ids_BX.shape, 2 * math.log(3))
+
+    none = RaggedLabels(torch.zeros(0, dtype=torch.long), torch.zeros(3, dtype=torch.long), 10, 0)
+    given = Training(none, trainer.rng, torch.tensor([-3, -2]), labelled=False)
+    loss = trainer.model.combiner.own_losses(scores_BX, given)["distil"].item()
+    assert asked[0][1, 0] == 4
+    one = 2 / 3 * math.log(4 / 3) + 1 / 3 * math.log(4)
+    assert loss == pytest.approx(4 * one / 2)
+    data, rows = trainer.data, len(corpus.train) + np.arange(2)
+    (batch,) = micro_batches_of(data, rows, trainer.config, trainer.device)
+    losses = trainer.model(*batch.on(trainer.device, trainer.rng)).losses
+    assert losses["distil"] > 0 == losses["ranker"]
 
 
 def distil_by_hand(z_BL, places, answers, top_k, temperature, reduction):

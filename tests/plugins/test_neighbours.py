@@ -116,6 +116,46 @@ def test_by_hand_in_two_dimensions():
     assert logits == pytest.approx([0.0, 2 * math.log(2), 2 * math.log(10)])
 
 
+@pytest.mark.parametrize(("nearest", "at"), [(1, [1]), (2, [1, 0]), (5, [1, 0])])
+def test_a_document_that_is_kept_has_no_vote_for_itself(nearest, at):
+    """As above; without itself the next ones vote. Of two equal ones the other does."""
+    ours, _ = model(None, nearest=nearest)
+    part = ours.shortlister
+    part.centre_D = torch.tensor([1.0, 1.0])
+    part.bank_ND = torch.tensor([[-1.0, 0.0], [0.5, 0.75**0.5], [1.0, 0.0]]).half()
+    part.values_G, part.offsets = torch.tensor([7, 2, 5, 5], dtype=torch.int32), torch.tensor([0, 1, 3, 4])
+    x_BD, temperature = torch.tensor([[4.0, 1.0]]), torch.tensor(0.5)
+    cos_BK, at_BK = part.nearest(x_BD, seen=True)
+    votes = cos_BK > -torch.inf
+    assert at_BK[votes].tolist() == at
+    ids_BX, mask_BX, votes_BX = part.votes(cos_BK, at_BK, temperature)
+    weights = [math.exp(cos / 0.5) for cos in (0.5, -1.0)][: len(at)]
+    found = dict(zip(ids_BX[mask_BX].tolist(), votes_BX[mask_BX].tolist(), strict=True))
+    expected = {2: weights[0] / sum(weights), 5: weights[0] / sum(weights)}
+    if len(at) > 1:
+        expected[7] = weights[1] / sum(weights)
+    assert found == pytest.approx(expected)
+    part.bank_ND = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]).half()
+    cos_BK, at_BK = part.nearest(x_BD, seen=True)
+    assert set(at_BK[0, :2].tolist()) == {0, 2} and cos_BK[0].tolist()[1] == 1
+    new_BD = torch.tensor(
+        [[2.0, 2.0]]
+    )  # 45 degrees from each: nobody is left out, and one more does not vote
+    cos_BK, _ = part.nearest(new_BD, seen=True)
+    assert int((cos_BK > -torch.inf).sum()) == min(nearest, 3)
+
+
+def test_of_a_single_document_nobody_is_left():
+    ours, _ = model(None, documents=1, most_labels=1)
+    part = ours.shortlister
+    part.values_G, part.offsets = torch.tensor([7], dtype=torch.int32), torch.tensor([0, 1])
+    part.bank_ND = torch.nn.functional.normalize(torch.randn(1, len(part.centre_D)), dim=1).half()
+    x_BD = part.bank_ND.float() + part.centre_D
+    cos_BK, at_BK = part.nearest(x_BD, seen=True)
+    _, mask_BX, votes_BX = part.votes(cos_BK, at_BK, torch.tensor(0.1))
+    assert not mask_BX.any() and not votes_BX.any()
+
+
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(1, 9)), min_size=5, max_size=5),

@@ -68,6 +68,13 @@ class Member(ABC):
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """At least the `top_k` labels that it holds for the likeliest, where there are so many."""
 
+    def candidates_of_seen(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """The same of texts that it may have been made from: who looks texts up leaves out each itself.
+
+        By default nothing is looked up.
+        """
+        return self.candidates(texts, top_k)
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Writes all that `open` needs into an empty folder."""

@@ -42,20 +42,25 @@ class Ensemble(Predictor):
         """As the runs among the members have it."""
         return self._whole.scoring
 
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Scores are chances."""
-        z_NK, ids_NK = self.logits(texts, k)
+        z_NK, ids_NK = self.logits(texts, k, seen)
         return self._chances(z_NK, ids_NK), ids_NK
 
     def _chances(self, z_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
         return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK))
 
-    def logits(self, texts: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+    def logits(self, texts: Sequence[str], k: int, seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
         whole, found = self._whole, []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
-            said = [member.candidates(some, max(k, NAMED)) for member in whole.members]
+            said = [
+                (member.candidates_of_seen if seen else member.candidates)(some, max(k, NAMED))
+                for member in whole.members
+            ]
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
             found.append(pairs.ranked(z_V, k))
         if not found:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from xmlkit.blend.distil import Kept
 from xmlkit.blend.ensemble import Made
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.config import SETTINGS, Config, nearest
@@ -58,6 +59,32 @@ def ensemble_table(made: Made) -> Table:
         table.add_row(visible(part.name), *figures, f"{lost:.2f} ({low:.2f} to {high:.2f})")
     table.add_section()
     table.add_row("whole", *(f"{made.scores[name]:.2f}" for name in names), "", style="bold")
+    return table
+
+
+def kept_table(kept: Kept) -> Table:
+    """Teacher and student on the same documents, what is kept of the teacher's figures, what each costs."""
+    teacher, student = kept.teacher, kept.student
+    names = [name for name in teacher.scores if name.partition("@")[0] in ("P", "PSP")]
+    names += [name for name in (kept.metric,) if name not in names]
+    points, low, high = kept.difference
+    gap = f"{kept.metric} {points:+.2f} ({low:+.2f} to {high:+.2f})"
+    title = f"what is kept on {kept.num_documents:,} {kept.part} documents; {gap}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in (*names, "ms a document", "parameters"):
+        table.add_column(name, justify="right")
+    for row, judged in (("teacher", teacher), ("student", student)):
+        figures = (f"{judged.scores[name]:.2f}" for name in names)
+        table.add_row(row, *figures, f"{judged.milliseconds:.3g}", f"{judged.parameters:,}")
+    table.add_section()
+    shares = [
+        f"{100 * student.scores[name] / whole:.0f}%" if (whole := teacher.scores[name]) else ""
+        for name in names
+    ]
+    times = f"{teacher.milliseconds / student.milliseconds:.3g} times as fast"
+    size = f"{100 * student.parameters / teacher.parameters:.0f}%" if teacher.parameters else ""
+    table.add_row("kept", *shares, times, size, style="bold")
     return table
 
 

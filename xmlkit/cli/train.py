@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -24,6 +24,10 @@ from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
 from xmlkit.presets import num_members
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+    from xmlkit.inference.unseen import Unseen
 
 EXAMPLES = 5
 
@@ -60,6 +64,21 @@ def train(
             show_default=False,
         ),
     ] = None,
+    distil: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Learns the scores of this run or ensemble, too, and says how much is kept; the same "
+            "command goes on with what was broken off.",
+            show_default=False,
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Texts without labels, one a line, to learn these scores from, too."
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +100,14 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings, preset = chosen.settings(plugin), chosen.preset
+    if unlabelled:
+        settings = merge(settings, {"unlabelled": str(unlabelled)})
+    if distil:
+        if budget or resume or init_from or ensemble_ is not None or all_members:
+            raise UserError(
+                "--distil trains one model anew: leave out --ensemble, --budget, --resume and the like"
+            )
+        return _train_student(data, read, out_, settings, distil)
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
         if budget:
@@ -113,7 +140,7 @@ def train(
         say_demo()
         if checked and "plugins" not in settings:
             say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
-    from xmlkit.cli.display import example_table, metric_table, unseen_in_words
+    from xmlkit.cli.display import example_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
@@ -133,11 +160,7 @@ def train(
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
     if trained.metrics and corpus.test:
-        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
-        out.print(metric_table(trained.metrics))
-        if trained.unseen:
-            print(unseen_in_words(trained.unseen))
-            out.print(metric_table(trained.unseen.metrics))
+        _print_metrics(corpus, trained.metrics, trained.unseen)
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say_run(trained.folder)
@@ -145,12 +168,42 @@ def train(
         say_what_next()
 
 
+def _train_student(
+    data: str | None, read: Read, out_: Path | None, settings: dict[str, Any], teacher: Path
+) -> None:
+    from xmlkit.blend.distil import distil
+    from xmlkit.cli.display import kept_table
+    from xmlkit.data.corpus import load_corpus
+
+    if not data:
+        say_demo()
+    corpus = load_corpus(data or DEMO, read.dialect())
+    remark(corpus)
+    folder = out_ or Path("runs") / f"{corpus.folder_name}-student"
+    trained, kept = to_the_end(lambda: distil(corpus, settings, teacher, folder))
+    if trained.metrics:
+        _print_metrics(corpus, trained.metrics, trained.unseen)
+    print_uncut(kept_table(kept))
+    say_run(trained.folder)
+
+
+def _print_metrics(corpus: Corpus, metrics: dict[str, float], unseen: Unseen | None = None) -> None:
+    from xmlkit.cli.display import metric_table, unseen_in_words
+
+    assert corpus.test is not None
+    print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
+    out.print(metric_table(metrics))
+    if unseen:
+        print(unseen_in_words(unseen))
+        out.print(metric_table(unseen.metrics))
+
+
 def _train_ensemble(
     data: str | None, read: Read, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
-    from xmlkit.cli.display import ensemble_table, metric_table
+    from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import write_json
 
@@ -168,6 +221,5 @@ def _train_ensemble(
     if corpus.test:
         metrics = xmlkit.load(made.folder).evaluate(corpus.test)
         write_json(made.folder / "metrics.json", metrics)
-        print(f"{visible(corpus.name)}, test split, {len(corpus.test):,} documents")
-        out.print(metric_table(metrics))
+        _print_metrics(corpus, metrics)
     say_run(made.folder)

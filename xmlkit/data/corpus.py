@@ -285,7 +285,7 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
     """Adds each label that is not in `rows` to it, with the next row."""
     texts, ids, all_left_out = [], [], []
     values, offsets = array("q"), array("q", [0])
-    for text, labels, id, left_out in documents:
+    for text, labels, id, left_out, _ in documents:
         texts.append(text)
         ids.append(id)
         all_left_out.append(left_out)

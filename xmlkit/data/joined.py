@@ -14,9 +14,9 @@ Take = Callable[[np.ndarray], np.ndarray]  # what is known of some rows
 
 @dataclass(frozen=True)
 class Joined:
-    """The rows of one Ragged, and behind them those of another; neither is copied."""
+    """The rows of one store, and behind them those of another; neither is copied."""
 
-    first: Ragged
+    first: Ragged | Joined
     second: Ragged
 
     def __len__(self) -> int:

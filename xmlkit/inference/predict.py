@@ -101,10 +101,13 @@ class Predictor(ABC):
         """How it is scored."""
 
     @abstractmethod
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, k) in 0..1 and label rows (N, k), best first; -1 where a text has fewer.
 
         `kept`: these texts will be asked about again, so that work on them may be put into the cache.
+        `seen`: it may be made from them, and what looks documents up leaves out each of them itself.
         """
 
     def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
@@ -182,9 +185,11 @@ class RunPredictor(Predictor):
         propensity = (config.propensity_a, config.propensity_b)
         return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
 
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
-        return self._ranked_by(self._head, texts, k, kept)
+        return self._ranked_by(self._head, texts, k, kept, seen)
 
     def rank_among(self, is_among_L: np.ndarray, texts: Sequence[str], k: int) -> np.ndarray:
         """Label rows (N, k) of these labels alone, best first; -1 where a text has fewer."""
@@ -193,11 +198,12 @@ class RunPredictor(Predictor):
         return np.where((ids_NK >= 0) & is_among_L[ids_NK], ids_NK, -1)
 
     def _ranked_by(
-        self, head: Head, texts: Sequence[str], k: int, kept: bool = False
+        self, head: Head, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         opened, config = self._opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
-        reader, rows = Reader(store, opened.model.encoder.template, config.max_len), np.arange(len(store))
+        reader = Reader(store, opened.model.encoder.template, config.max_len, seen=seen)
+        rows = np.arange(len(store))
         return rank_documents(opened.model, head, reader, rows, k, config.tokens_at_once)
 
     @cached_property

@@ -32,6 +32,7 @@ class Reader:
     template: Template
     max_len: int
     means: Means | None = None
+    seen: bool = False  # as in Documents
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -43,7 +44,7 @@ class Reader:
         texts = self.store.take(rows)
         tokens_BT, mask_BT, first_B = (torch.from_numpy(a) for a in self.template.frame(texts, self.max_len))
         mean_BH = None if self.means is None else torch.from_numpy(self.means(rows))
-        return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts), mean_BH)
+        return Documents(tokens_BT, mask_BT, first_B, ragged_tokens(texts), mean_BH, self.seen)
 
 
 def names_of(

@@ -75,11 +75,14 @@ class Model(Vectoriser):
     def _losses(self, vectors: Vectors, documents: Documents, training: Training) -> dict[str, Tensor]:
         rank_BD = vectors.rank_BD
         training = replace(training, cluster_cost=self.combiner.cluster_cost)
-        if self.shortlister.every_label:
+        short = None if self.shortlister.every_label else self.shortlister(vectors, documents, training)
+        if short is not None:
+            rank_BD = short.rank_BD
+        if not training.labelled:
+            losses = dict.fromkeys((*loss_names(self.shortlister), RANKER), 0 * rank_BD.sum())
+        elif short is None:
             losses = {RANKER: self._loss_of_every_label(vectors, training)}
         else:
-            short = self.shortlister(vectors, documents, training)
-            rank_BD = short.rank_BD
             z_BC = self.head.scores_BC(rank_BD, short.ids_BC, self.num_labels)
             losses = {**short.losses, RANKER: self.cost_B(z_BC, short, training.labels).mean()}
         if not self.combiner.loss_names:

@@ -95,6 +95,7 @@ class Known:
     encode_names: Callable[[], Tensor] | None = None
     read_text: Callable[[], RaggedTokens] | None = None
     read_documents: Callable[[], list[str]] | None = None
+    read_unlabelled: Callable[[], list[str]] | None = None
 
 
 def build_context(

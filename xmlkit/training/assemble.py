@@ -15,6 +15,7 @@ from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
+from xmlkit.data.unlabelled import read_unlabelled
 from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.errors import UserError
 from xmlkit.hub import proposal
@@ -52,6 +53,7 @@ from xmlkit.training.init_from import (
     take_weights,
 )
 from xmlkit.training.name_documents import name_documents
+from xmlkit.training.unlabelled import Unlabelled
 from xmlkit.training.warm import label_vectors, warm_start
 
 VectoriserT = TypeVar("VectoriserT", bound=Vectoriser)
@@ -101,10 +103,13 @@ def read(
     """The training documents, tokenised, with the validation part apart."""
     store = token_store(corpus.train.texts, tokenizer, config.text_cap)
     apart = held_out(corpus, config)
-    labels, train_rows, names = corpus.train.labels, np.flatnonzero(~apart), None
+    labels, train_rows, names, unlabelled = corpus.train.labels, np.flatnonzero(~apart), None, None
     if config.name_documents:
         tokens_of = partial(tokenise, tokenizer=tokenizer, cap=config.text_cap)
         names = name_documents(corpus.labels, labels.take(train_rows), config.name_documents, tokens_of)
+    if config.unlabelled:
+        texts = read_unlabelled(config.unlabelled, corpus)
+        unlabelled = Unlabelled(texts, token_store(texts, tokenizer, config.text_cap))
     return TrainingData(
         Reader(store, template, config.max_len),
         labels,
@@ -112,6 +117,7 @@ def read(
         np.flatnonzero(apart),
         np.bincount(labels.values, minlength=len(corpus.labels)),
         names,
+        unlabelled,
     )
 
 
@@ -131,7 +137,7 @@ def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering:
 def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering:
     """The same by the vectors that the model begins with, made by the parts that it will have."""
     config = made_of.config
-    documents_alone = config.model_copy(update={"name_documents": None})
+    documents_alone = config.model_copy(update={"name_documents": None, "unlabelled": None})
     data = read(corpus, made_of.tokenizer, made_of.encoder.template, documents_alone)
     representation = build_representation(made_of.context(corpus, data, None), made_of.active, config.seed)
     model = make_ready(Vectoriser(made_of.encoder, representation), config, made_of.device)

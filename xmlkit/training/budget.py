@@ -75,6 +75,8 @@ def plan_for(corpus: Corpus, settings: Mapping[str, Any], budget: str) -> Plan:
     """
     left = SPARE * seconds_in(budget)
     config = check(corpus, settings, None).config
+    if config.unlabelled:
+        raise UserError("--budget knows nothing of texts without labels: leave one of both out")
     apart = int(held_out(corpus, config).sum())  # whatever is changed
     paces: dict[tuple[Any, ...], Pace] = {}
     least: Plan | None = None

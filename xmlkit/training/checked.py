@@ -12,6 +12,7 @@ import torch
 
 from xmlkit.config import Config, merge
 from xmlkit.data.corpus import Corpus
+from xmlkit.data.unlabelled import check_unlabelled
 from xmlkit.errors import UserError
 from xmlkit.model.device import check_compiler, choose_device
 from xmlkit.plugins import Active, settled
@@ -49,6 +50,8 @@ def check(corpus: Corpus, config: Config | Mapping[str, Any] | None, init_from: 
     )
     if config.name_documents:
         check_names(corpus.labels, config.name_documents, corpus.name)
+    if config.unlabelled:
+        check_unlabelled(config.unlabelled)
     if start:
         check_settings(start, config)
     return Checked(config, active, device, start)
@@ -61,6 +64,7 @@ def decided(config: Config, num_labels: int, device: torch.device) -> Config:
     return config.model_copy(
         update={
             "encoder": str(local.resolve()) if local.is_dir() else config.encoder,
+            "unlabelled": config.unlabelled and str(Path(config.unlabelled).resolve()),
             "clustered": num_labels > MANY_LABELS if clustered is None else clustered,
             "micro_batch_tokens": tokens or TOKENS_AT_ONCE[device.type],
         }

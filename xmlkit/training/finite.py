@@ -65,7 +65,7 @@ class FiniteWatch:
     def _documents(self, step: int) -> str:
         """In words, as the training file counts them, from 1."""
         rows = [row + 1 for row in self._rows.get(step, np.zeros(0, np.int64)).tolist()]
-        rows = [row for row in rows if row <= self.num_documents]  # behind them are names
+        rows = [row for row in rows if row <= self.num_documents]  # behind them are names and bare texts
         if not rows:
             return ""
         more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""

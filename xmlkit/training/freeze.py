@@ -25,11 +25,14 @@ def with_means(model: Vectoriser, data: TrainingData, config: Config) -> Trainin
     reader = reader_with_means(model, data.reader, config)
     if reader is data.reader:
         return data
-    names = data.names
+    names, unlabelled = data.names, data.unlabelled
     if names is not None:
         of_names = reader_with_means(model, replace(data.reader, store=names.texts), config, "reading names")
         names = replace(names, means=of_names.means)
-    return replace(data, reader=reader, names=names)
+    if unlabelled is not None:
+        of_texts = reader_with_means(model, replace(data.reader, store=unlabelled.texts), config)
+        unlabelled = replace(unlabelled, means=of_texts.means)
+    return replace(data, reader=reader, names=names, unlabelled=unlabelled)
 
 
 def reader_with_means(model: Vectoriser, reader: Reader, config: Config, what: str = READING) -> Reader:

@@ -67,6 +67,9 @@ class Ingredients:
         def read_documents() -> list[str]:
             return [corpus.train.texts[row] for row in data.train_rows.tolist()]
 
+        def read_unlabelled() -> list[str]:
+            return data.unlabelled.documents if data.unlabelled else []
+
         known = Known(
             clusters,
             spell=partial(spellings, self.tokenizer),
@@ -76,6 +79,7 @@ class Ingredients:
             encode_names=encode_names if is_pretrained else None,
             read_text=read_text,
             read_documents=read_documents,
+            read_unlabelled=read_unlabelled,
         )
         sizes = (self.encoder.num_layers, self.encoder.hidden, num_labels)
         return build_context(self.config, self.active, *sizes, known, encode=self.encoder.states)

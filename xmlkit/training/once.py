@@ -15,7 +15,7 @@ from xmlkit.errors import UserError
 from xmlkit.inference.predict import load_run
 from xmlkit.model.folder import write_json
 from xmlkit.training.checkpoint import CHECKPOINT
-from xmlkit.training.claim import LOG
+from xmlkit.training.claim import LOG, is_free
 from xmlkit.training.report import outcome_of, seconds_of
 from xmlkit.training.train import Trained, resume, train
 
@@ -46,16 +46,16 @@ def record_of(folder: Path) -> Path:
 
 
 def check_same(folder: Path, corpus: Corpus, config: Config, by: str) -> dict[str, Any]:
-    """The record of a run, if any.
+    """The record of a run, if anything came of it.
 
     Raises UserError where it has other documents or settings, or where `by`, such as "this comparison", did
     not make what is there.
     """
     record = read_record(folder)
+    if "result" not in record and is_free(folder):
+        return {}
     if not record:
-        if folder.exists():
-            raise UserError(f"{folder} was not made by {by}: name another --out or remove it")
-        return record
+        raise UserError(f"{folder} was not made by {by}: name another --out or remove it")
     if record["corpus"] != corpus.digest:
         raise UserError(f"{folder} was trained on other documents: name another --out")
     ours, theirs = json.loads(json.dumps(config.as_document())), record["settings"]

@@ -133,6 +133,11 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
 def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
     device = device_of(config)
+    if data.unlabelled and not opened.model.combiner.loss_names:
+        raise UserError(
+            f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
+            "and its teacher, or leave it out"
+        )
     make_ready(opened.model, config, device)
     run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
     return Trainer(run, data, opened.active.events)
@@ -159,6 +164,7 @@ def _announce(trainer: Trainer) -> None:
     for door, parts in chains(trainer.model.parts).items():
         say(f"{door}: {', '.join(parts)}")
     names = f" and {len(data.names.texts):,} label names" if data.names else ""
+    names += f" and {len(data.unlabelled.documents):,} texts without labels" if data.unlabelled else ""
     goes_on = f"going on after step {trainer.step_number:,}; " if trainer.step_number else ""
     say(
         f"{goes_on}training on {len(data.train_rows):,} documents{names}, "

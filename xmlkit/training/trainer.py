@@ -235,6 +235,7 @@ class Trainer:
             "evaluations_since_best": self.evaluations_since_best,
             "schedules": [rate.state_dict() for rate in self.schedules],
             "rate_factor": self.run.rate_factor,
+            "unlabelled": self.data.unlabelled and self.data.unlabelled.digest,
         }
         save_checkpoint(self.run.folder, tensors, numbers)
         self._saved = time.monotonic(), time.monotonic() - begun
@@ -245,6 +246,10 @@ class Trainer:
         if numbers["device"] != self.device.type:
             raise UserError(
                 f"{self.run.folder} was trained on {numbers['device']}: it can't go on on {self.device.type}"
+            )
+        if numbers.get("unlabelled") != (self.data.unlabelled and self.data.unlabelled.digest):
+            raise UserError(
+                f"{self.config.unlabelled} has other texts than when {self.run.folder} was begun: put it back"
             )
         self.model.load_weights(below("model/", tensors))
         if self.averaged is not None:

@@ -27,6 +27,7 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 
 NEAREST, TEMPERATURE, EPS = 50, 0.1, 0.003
+ITSELF = 0.999  # cosine above which a text's vector is its own, for all that was rounded on the way
 AT_ONCE = 256
 
 
@@ -50,14 +51,26 @@ class Neighbours(Member):
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """Those with most votes; without a vote there is no candidate."""
+        return self._voted(texts, top_k, False)
+
+    def candidates_of_seen(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """The same without the vote of each text itself; of equal texts the others vote."""
+        return self._voted(texts, top_k, True)
+
+    def _voted(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:
         ids_NK = np.full((len(texts), top_k), -1, np.int64)
         evidence_NK = np.full((len(texts), top_k), np.log(EPS), np.float32)
         x_ND, bank_DM = self.tower.rank_ND(texts), self.bank_MD.float().T
         for start in range(0, len(texts), AT_ONCE):
             u_BD = F.normalize(x_ND[start : start + AT_ONCE] - self.centre_D, dim=1, eps=1e-12)
-            cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST, len(self.bank_MD)), 1)
-            share_BK = (cos_BK / TEMPERATURE).softmax(1).numpy()
+            cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST + seen, len(self.bank_MD)), 1)
+            if seen:
+                cos_BK = without_itself(cos_BK)
+            share_BK = (
+                (cos_BK / TEMPERATURE).softmax(1).nan_to_num().numpy()
+            )  # of a single one nobody is left
             for row, (share_K, at_K) in enumerate(zip(share_BK, at_BK.numpy()), start):
+                at_K, share_K = at_K[share_K > 0], share_K[share_K > 0]
                 near = self.labels.take(at_K)
                 ids, place = np.unique(near.values, return_inverse=True)
                 votes = np.bincount(place, np.repeat(share_K, near.lengths), len(ids))
@@ -84,3 +97,10 @@ class Neighbours(Member):
         if not whole or (steps < 0).any() or not ((values >= 0) & (values < len(labels))).all():
             raise ValueError("bank.safetensors is not of these labels")
         return cls(number, towers[number], bank["centre_D"], bank["bank_MD"], kept)
+
+
+def without_itself(cos_BK: Tensor) -> Tensor:
+    """Of one neighbour more than vote, the nearest first: -inf for the text itself, else for the last one."""
+    places_K, first_B1 = torch.arange(cos_BK.shape[1]), (cos_BK[:, :1] > ITSELF).long()
+    votes_BK = (places_K >= first_B1) & (places_K < first_B1 + NEAREST)
+    return cos_BK.masked_fill(~votes_BK, -torch.inf)

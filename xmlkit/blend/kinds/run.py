@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -37,10 +38,18 @@ class OfRun(Member):
 
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """What the run's model ranks first."""
+        return self._ranked(texts, top_k, False)
+
+    def candidates_of_seen(self, texts: Sequence[str], top_k: int) -> Candidates:
+        """The same, told to parts that look documents up."""
+        return self._ranked(texts, top_k, True)
+
+    def _ranked(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:
         scores_NK = np.zeros((len(texts), min(top_k, len(self._rows) - 1)), np.float32)
         ids_NK = np.full(scores_NK.shape, -1, np.int64)
         model, most = self.tower.model, scores_NK.shape[1]
         for at, documents, vectors in self.tower.read(texts):
+            documents = replace(documents, seen=seen)
             scores, ids = model.rank_vectors(vectors, documents, most, self._head)
             scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
             ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()

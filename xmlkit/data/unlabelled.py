@@ -1,0 +1,53 @@
+"""Texts without labels, for losses that need none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from xmlkit.console import say
+from xmlkit.data.corpus import Corpus, documents_of
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import formats
+from xmlkit.data.lines import read_lines
+from xmlkit.errors import UserError
+
+
+def check_unlabelled(path: str) -> None:
+    """Raises UserError where it is no file."""
+    if not Path(path).is_file():
+        raise UserError(f"unlabelled={path}: no such file; name one of texts, one a line, or of a corpus")
+
+
+def read_unlabelled(path: str, corpus: Corpus) -> list[str]:
+    """The texts of a file, one a line or, by its name, a corpus's file, whose labels are not looked at.
+
+    Each text once, and none that is blank or a document of the corpus, be its white space as it may: what is
+    held out stays so. Says how many were left out; raises UserError where none are left.
+    """
+    check_unlabelled(path)
+    known = {_squeezed(text) for split in (corpus.train, corpus.test) if split for text in split.texts}
+    known.add("")
+    left, count = list[str](), 0
+    for text in _texts(Path(path), corpus.dialect):
+        key, count = _squeezed(text), count + 1
+        if key not in known:
+            known.add(key)
+            left.append(text)
+    out = f"; {count - len(left):,} are blank, there twice, or documents of {corpus.name}: left out"
+    found = f"unlabelled={path}: {len(left):,} texts{out if len(left) < count else ''}"
+    if not left:
+        raise UserError(f"{found}; name other texts, or leave it out")
+    say(found)
+    return left
+
+
+def _texts(path: Path, dialect: Dialect) -> Iterable[str]:
+    if any(format.takes(path, dialect) for format in formats()):
+        return (document.text for document in documents_of(path, dialect=dialect))
+    return (line for _, line in read_lines(path, dialect.encoding))
+
+
+def _squeezed(text: str) -> str:
+    """The same for texts that differ in white space alone."""
+    return " ".join(text.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -22,10 +23,15 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage."""
+    """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage.
+
+    The figures of an ensemble on its own corpus stay in its metrics.json where there is none yet.
+    """
     from xmlkit.blend.opening import Ensemble, load, source_of
     from xmlkit.cli.display import metric_table, unknown_labels
     from xmlkit.data.corpus import load_split
+    from xmlkit.model.folder import write_json
+    from xmlkit.training.train import METRICS
 
     model = load(run)
     source = data or source_of(run)
@@ -35,6 +41,8 @@ def evaluate(
     print(visible(f"{run} on {source}, {len(split):,} documents"))
     if isinstance(model, Ensemble):
         metrics, before, after = model.evaluated(split)
+        if data is None and not (run / METRICS).exists() and os.access(run, os.W_OK):
+            write_json(run / METRICS, metrics)
         out.print(metric_table(metrics))
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     else:

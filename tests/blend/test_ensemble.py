@@ -279,6 +279,43 @@ def test_ctrl_c_in_the_middle_and_the_same_command(corpus, runs, tmp_path):
     assert not (tmp_path / "whole").exists() and (tmp_path / "whole-warm" / "checkpoint.safetensors").exists()
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_the_test_split_is_scored_and_what_is_left_of_it(corpus, runs, tmp_path):
+    data = written(corpus, tmp_path / "data")
+    test = data / "test.jsonl"
+    few = test.read_text().rstrip() + "\n"
+    test.write_text(few * 250)  # 10,000 documents
+    given = {**SETTINGS, "max_steps": 2}
+    command = [
+        "train",
+        data,
+        "--encoder",
+        runs / "encoder",
+        "--ensemble",
+        "warm,neighbours",
+        "--out",
+        "whole",
+    ]
+    scoring = commands.started(tmp_path, *command, *(f"--set={key}={value}" for key, value in given.items()))
+    while not (tmp_path / "whole" / "ensemble.json").exists():
+        assert scoring.poll() is None, scoring.communicate()
+        time.sleep(0.05)
+    scoring.send_signal(signal.SIGINT)
+    _, said = scoring.communicate(timeout=60)
+    assert scoring.returncode == 130 and "interrupted; what is left is: xmlkit evaluate whole\n" in said
+    assert "Traceback" not in said and not (tmp_path / "whole" / "metrics.json").exists()
+    test.write_text(few)
+    commands.xmlkit("evaluate", "whole", test, cwd=tmp_path)
+    assert not (tmp_path / "whole" / "metrics.json").exists()  # it might be any file
+    commands.xmlkit("evaluate", "whole", cwd=tmp_path)
+    metrics = (tmp_path / "whole" / "metrics.json").read_text()
+    model = xmlkit.load(tmp_path / "whole")
+    assert json.loads(metrics) == pytest.approx(model.evaluate(corpus.test.numbered_as(model.labels)))
+    test.write_text(few.splitlines()[0])
+    commands.xmlkit("evaluate", "whole", cwd=tmp_path)
+    assert (tmp_path / "whole" / "metrics.json").read_text() == metrics
+
+
 def test_a_sum_by_hand():
     """Scores of each label added up over members; what one does not name has nothing from it."""
     said = [

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
+from commands import started
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from xmlkit.blend.kinds.growing import grow
 from xmlkit.blend.kinds.linear import Linear, lines_for_omikuji, quiet
 from xmlkit.blend.member import Making
 from xmlkit.blend.towers import Towers
@@ -201,8 +207,7 @@ def test_documents_without_words_or_labels_are_left_out(own_cache, capfd):
     texts, labels = ["red", "", "a", "green", "blue"], [["x"], ["x"], ["y"], ["y"], []]
     member = Linear.make("", making(Corpus.of(texts, labels)))
     said = capfd.readouterr()
-    words = "linear: Omikuji trains on 2 documents and 3 words and pairs of words; "
-    assert said.err == f"{words}Ctrl-C is heard when it has ended\n"
+    assert said.err == "linear: Omikuji trains on 2 documents and 3 words and pairs of words\n"
     assert said.out == ""
     assert member.candidates(["red", "green"], 1).ids_NK.tolist() == [[0], [1]]
 
@@ -326,3 +331,81 @@ def test_descriptors_are_put_back_after_an_error(capfd):
     os.write(1, b"out")
     os.write(2, b"err")
     assert capfd.readouterr() == ("out", "err")
+
+
+# ------------------------------------------------------------------------------------------ broken off
+
+
+@pytest.fixture(scope="module")
+def long_work(tmp_path_factory) -> Path:
+    """An encoder, and documents at which Omikuji is busy for long: of random words and labels."""
+    folder, random = tmp_path_factory.mktemp("long"), np.random.default_rng(0)
+    tiny.save_encoder(folder / "encoder")
+    (folder / "corpus").mkdir()
+    words, labels = random.integers(0, 20_000, (6000, 40)), random.integers(0, 3000, (6000, 3))
+    with (folder / "corpus" / "train.tsv").open("w") as file:
+        for some, true in zip(words, labels):
+            print(
+                " ".join(f"word{word}" for word in some),
+                " ".join(f"<l{row}>" for row in true),
+                sep="\t",
+                file=file,
+            )
+    return folder
+
+
+def child_of(process: subprocess.Popen) -> int | None:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+def is_there(number: int) -> bool:
+    """Not as a process that has ended and is only still to be asked how."""
+    path = Path(f"/proc/{number}/stat")
+    try:
+        return path.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="children are looked for where Linux has them"
+)
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_the_training_at_once_and_nothing_stays(long_work, own_cache, tmp_path, number, code):
+    pytest.importorskip("omikuji")
+    members = ["linear", f"neighbours:{long_work / 'encoder'}"]
+    blending = started(tmp_path, "ensemble", *members, "--data", long_work / "corpus", "--out", "whole")
+    while not (logs := list(own_cache.glob("linear/.*/train.log"))):
+        assert blending.poll() is None, blending.communicate()
+        time.sleep(0.05)
+    time.sleep(1)  # it is in its own code then
+    child = child_of(blending)
+    assert child is not None and is_there(child) and logs[0].exists()
+    blending.send_signal(number)
+    _, err = blending.communicate(timeout=10)
+    assert blending.returncode == code and "Traceback" not in err
+    for _ in range(200):
+        if not is_there(child):
+            break
+        time.sleep(0.05)
+    assert not is_there(child)
+    if number != signal.SIGKILL:
+        assert not list((own_cache / "linear").iterdir()) and not (tmp_path / "whole").exists()
+
+
+def test_what_omikuji_can_not_do_is_one_line(tmp_path):
+    pytest.importorskip("omikuji")
+    (tmp_path / "train.txt").write_text("no sizes\n")
+    line = (
+        r"^linear: Omikuji ended without a tree \(RuntimeError: .*\); is there room in memory, on the disk\?$"
+    )
+    with pytest.raises(UserError, match=line):
+        grow(tmp_path / "train.txt", tmp_path / "tree", {})

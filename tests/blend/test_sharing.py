@@ -20,7 +20,8 @@ CORPUS = replace(named_corpus(), test=None)
 SETTINGS = {"max_len": 16, "batch_size": 16, "validation": 0.3, "max_steps": 2, "device": "cpu"}
 FROZEN = {**SETTINGS, "freeze": True, "clustered": False}
 OTHER_PRECISION = "float32" if use_bfloat16("auto", torch.device("cpu")) else "bfloat16"
-DOCUMENTS, HELD_OUT, NAMES = len(CORPUS.train), 38, 12
+TEXTS = tiny.texts(20, seed=8)
+DOCUMENTS, NAMES = len(CORPUS.train), 12
 REFERENCE = 1  # text of a store, from which the others' differences are kept
 
 
@@ -55,11 +56,15 @@ def test_runs_neighbours_and_the_encoder_alone_read_training_documents_once(tmp_
     """Where their windows are the same: an encoder alone has the default one, here its 40 positions."""
     settings = {**SETTINGS, "encoder": encoder, "max_len": 40, "lexical": {"buckets": 512, "width": 8}}
     train_ensemble(CORPUS, settings, ["lexical", "frozen", "neighbours"], tmp_path / "whole")
-    kept = DOCUMENTS + NAMES + 2 * REFERENCE
-    assert texts_read() == kept + 2 * HELD_OUT  # those by either run, to judge them
+    assert texts_read() == DOCUMENTS + NAMES + 2 * REFERENCE  # held out or not
     members = [f"neighbours:{encoder}", f"names:{encoder}"]
-    made = xmlkit.ensemble(members, CORPUS, tmp_path / "untrained")
-    assert texts_read() == NAMES + made.num_documents
+    xmlkit.ensemble(members, CORPUS, tmp_path / "untrained")
+    assert texts_read() == NAMES
+    model = xmlkit.load(tmp_path / "whole")
+    model.rank(TEXTS, 5)
+    assert texts_read() == len(TEXTS)
+    model.rank(TEXTS[:3], 5)
+    assert texts_read() == 3
 
 
 @pytest.mark.parametrize(
@@ -89,3 +94,21 @@ def test_what_others_have_read_is_not_theirs(tmp_path, encoder, texts_read, othe
     np.testing.assert_allclose(new.train_ND(CORPUS, rows), own_ND, atol=2e-2)
     known_ND = known.train_ND(CORPUS, rows)
     assert known_ND.shape != own_ND.shape or not torch.equal(known_ND, new.train_ND(CORPUS, rows))
+
+
+def test_what_towers_share_is_what_each_says_alone(tmp_path, encoder):
+    """To the bit for texts that are read together; from the cache but for its float16."""
+    lexical = {"plugins": ["lexical"], "lexical": {"buckets": 512, "width": 8}}
+    xmlkit.train(CORPUS, {**FROZEN, "encoder": encoder}, tmp_path / "frozen")
+    xmlkit.train(CORPUS, {**FROZEN, **lexical, "encoder": encoder}, tmp_path / "lexical")
+    runs = [tmp_path / "frozen", tmp_path / "lexical"]
+    together, rows = Towers(), np.array([3, 90, 70])
+    towers = [together[together.add(run)] for run in runs]
+    for tower, run in zip(towers, runs, strict=True):
+        alone = (apart := Towers())[apart.add(run)]
+        assert torch.equal(tower.rank_ND(TEXTS), alone.rank_ND(TEXTS))
+    texts = [CORPUS.train.texts[row] for row in rows]
+    towers[0].recall(CORPUS, rows)
+    for tower in towers:
+        np.testing.assert_allclose(tower.rank_ND(texts), tower.many_ND(texts), atol=2e-2)
+        assert not torch.equal(tower.rank_ND(texts), tower.rank_ND(TEXTS[:3]))

@@ -54,6 +54,10 @@ def test_a_store_of_nothing_but_empty_texts():
     assert token_store(["", ""], tiny.tokenizer(), 9).lengths.tolist() == [0, 0]
 
 
+def test_no_texts_no_tokens():
+    assert len(tokenise([], tiny.tokenizer(), 9)) == len(token_store([], tiny.tokenizer(), 9)) == 0
+
+
 def test_what_fails_half_way_leaves_nothing(cache_folder):
     def half(folder):
         (folder / "part").write_text("x")

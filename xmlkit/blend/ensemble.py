@@ -90,6 +90,8 @@ def ensemble(
         propensity = (config.propensity_a, config.propensity_b)
         scoring = Scoring(counts_L, len(corpus.train), config.ks, *propensity)
         held_out = corpus.train.take(np.flatnonzero(held_out_N))
+        for tower in making.towers.all():
+            tower.recall(corpus, np.flatnonzero(held_out_N))
         judge = Judge(held_out.labels, scoring, metric)
         k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]

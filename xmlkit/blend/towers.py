@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from xmlkit.blend.frozen import Frozen, Memory
 from xmlkit.config import Config
 from xmlkit.data.corpus import Corpus, Labels, validation_rows
+from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.errors import UserError
@@ -38,8 +40,7 @@ from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import encode_documents, mean_states
 from xmlkit.passing import Documents, Vectors
-from xmlkit.training.freeze import reader_with_means
-from xmlkit.training.vectors import kept_means
+from xmlkit.training.freeze import means_suffice
 
 Batch = tuple[np.ndarray, Documents, Vectors]
 DEFAULTS = Config()
@@ -50,8 +51,8 @@ READING = "reading training documents"
 class Tower(ABC):
     """Texts to vectors; those of the texts that it was asked for last are remembered."""
 
-    def __init__(self, folder: str | Path):
-        self.folder = folder
+    def __init__(self, folder: str | Path, memory: Memory):
+        self.folder, self._memory = folder, memory
 
     @abstractmethod
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
@@ -71,6 +72,10 @@ class Tower(ABC):
         """The same of training documents."""
 
     @abstractmethod
+    def recall(self, corpus: Corpus, rows_N: np.ndarray) -> None:
+        """These training documents will be asked about next; what the cache has of them is not read again."""
+
+    @abstractmethod
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """Raises UserError where it has learnt from other documents, or from some that are held out."""
 
@@ -84,8 +89,8 @@ class RunTower(Tower):
 
     folder: Path
 
-    def __init__(self, folder: Path):
-        super().__init__(folder)
+    def __init__(self, folder: Path, memory: Memory):
+        super().__init__(folder, memory)
         self._read: tuple[Sequence[str], list[Batch]] = ((), [])
 
     @cached_property
@@ -100,6 +105,11 @@ class RunTower(Tower):
         ready_to_predict(opened)
         return opened
 
+    @cached_property
+    def _frozen(self) -> Frozen | None:
+        model, config = self.opened.model, self.opened.config
+        return Frozen(model.encoder, config, self._memory) if means_suffice(model, config) else None
+
     @property
     def model(self) -> Model:
         """The run's."""
@@ -109,17 +119,22 @@ class RunTower(Tower):
         """Batches: places among the texts, the documents there and their vectors."""
         last = self._read  # another thread may ask about others meanwhile
         if last[0] is not texts:
-            self._read = last = texts, list(self._stream(texts))
+            tokens = self._tokens(texts)
+            reader = self._frozen.read(tokens) if self._frozen else self._reader(tokens)
+            self._read = last = texts, list(self._stream(reader, np.arange(len(texts))))
         return last[1]
 
-    def _stream(self, texts: Sequence[str], what: str | None = None) -> Iterator[Batch]:
-        if not texts:
-            return
-        opened, config = self.opened, self.opened.config
-        store = tokenise(texts, opened.tokenizer, config.text_cap)
-        reader = Reader(store, opened.model.encoder.template, config.max_len)
-        rows = np.arange(len(store))
-        yield from encode_documents(opened.model, reader, rows, config.tokens_at_once, what)
+    def _tokens(self, texts: Sequence[str]) -> Ragged:
+        return tokenise(texts, self.opened.tokenizer, self.opened.config.text_cap)
+
+    def _training_tokens(self, corpus: Corpus) -> Ragged:
+        return token_store(corpus.train.texts, self.opened.tokenizer, self.opened.config.text_cap)
+
+    def _reader(self, tokens: Ragged) -> Reader:
+        return Reader(tokens, self.model.encoder.template, self.opened.config.max_len)
+
+    def _stream(self, reader: Reader, rows_N: np.ndarray, what: str | None = None) -> Iterator[Batch]:
+        return encode_documents(self.model, reader, rows_N, self.opened.config.tokens_at_once, what)
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """Of the batches that are remembered."""
@@ -127,16 +142,20 @@ class RunTower(Tower):
 
     def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
         """What the head reads."""
-        return self._gathered(self._stream(texts, what), len(texts))
+        reader = self._reader(self._tokens(texts))
+        return self._gathered(self._stream(reader, np.arange(len(texts)), what), len(texts))
 
     def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
         """A frozen encoder has read them all when it was trained: what it said is in the cache."""
-        opened, config = self.opened, self.opened.config
-        store = token_store(corpus.train.texts, opened.tokenizer, config.text_cap)
-        reader = Reader(store, opened.model.encoder.template, config.max_len)
-        reader = reader_with_means(opened.model, reader, config, READING)
-        batches = encode_documents(opened.model, reader, rows_N, config.tokens_at_once, READING)
-        return self._gathered(batches, len(rows_N))
+        tokens = self._training_tokens(corpus)
+        frozen = self._frozen
+        reader = frozen.read_kept(tokens, rows_N, READING) if frozen else self._reader(tokens)
+        return self._gathered(self._stream(reader, rows_N, READING), len(rows_N))
+
+    def recall(self, corpus: Corpus, rows_N: np.ndarray) -> None:
+        """An encoder that was trained reads them, like any others, when it is asked."""
+        if self._frozen:
+            self._frozen.recall(self._training_tokens(corpus), rows_N, READING)
 
     def _gathered(self, batches: Iterable[Batch], count: int) -> Tensor:
         found_ND = torch.zeros(count, self.model.representation.rank_width)
@@ -166,16 +185,22 @@ class RunTower(Tower):
 class EncoderTower(Tower):
     """An encoder as it was pretrained: the mean of its last states over the tokens."""
 
-    def __init__(self, folder: str | Path):
-        super().__init__(folder)
+    def __init__(self, folder: str | Path, memory: Memory):
+        super().__init__(folder, memory)
         self._last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """Those that are remembered."""
         last = self._last
         if last[0] is not texts:
-            self._last = last = texts, self.many_ND(texts)
+            reader = self._frozen.read(self._tokens(texts))
+            self._last = last = texts, self._means_ND(reader, np.arange(len(texts)))
         return last[1]
+
+    @staticmethod
+    def _means_ND(reader: Reader, rows_N: np.ndarray) -> Tensor:
+        assert reader.means is not None
+        return torch.from_numpy(reader.means(rows_N))
 
     @property
     def model(self) -> Encoder:
@@ -183,7 +208,7 @@ class EncoderTower(Tower):
         return self._parts[0]
 
     @cached_property
-    def _parts(self) -> tuple[Encoder, PreTrainedTokenizerBase, int]:
+    def _parts(self) -> tuple[Encoder, PreTrainedTokenizerBase, Config]:
         tokenizer = load_tokenizer(self.folder)
         backbone = load_backbone(str(self.folder), tokenizer)
         encoder = Encoder(backbone, Template.of(tokenizer), 1)
@@ -191,22 +216,37 @@ class EncoderTower(Tower):
         device = choose_device(DEFAULTS.device)
         encoder.in_bfloat16 = use_bfloat16(DEFAULTS.precision, device)
         encoder.to(device).eval()
-        return encoder, tokenizer, longest
+        settings = {"max_len": longest, "micro_batch_tokens": TOKENS_AT_ONCE}
+        return encoder, tokenizer, DEFAULTS.model_copy(update=settings)
+
+    @cached_property
+    def _frozen(self) -> Frozen:
+        encoder, _, config = self._parts
+        return Frozen(encoder, config, self._memory)
+
+    def _tokens(self, texts: Sequence[str]) -> Ragged:
+        """No more than it reads."""
+        encoder, tokenizer, config = self._parts
+        return tokenise(texts, tokenizer, config.max_len - encoder.template.special)
+
+    def _training_tokens(self, corpus: Corpus) -> Ragged:
+        """As runs keep them."""
+        _, tokenizer, config = self._parts
+        return token_store(corpus.train.texts, tokenizer, config.text_cap)
 
     def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
         """As said."""
-        encoder, tokenizer, longest = self._parts
-        store = tokenise(texts, tokenizer, longest - encoder.template.special)
-        reader = Reader(store, encoder.template, longest)
-        return mean_states(encoder, reader, TOKENS_AT_ONCE, encoder.in_bfloat16, what)
+        encoder, _, config = self._parts
+        reader = Reader(self._tokens(texts), encoder.template, config.max_len)
+        return mean_states(encoder, reader, config.tokens_at_once, encoder.in_bfloat16, what)
 
     def train_ND(self, corpus: Corpus, rows_N: np.ndarray) -> Tensor:
         """Whoever has read them with these weights, a frozen run or another ensemble, has left them there."""
-        encoder, tokenizer, longest = self._parts
-        store = token_store(corpus.train.texts, tokenizer, DEFAULTS.text_cap)
-        means = kept_means(encoder, Reader(store, encoder.template, longest), TOKENS_AT_ONCE)
-        means.encode(rows_N, READING)
-        return torch.from_numpy(means.rank(rows_N))
+        return self._means_ND(self._frozen.read_kept(self._training_tokens(corpus), rows_N, READING), rows_N)
+
+    def recall(self, corpus: Corpus, rows_N: np.ndarray) -> None:
+        """As said."""
+        self._frozen.recall(self._training_tokens(corpus), rows_N, READING)
 
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """It has seen none."""
@@ -224,8 +264,9 @@ class Towers:
 
     def __init__(self, folder: Path | None = None):
         self._of: dict[str, Tower] = {}
+        self._memory: Memory = {}
         for kept in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
-            self._of[kept.name] = _tower(kept)
+            self._of[kept.name] = _tower(kept, self._memory)
 
     def __getitem__(self, number: str) -> Tower:
         """Raises UserError where there is none."""
@@ -243,7 +284,7 @@ class Towers:
 
     def add(self, what: str | Path) -> str:
         """The number of a run's folder or an encoder; one that is there already is not taken twice."""
-        tower = _tower(what)
+        tower = _tower(what, self._memory)
         for number, other in self._of.items():
             if Path(other.folder).resolve() == Path(what).resolve():
                 return number
@@ -263,8 +304,9 @@ class Towers:
                 tower.save(folder / number)
 
 
-def _tower(what: str | Path) -> Tower:
-    return RunTower(Path(what)) if (Path(what) / DESCRIPTION).is_file() else EncoderTower(what)
+def _tower(what: str | Path, memory: Memory) -> Tower:
+    is_run = (Path(what) / DESCRIPTION).is_file()
+    return RunTower(Path(what), memory) if is_run else EncoderTower(what, memory)
 
 
 def write_number(folder: Path, number: str | None) -> None:

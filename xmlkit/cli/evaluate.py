@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -28,12 +29,15 @@ def evaluate(
     """Scores a run on a test split: P, nDCG, RP, R, PSP, PSnDCG and coverage.
 
     Of labels that no training document has it says apart how well they are found among themselves.
+    The figures of an ensemble on its own corpus stay in its metrics.json where there is none yet.
     """
     from xmlkit.blend.opening import Ensemble, load, source_of
     from xmlkit.cli.display import metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
     from xmlkit.inference.predict import RunPredictor
     from xmlkit.inference.unseen import evaluate_unseen
+    from xmlkit.model.folder import write_json
+    from xmlkit.training.train import METRICS
 
     model = load(run)
     source, dialect = (data, read.dialect()) if data else source_of(run)
@@ -43,7 +47,10 @@ def evaluate(
     print(visible(f"{run} on {source}, {len(split):,} documents"))
     if isinstance(model, Ensemble):
         ranking, before, after = model.evaluated(split, max(model.scoring.ks))
-        out.print(metric_table(model.scoring.of(ranking)))
+        metrics = model.scoring.of(ranking)
+        if data is None and not (run / METRICS).exists() and os.access(run, os.W_OK):
+            write_json(run / METRICS, metrics)
+        out.print(metric_table(metrics))
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     else:
         out.print(metric_table(model.evaluate(split)))

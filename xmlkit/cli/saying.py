@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FoundT = TypeVar("FoundT")
 out = Console()
-GOES_ON = "interrupted; the same command goes on"
+GOES_ON = "the same command goes on"
 
 
 def say_demo() -> None:
@@ -50,15 +50,15 @@ def say_what_next() -> None:
     say("    xmlkit settings; xmlkit plugins")
 
 
-def to_the_end(work: Callable[[], FoundT | None]) -> FoundT:
-    """What it finds; where it was broken off, by which None tells of Ctrl-C, the same command goes on."""
+def to_the_end(work: Callable[[], FoundT | None], left: Callable[[], str] = lambda: GOES_ON) -> FoundT:
+    """What it finds; where it was broken off, of which None tells as well, what is `left` then is said."""
     try:
         found = work()
     except (SystemExit, KeyboardInterrupt):  # SIGTERM, SIGHUP; Ctrl-C where it is heard at once
-        say(GOES_ON)
+        say(f"interrupted; {left()}")
         raise
     if found is None:
-        say(GOES_ON)
+        say(f"interrupted; {left()}")
         raise typer.Exit(130)
     return found
 

@@ -19,7 +19,7 @@ from xmlkit.cli.options import (
     Read,
     spread,
 )
-from xmlkit.cli.saying import out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
+from xmlkit.cli.saying import GOES_ON, out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
 from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
@@ -202,10 +202,12 @@ def _train_ensemble(
     data: str | None, read: Read, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
+    from xmlkit.blend.folder import is_ensemble
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import write_json
+    from xmlkit.training.train import METRICS
 
     names = None if given is None else names_of(given)
     if not data:
@@ -213,13 +215,22 @@ def _train_ensemble(
     corpus = load_corpus(data or DEMO, read.dialect())
     remark(corpus)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
-    if names is None:
-        made = to_the_end(lambda: train_sum(corpus, settings, folder))
-    else:
-        made = to_the_end(lambda: train_ensemble(corpus, settings[0], names, folder))
-    print_uncut(ensemble_table(made))
-    if corpus.test:
-        metrics = xmlkit.load(made.folder).evaluate(corpus.test)
-        write_json(made.folder / "metrics.json", metrics)
-        _print_metrics(corpus, metrics)
-    say_run(made.folder)
+
+    def work() -> Path | None:
+        if names is None:
+            made = train_sum(corpus, settings, folder)
+        else:
+            made = train_ensemble(corpus, settings[0], names, folder)
+        if made is None:
+            return None
+        print_uncut(ensemble_table(made))
+        if corpus.test:
+            metrics = xmlkit.load(made.folder).evaluate(corpus.test)
+            write_json(made.folder / METRICS, metrics)
+            _print_metrics(corpus, metrics)
+        return made.folder
+
+    def left() -> str:
+        return f"what is left is: xmlkit evaluate {folder}" if is_ensemble(folder) else GOES_ON
+
+    say_run(to_the_end(work, left))

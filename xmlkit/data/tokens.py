@@ -26,6 +26,8 @@ def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int)
     Of a text no more is read than 200 characters for each of them, so that none of any length is waited for.
     The fast tokenizers spread a list of texts over all cores.
     """
+    if not texts:  # of which transformers makes an error
+        return Ragged.of([], np.int32)
     with tokenizer_errors():
         ids = tokenizer(
             [text[: cap * CHARACTERS_A_TOKEN] for text in texts],

@@ -37,12 +37,14 @@ def with_means(model: Vectoriser, data: TrainingData, config: Config) -> Trainin
 
 def reader_with_means(model: Vectoriser, reader: Reader, config: Config, what: str = READING) -> Reader:
     """The same for what is read; the states are in the cache folder, or go there while `what` is shown."""
-    if not config.freeze or reader.means is not None or not model.encoder.hidden or _reads_states(model):
+    if reader.means is not None or not means_suffice(model, config):
         return reader
     store = kept_means(model.encoder, reader, config.tokens_at_once)
     store.encode(np.arange(len(reader.store)), what)
     return replace(reader, means=store.rank)
 
 
-def _reads_states(model: Vectoriser) -> bool:
-    return any(isinstance(part, Representation) and part.reads_states for part in chain(model.representation))
+def means_suffice(model: Vectoriser, config: Config) -> bool:
+    """Whether the encoder is frozen, and no part asks for more than the mean of its states."""
+    parts = [part for part in chain(model.representation) if isinstance(part, Representation)]
+    return config.freeze and model.encoder.hidden > 0 and not any(part.reads_states for part in parts)

@@ -165,8 +165,16 @@ def kept_means(encoder: Encoder, reader: Reader, most: int) -> VectorStore:
     Neither what stands around the encoder nor whether a run or the encoder alone is asked plays a part.
     `most` is how many tokens go through the encoder at once.
     """
-    alone = Vectoriser(encoder, TokenMean(encoder.hidden, 0.0))
-    return VectorStore(alone, reader, most, _key(alone, reader, None))
+    return VectorStore(_alone(encoder), reader, most, name_of_means(encoder, reader))
+
+
+def name_of_means(encoder: Encoder, reader: Reader) -> str:
+    """The same for all who would get the same mean states of these texts."""
+    return _key(_alone(encoder), reader, None)
+
+
+def _alone(encoder: Encoder) -> Vectoriser:
+    return Vectoriser(encoder, TokenMean(encoder.hidden, 0.0))
 
 
 def vectors_if_kept(model: Vectoriser, reader: Reader, config: Config) -> VectorStore | None:

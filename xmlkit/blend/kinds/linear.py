@@ -27,6 +27,7 @@ import torch
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from xmlkit.blend.kinds.growing import grow
 from xmlkit.blend.kinds.run import LEAST
 from xmlkit.blend.member import Candidates, Making, Member, floor_N
 from xmlkit.blend.towers import Towers
@@ -90,7 +91,13 @@ class Linear(Member):
 
     def save(self, folder: Path) -> None:
         """Words, their weights, and the tree as Omikuji writes it: nothing that is run when it is read."""
-        _write(folder, self.words, self.tree)
+        _write_words(folder, self.words, self.tree.n_trees)
+        path = folder / FOREST
+        try:
+            with quiet():
+                self.tree.save(str(path))
+        except RuntimeError:
+            raise UserError(f"{path}: Omikuji can't write it; is there room on the disk?") from None
 
     @classmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
@@ -149,7 +156,6 @@ def _rows(x_NF: sparse.csr_matrix) -> Iterator[list[tuple[int, float]]]:
 
 
 def _train(folder: Path, train: Split, num_labels: int, source: str) -> None:
-    omikuji = load_omikuji()
     words = TfidfVectorizer(**WORDS, min_df=1 if len(train) < FEW else 2)
     try:
         x_MF = words.fit_transform(train.texts)
@@ -162,32 +168,19 @@ def _train(folder: Path, train: Split, num_labels: int, source: str) -> None:
             f"{source}: linear has nothing to learn from: of the documents that are not held out none has "
             "words and labels; add some, or hold out fewer"
         )
-    say(
-        f"linear: Omikuji trains on {len(rows):,} documents and {x_MF.shape[1]:,} words and pairs of words; "
-        "Ctrl-C is heard when it has ended"
-    )
-    chosen = omikuji.Model.default_hyper_param()
-    for name, value in TREE.items():
-        setattr(chosen, name, value)
+    say(f"linear: Omikuji trains on {len(rows):,} documents and {x_MF.shape[1]:,} words and pairs of words")
     path = folder / "train.txt"
     with path.open("w", encoding="ascii") as file:
         file.writelines(lines_for_omikuji(x_MF[rows], train.labels.take(rows), num_labels))
-    with quiet():
-        tree = omikuji.Model.train_on_data(str(path), chosen)
+    _write_words(folder, words, load_omikuji().Model.default_hyper_param().n_trees)
+    grow(path, folder / FOREST, TREE)
     path.unlink()
-    _write(folder, words, tree)
 
 
-def _write(folder: Path, words: TfidfVectorizer, tree: Any) -> None:
+def _write_words(folder: Path, words: TfidfVectorizer, trees: int) -> None:
     in_order = words.get_feature_names_out().tolist()
     (folder / VOCABULARY).write_text(json.dumps(in_order), encoding="utf-8")
-    save_tensors(folder / IDF, {"idf_F": torch.from_numpy(words.idf_)}, {"trees": tree.n_trees})
-    path = folder / FOREST
-    try:
-        with quiet():
-            tree.save(str(path))
-    except RuntimeError:
-        raise UserError(f"{path}: Omikuji can't write it; is there room on the disk?") from None
+    save_tensors(folder / IDF, {"idf_F": torch.from_numpy(words.idf_)}, {"trees": trees})
 
 
 def _read_words(folder: Path) -> tuple[TfidfVectorizer, int]:

@@ -14,6 +14,7 @@ from xmlkit.cli.options import (
     ConfigOption,
     DataArgument,
     EncoderOption,
+    FastOption,
     MemberOption,
     OutOption,
     PluginOption,
@@ -73,6 +74,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    fast: FastOption = None,
     all_members: Annotated[
         bool,
         typer.Option(
@@ -86,6 +88,8 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings = settings_of(plugin, encoder, recipe, preset, member, config, set_)
+    if fast is not None and ensemble_ is None:
+        raise UserError("--fast chooses among the members of --ensemble: name them, or leave it out")
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
         if budget:
@@ -97,7 +101,7 @@ def train(
         if all_members and (preset is None or member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
         if ensemble_ is not None:
-            return _train_ensemble(data, out_, [settings], ensemble_)
+            return _train_ensemble(data, out_, [settings], ensemble_, fast)
         numbers = range(num_members(preset or ""))
         each = [settings_of(plugin, encoder, recipe, preset, n, config, set_) for n in numbers]
         return _train_ensemble(data, out_, each)
@@ -148,9 +152,14 @@ def train(
 
 
 def _train_ensemble(
-    data: str | None, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
+    data: str | None,
+    out_: Path | None,
+    settings: list[dict[str, Any]],
+    given: str | None = None,
+    fast: str | None = None,
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
+    from xmlkit.blend.costs import milliseconds_in
     from xmlkit.blend.folder import is_ensemble
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table, metric_table
@@ -159,6 +168,7 @@ def _train_ensemble(
     from xmlkit.training.train import METRICS
 
     names = None if given is None else names_of(given)
+    budget = None if fast is None else milliseconds_in(fast)
     if not data:
         say_demo()
     corpus = load_corpus(data or DEMO)
@@ -169,7 +179,7 @@ def _train_ensemble(
         if names is None:
             made = train_sum(corpus, settings, folder)
         else:
-            made = train_ensemble(corpus, settings[0], names, folder)
+            made = train_ensemble(corpus, settings[0], names, folder, budget)
         if made is None:
             return None
         print_uncut(ensemble_table(made))

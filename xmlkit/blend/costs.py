@@ -76,9 +76,11 @@ def measured(members: Sequence[Member], towers: Towers, texts: Sequence[str]) ->
     """By having them name labels of these texts, all at once, as they do of many."""
     own, needs, readings = list[float](), list[tuple[str, ...]](), dict[str, float]()
     for member in members:
+        number = member.tower_number
+        if number is not None:
+            member.candidates(texts, NAMED)  # has them read
         warm = _milliseconds(member, texts, lambda: None)
         own.append(warm)
-        number = member.tower_number
         if number is None:
             needs.append(())
             continue
@@ -95,7 +97,6 @@ def measured(members: Sequence[Member], towers: Towers, texts: Sequence[str]) ->
 
 def _milliseconds(member: Member, texts: Sequence[str], before: Callable[[], None]) -> float:
     """Of a document, where `before` has been done each time."""
-    member.candidates(texts, NAMED)
     tries = []
     for _ in range(TRIES):
         before()

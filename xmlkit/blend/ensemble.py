@@ -213,7 +213,7 @@ def _spared(
     if (least := costs.of(kept)) > budget:
         (one,) = faster.heard
         say(
-            f"--fast {budget:g}ms: even the cheapest member, {one.candidate.name}, takes {least:.2g} ms a "
+            f"--fast {budget:g}ms: even the cheapest member, {one.candidate.name}, takes {least:.3g} ms a "
             "document: that one is kept"
         )
     return faster, spared

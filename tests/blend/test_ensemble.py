@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -210,6 +211,33 @@ def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
     assert found[0][0].label == "w3"
 
 
+def test_what_takes_too_long_is_left_out(corpus, runs, plugin_folder, tmp_path, capsys):
+    """What reads every second word, but takes 20 ms a document; where nothing is as quick, one is kept."""
+    guide = (ROOT / "plugins" / "README.md").read_text().partition("## Kinds of member")[2]
+    source = guide.partition("```python\n")[2].partition("```")[0]
+    begins = "def candidates(self, texts, top_k):\n"
+    slow = source.replace(begins, f"{begins}        time.sleep(0.02 * len(texts))\n", 1)
+    slow = slow.replace("text.split()", "text.split()[::2]")
+    install(plugin_folder, "slow", f"import time\n{slow}")
+    info = next(plugin_folder.glob("*.dist-info")) / "entry_points.txt"
+    info.write_text("[xmlkit.members]\nslow = slow:Dictionary\n")
+    members = [str(runs / "one"), f"neighbours:{runs / 'one'}", "slow"]
+    command = ["ensemble", *members, "--data", written(corpus, tmp_path / "data"), "--fast", "19ms"]
+    out, err = commands.xmlkit(*command, "--out", tmp_path / "some", path=plugin_folder)
+    said = re.search(r"left out to be fast: slow; with them (\S+) ms/document and \+", " ".join(out.split()))
+    assert said and float(said[1]) > 20 and "even the cheapest" not in err
+    row = next(line.split("│") for line in out.splitlines() if "│ whole" in line)
+    assert float(row[-2]) <= 19
+    described = json.loads((tmp_path / "some" / "ensemble.json").read_text())
+    assert "slow" not in [member["name"] for member in described["members"]]
+    assert xmlkit.load(tmp_path / "some").predict(["w40 w3"])[0]
+    capsys.readouterr()
+    made = xmlkit.ensemble(members, corpus, tmp_path / "one", fast=1e-5)
+    assert len(made.parts) == 1 and made.parts[0].name != "slow" and made.spared.milliseconds > 20
+    said = f"--fast 1e-05ms: even the cheapest member, {made.parts[0].name}, takes "
+    assert said in capsys.readouterr().err
+
+
 def written(corpus, folder):
     """As a user has it."""
     folder.mkdir()
@@ -360,6 +388,9 @@ def test_all_members_of_a_preset(corpus, runs, tmp_path):
         ),
         (["--ensemble", "auto"], "--ensemble needs a pretrained encoder: name it with --encoder"),
         (["--ensemble", "lexical"], "--ensemble lexical: name two or more"),
+        (["--ensemble", "auto", "--fast", "5"], "--fast 5: expected milliseconds a document, such as 5ms"),
+        (["--fast", "5ms"], "--fast chooses among the members of --ensemble"),
+        (["--all-members", "--preset", "eurlex4k", "--fast", "5ms"], "--fast chooses among the members of"),
     ],
 )
 def test_options_that_make_no_ensemble(tmp_path, options, message):
@@ -388,6 +419,10 @@ def test_a_score_is_the_same_however_many_labels_are_asked_for(tmp_path):
 def test_what_has_no_scores_is_not_added_up(corpus, runs):
     with pytest.raises(UserError, match=r"--sum: names:.* has no scores to be added up"):
         xmlkit.ensemble([str(runs / "one"), f"names:{runs / 'one'}"], corpus, runs / "none", summed=True)
+    with pytest.raises(
+        UserError, match="--fast chooses by weights, of which a sum has none: leave out --sum"
+    ):
+        xmlkit.ensemble([str(runs / "one"), "linear"], corpus, runs / "none", summed=True, fast=5.0)
 
 
 def test_how_often_a_label_was_held_out_tells_the_fit_nothing(made, corpus):

@@ -10,8 +10,17 @@ import tiny
 import torch
 
 import xmlkit
+from xmlkit.blend import costs as costs_module
+from xmlkit.blend import frozen as frozen_module
+from xmlkit.blend import towers as towers_module
+from xmlkit.blend.costs import TRIES, measured
+from xmlkit.blend.kinds.names import Names
+from xmlkit.blend.kinds.neighbours import Neighbours
+from xmlkit.blend.kinds.run import OfRun
+from xmlkit.blend.member import Making
 from xmlkit.blend.towers import Towers
 from xmlkit.blend.training import train_ensemble
+from xmlkit.data.corpus import validation_rows
 from xmlkit.model.device import use_bfloat16
 from xmlkit.model.encoder import Encoder
 from xmlkit.testing.tiny import named_corpus
@@ -55,11 +64,12 @@ def texts_read(monkeypatch):
 def test_runs_neighbours_and_the_encoder_alone_read_training_documents_once(tmp_path, encoder, texts_read):
     """Where their windows are the same: an encoder alone has the default one, here its 40 positions."""
     settings = {**SETTINGS, "encoder": encoder, "max_len": 40, "lexical": {"buckets": 512, "width": 8}}
-    train_ensemble(CORPUS, settings, ["lexical", "frozen", "neighbours"], tmp_path / "whole")
-    assert texts_read() == DOCUMENTS + NAMES + 2 * REFERENCE  # held out or not
+    made = train_ensemble(CORPUS, settings, ["lexical", "frozen", "neighbours"], tmp_path / "whole")
+    timed = TRIES * made.num_documents  # is read anew
+    assert texts_read() == DOCUMENTS + NAMES + 2 * REFERENCE + timed
     members = [f"neighbours:{encoder}", f"names:{encoder}"]
-    xmlkit.ensemble(members, CORPUS, tmp_path / "untrained")
-    assert texts_read() == NAMES
+    made = xmlkit.ensemble(members, CORPUS, tmp_path / "untrained")
+    assert texts_read() == NAMES + TRIES * made.num_documents
     model = xmlkit.load(tmp_path / "whole")
     model.rank(TEXTS, 5)
     assert texts_read() == len(TEXTS)
@@ -112,3 +122,36 @@ def test_what_towers_share_is_what_each_says_alone(tmp_path, encoder):
     for tower in towers:
         np.testing.assert_allclose(tower.rank_ND(texts), tower.many_ND(texts), atol=2e-2)
         assert not torch.equal(tower.rank_ND(texts), tower.rank_ND(TEXTS[:3]))
+
+
+def test_what_members_cost_is_told_apart(tmp_path, encoder, monkeypatch):
+    """By a clock that moves while texts are read, and at nothing else: 0.4 s for an encoder, 0.1 s for what
+    a run makes of that, 0.2 s more where its encoder was trained."""
+    xmlkit.train(CORPUS, {**FROZEN, "encoder": encoder, "max_len": 40}, tmp_path / "frozen")
+    xmlkit.train(CORPUS, {**SETTINGS, "encoder": encoder}, tmp_path / "trained")
+    making = Making(CORPUS, validation_rows(CORPUS.train.texts, 0.3, 4000), Towers())
+    members = [
+        OfRun.make(str(tmp_path / "frozen"), making),
+        Neighbours.make(str(tmp_path / "frozen"), making),
+        Names.make(encoder, making),
+        OfRun.make(str(tmp_path / "trained"), making),
+    ]
+    now = [0.0]
+    monkeypatch.setattr(costs_module.time, "perf_counter", lambda: now[0])
+
+    def takes(module, name, seconds):
+        real = getattr(module, name)
+
+        def slow(model, reader, *rest):
+            now[0] += seconds(reader)
+            return real(model, reader, *rest)
+
+        monkeypatch.setattr(module, name, slow)
+
+    takes(frozen_module, "mean_states", lambda reader: 0.4)
+    takes(towers_module, "encode_documents", lambda reader: 0.3 if reader.means is None else 0.1)
+    costs = measured(members, making.towers, TEXTS)
+    assert costs.own == pytest.approx([0] * 4)
+    a_document = [1000 * seconds / len(TEXTS) for seconds in (0.5, 0.5, 0.4, 0.3)]
+    assert [costs.alone(one) for one in range(4)] == pytest.approx(a_document)
+    assert costs.of(range(4)) == pytest.approx(1000 * (0.4 + 0.1 + 0.3) / len(TEXTS))

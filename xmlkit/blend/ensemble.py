@@ -5,13 +5,16 @@ N held-out documents, K labels of each, V pairs of a document and a label.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from xmlkit.blend.calibration import Calibration
+from xmlkit.blend.costs import Costs, affordable, measured
 from xmlkit.blend.folder import write
 from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
 from xmlkit.blend.judging import Judge, difference
@@ -29,6 +32,8 @@ from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder
 
+TIMED = 256  # held-out documents, at most, by which is seen how long members take
+
 
 @dataclass(frozen=True)
 class Part:
@@ -37,6 +42,16 @@ class Part:
     name: str
     scores: dict[str, float]  # alone, in percent
     loss_without: tuple[float, float, float]  # points of the metric, and a 95% interval
+    milliseconds: float = field(compare=False)  # a document, with all that it shares with others
+
+
+@dataclass(frozen=True)
+class Spared:
+    """What was left out to be fast enough."""
+
+    members: list[str]
+    milliseconds: float = field(compare=False)  # a document, of the whole with them
+    loss: tuple[float, float, float]  # points of the metric, and a 95% interval
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,8 @@ class Made:
     scores: dict[str, float]  # of the whole, in percent
     parts: list[Part]
     num_documents: int
+    milliseconds: float = field(compare=False)  # a document
+    spared: Spared | None = None
 
 
 def ensemble(
@@ -56,15 +73,19 @@ def ensemble(
     out: str | Path | None = None,
     metric: str | None = None,
     summed: bool = False,
+    fast: float | None = None,
 ) -> Made:
     """Blends members, each a run's folder or `KIND:WHAT`, and fills a new folder `out`, a run like any other.
 
     Weights are fitted on the documents that all runs among the members held out; `metric`, such as `P@5` or
     `PSP@5`, is what blends are compared by, None: nDCG@5. Without a corpus that of the first run is read.
     Where the whole is no better than its best member, that one is kept alone. `summed`: scores are added up
-    label by label instead, and all members kept. Raises UserError for members that can't be made, that hold
-    out other documents, or where none are held out.
+    label by label instead, and all members kept. `fast`: the whole takes at most so many milliseconds a
+    document, for which members are left out that are worth the least a millisecond. Raises UserError for
+    members that can't be made, that hold out other documents, or where none are held out.
     """
+    if fast is not None and summed:
+        raise UserError("--fast chooses by weights, of which a sum has none: leave out --sum")
     named = [_kind_of(given) for given in members]
     if len(named) < 2:
         raise UserError("an ensemble needs two members or more: runs, or KIND:WHAT")
@@ -95,8 +116,13 @@ def ensemble(
         judge = Judge(held_out.labels, scoring, metric)
         k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
-        blend = (_summed if summed else _fitted)(heard, judge, seen_L)
-        return _written(folder, blend, judge, making, seen_L)
+        blend, spared = (_summed if summed else _fitted)(heard, judge, seen_L), None
+        costs = _costs(heard, held_out.texts, judge, making.towers, seen_L)
+        if fast is not None:
+            blend, spared = _spared(blend, heard, costs, fast, judge, seen_L)
+        ours = [heard.index(one) for one in blend.heard]
+        times = costs.of(ours), [costs.alone(one) for one in ours]
+        return _written(folder, blend, judge, making, seen_L, times, spared)
 
 
 @dataclass(frozen=True)
@@ -127,8 +153,19 @@ class Blend:
     z_V: np.ndarray
     losses: list[tuple[float, float, float]]
 
+    def terms(self, judge: Judge) -> Terms:
+        """Of the whole."""
+        return judge.terms(self.pairs.ranked(self.z_V, judge.depth)[0])
+
+
+def _alone(one: Heard, seen_L: np.ndarray) -> Blend:
+    pairs, fusion = pairs_of([one.said], seen_L), Weights.of_one()
+    return Blend([one], fusion, None, pairs, fusion.z_V(pairs), [(one.terms.percent,) * 3])
+
 
 def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
+    if len(heard) == 1:
+        return _alone(heard[0], seen_L)
     pairs = pairs_of([one.said for one in heard], seen_L)
     shrink, z_V = judge.chosen(pairs)
     whole = judge.terms(pairs.ranked(z_V, judge.depth)[0])
@@ -137,13 +174,49 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     metric, name = judge.metric, best.candidate.name
     if gain <= 0:
         say(f"the blend has no better {metric} than {name} alone ({gain:+.2f}): that one is kept")
-        pairs = pairs_of([best.said], seen_L)
-        fusion = Weights.of_one()
-        return Blend([best], fusion, None, pairs, fusion.z_V(pairs), [(best.terms.percent,) * 3])
+        return _alone(best, seen_L)
     sure = "" if low > 0 else ", which may be chance"
     say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
     losses = judge.losses(pairs, z_V, len(heard), shrink)
     return Blend(heard, fit(pairs, judge.truth, shrink, judge.gain_L), shrink, pairs, z_V, losses)
+
+
+def _costs(heard: list[Heard], texts: list[str], judge: Judge, towers: Towers, seen_L: np.ndarray) -> Costs:
+    some = [texts[row] for row in np.linspace(0, len(texts) - 1, min(TIMED, len(texts)), dtype=int)]
+    costs, begun = measured([one.candidate.member for one in heard], towers, some), time.perf_counter()
+    pairs = pairs_of([one.said for one in heard], seen_L)
+    pairs.ranked(pairs.numbers_VF.sum(1), judge.depth)
+    return replace(costs, blending=1000 * (time.perf_counter() - begun) / len(texts))
+
+
+def _spared(
+    blend: Blend, heard: list[Heard], costs: Costs, budget: float, judge: Judge, seen_L: np.ndarray
+) -> tuple[Blend, Spared | None]:
+    """The same within a budget of milliseconds a document, and what that has left out."""
+    slow = costs.of([heard.index(one) for one in blend.heard])
+    if slow <= budget:
+        return blend, None
+
+    def worth(kept: AbstractSet[int]) -> float:
+        some = [heard[one] for one in sorted(kept)]
+        best = max(one.terms.percent for one in some)
+        if len(some) == 1:
+            return best
+        pairs = pairs_of([one.said for one in some], seen_L)
+        z_V = judge.unseen_V(pairs, blend.shrink)
+        return max(best, judge.terms(pairs.ranked(z_V, judge.depth)[0]).percent)
+
+    kept = affordable(costs, budget, worth)
+    faster = _fitted([heard[one] for one in sorted(kept)], judge, seen_L)
+    names = [one.candidate.name for number, one in enumerate(heard) if number not in kept]
+    spared = Spared(names, slow, difference(blend.terms(judge), faster.terms(judge)))
+    if (least := costs.of(kept)) > budget:
+        (one,) = faster.heard
+        say(
+            f"--fast {budget:g}ms: even the cheapest member, {one.candidate.name}, takes {least:.3g} ms a "
+            "document: that one is kept"
+        )
+    return faster, spared
 
 
 def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
@@ -157,12 +230,21 @@ def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     return Blend(heard, fusion, None, pairs, z_V, [difference(whole, read(some)[-1]) for some in others])
 
 
-def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: np.ndarray) -> Made:
+def _written(
+    folder: Path,
+    blend: Blend,
+    judge: Judge,
+    making: Making,
+    seen_L: np.ndarray,
+    times: tuple[float, list[float]],
+    spared: Spared | None,
+) -> Made:
+    """`times` are milliseconds a document, of the whole and of each member."""
     corpus, scoring = making.corpus, judge.scoring
     scores = judge.scores(blend.pairs.ranked(blend.z_V, judge.depth)[0])
     parts = [
-        Part(one.candidate.name, judge.scores(one.ids_NK), loss)
-        for one, loss in zip(blend.heard, blend.losses, strict=True)
+        Part(one.candidate.name, judge.scores(one.ids_NK), loss, milliseconds)
+        for one, loss, milliseconds in zip(blend.heard, blend.losses, times[1], strict=True)
     ]
     described = {
         "source": corpus.source,
@@ -191,7 +273,7 @@ def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: n
     members = [one.candidate.member for one in blend.heard]
     labels = corpus.labels
     write(folder, described, labels, scoring, seen_L, members, making.towers, blend.fusion, calibration)
-    return Made(folder, judge.metric, scores, parts, len(judge.truth))
+    return Made(folder, judge.metric, scores, parts, len(judge.truth), times[0], spared)
 
 
 def _ranking(said: Candidates, k: int) -> np.ndarray:

@@ -27,16 +27,16 @@ class Frozen:
 
     def __init__(self, encoder: Encoder, config: Config, memory: Memory):
         self._encoder, self._config, self._memory = encoder, config, memory
-        self._name = name_of_means(encoder, self._reader(Ragged.of([])))
+        self.name = name_of_means(encoder, self._reader(Ragged.of([])))
 
     def read(self, tokens: Ragged) -> Reader:
         """Texts, with their means."""
         reader, texts = self._reader(tokens), self._name_of(tokens)
-        last = self._memory.get(self._name)  # another thread may ask about others meanwhile
+        last = self._memory.get(self.name)  # another thread may ask about others meanwhile
         if last is None or last[0] != texts:
             bfloat16 = self._encoder.in_bfloat16
             means_NH = mean_states(self._encoder, reader, self._config.tokens_at_once, bfloat16)
-            self._memory[self._name] = last = texts, means_NH.numpy()
+            self._memory[self.name] = last = texts, means_NH.numpy()
         return replace(reader, means=last[1].__getitem__)
 
     def read_kept(self, tokens: Ragged, rows: np.ndarray, what: str) -> Reader:
@@ -50,7 +50,7 @@ class Frozen:
         """These training documents will be asked about next: the memory gets what the cache has of them."""
         reader = self.read_kept(tokens, rows, what)
         assert reader.means is not None
-        self._memory[self._name] = self._name_of(tokens.take(rows)), reader.means(rows)
+        self._memory[self.name] = self._name_of(tokens.take(rows)), reader.means(rows)
 
     def _reader(self, tokens: Ragged) -> Reader:
         return Reader(tokens, self._encoder.template, self._config.max_len)

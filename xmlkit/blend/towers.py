@@ -75,6 +75,15 @@ class Tower(ABC):
     def recall(self, corpus: Corpus, rows_N: np.ndarray) -> None:
         """These training documents will be asked about next; what the cache has of them is not read again."""
 
+    @property
+    @abstractmethod
+    def encoder_name(self) -> str | None:
+        """The same for all that read with one encoder and share what it says; None: it shares nothing."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """The texts that it was asked for last."""
+
     @abstractmethod
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """Raises UserError where it has learnt from other documents, or from some that are held out."""
@@ -156,6 +165,15 @@ class RunTower(Tower):
         """An encoder that was trained reads them, like any others, when it is asked."""
         if self._frozen:
             self._frozen.recall(self._training_tokens(corpus), rows_N, READING)
+
+    @property
+    def encoder_name(self) -> str | None:
+        """Where the encoder is frozen."""
+        return self._frozen.name if self._frozen else None
+
+    def forget(self) -> None:
+        """The batches."""
+        self._read = (), []
 
     def _gathered(self, batches: Iterable[Batch], count: int) -> Tensor:
         found_ND = torch.zeros(count, self.model.representation.rank_width)
@@ -248,6 +266,15 @@ class EncoderTower(Tower):
         """As said."""
         self._frozen.recall(self._training_tokens(corpus), rows_N, READING)
 
+    @property
+    def encoder_name(self) -> str:
+        """It stays as it is."""
+        return self._frozen.name
+
+    def forget(self) -> None:
+        """Their vectors."""
+        self._last = (), torch.zeros(0)
+
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """It has seen none."""
 
@@ -295,6 +322,12 @@ class Towers:
     def all(self) -> list[Tower]:
         """In order."""
         return list(self._of.values())
+
+    def forget(self) -> None:
+        """The texts that were asked for last, all of them and their encoders."""
+        self._memory.clear()
+        for tower in self.all():
+            tower.forget()
 
     def save(self, folder: Path, used: Container[str | None]) -> None:
         """Each of those that are used in a folder of its number."""

@@ -67,12 +67,13 @@ def names_of(given: str) -> list[str]:
 
 
 def train_ensemble(
-    corpus: Corpus, settings: Mapping[str, Any], names: Sequence[str], out: Path
+    corpus: Corpus, settings: Mapping[str, Any], names: Sequence[str], out: Path, fast: float | None = None
 ) -> Made | None:
     """Trains the members and blends them into `out`; None after Ctrl-C, whereupon the same call goes on.
 
-    `settings` are a document as a config file holds it, for the runs among the members. Raises UserError for
-    settings that make none, and for members that are there with other settings.
+    `settings` are a document as a config file holds it, for the runs among the members; `fast` is that of
+    `ensemble`. Raises UserError for settings that make none, and for members that are there with other
+    settings.
     """
     encoder = chosen_encoder(settings.get("encoder") or SCRATCH)
     settings = {**settings, "encoder": encoder}
@@ -94,7 +95,7 @@ def train_ensemble(
         members.append(f"names:{encoder}")
     if "linear" in names:
         members.append("linear")
-    return ensemble(members, corpus, out)
+    return ensemble(members, corpus, out, fast=fast)
 
 
 def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) -> Made | None:

@@ -53,12 +53,23 @@ def ensemble_table(made: Made) -> Table:
     for name in names:
         table.add_column(name, justify="right")
     table.add_column(f"{made.metric} lost without it", justify="right")
+    table.add_column("ms/document", justify="right")
     for part in made.parts:
         lost, low, high = part.loss_without
         figures = (f"{part.scores[name]:.2f}" for name in names)
-        table.add_row(visible(part.name), *figures, f"{lost:.2f} ({low:.2f} to {high:.2f})")
+        without = f"{lost:.2f} ({low:.2f} to {high:.2f})"
+        table.add_row(visible(part.name), *figures, without, f"{part.milliseconds:.2f}")
     table.add_section()
-    table.add_row("whole", *(f"{made.scores[name]:.2f}" for name in names), "", style="bold")
+    whole = (f"{made.scores[name]:.2f}" for name in names)
+    table.add_row("whole", *whole, "", f"{made.milliseconds:.2f}", style="bold")
+    if spared := made.spared:
+        lost, low, high = spared.loss
+        left_out = ", ".join(map(visible, spared.members))
+        table.caption = escape(
+            f"left out to be fast: {left_out}; with them {spared.milliseconds:.2f} ms/document and "
+            f"{lost:+.2f} ({low:+.2f} to {high:+.2f}) {made.metric}"
+        )
+        table.caption_justify = "left"
     return table
 
 

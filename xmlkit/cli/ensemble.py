@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import OutOption, Read, spread
+from xmlkit.cli.options import FastOption, OutOption, Read, spread
 from xmlkit.cli.saying import print_uncut, say_run
 
 
@@ -36,6 +36,7 @@ def ensemble(
     summed: Annotated[
         bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
     ] = False,
+    fast: FastOption = None,
     out_: OutOption = None,
     *,
     read: Read,
@@ -44,10 +45,13 @@ def ensemble(
 
     Example: `xmlkit ensemble runs/mine neighbours:runs/mine linear --out runs/whole`
     """
+    from xmlkit.blend.costs import milliseconds_in
     from xmlkit.blend.ensemble import ensemble as blend
     from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
 
-    made = blend(members, load_corpus(data, read.dialect()) if data else None, out_, for_, summed)
+    budget = None if fast is None else milliseconds_in(fast)
+    corpus = load_corpus(data, read.dialect()) if data else None
+    made = blend(members, corpus, out_, for_, summed, budget)
     print_uncut(ensemble_table(made))
     say_run(made.folder)

@@ -80,6 +80,16 @@ OutOption = Annotated[
     typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
 ]
 
+FastOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="As `5ms`: the most that prediction may take a document; members worth the least a millisecond "
+        "are left out.",
+        show_default=False,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class Chosen:

@@ -14,6 +14,7 @@ from xmlkit.cli.options import (
     DEMO,
     Chosen,
     DataArgument,
+    FastOption,
     OutOption,
     PluginOption,
     Read,
@@ -87,6 +88,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    fast: FastOption = None,
     all_members: Annotated[
         bool,
         typer.Option(
@@ -100,6 +102,8 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings, preset = chosen.settings(plugin), chosen.preset
+    if fast is not None and ensemble_ is None:
+        raise UserError("--fast chooses among the members of --ensemble: name them, or leave it out")
     if unlabelled:
         settings = merge(settings, {"unlabelled": str(unlabelled)})
     if distil:
@@ -119,7 +123,7 @@ def train(
         if all_members and (preset is None or chosen.member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
         if ensemble_ is not None:
-            return _train_ensemble(data, read, out_, [settings], ensemble_)
+            return _train_ensemble(data, read, out_, [settings], ensemble_, fast)
         numbers = range(num_members(preset or ""))
         each = [replace(chosen, member=n).settings(plugin) for n in numbers]
         return _train_ensemble(data, read, out_, each)
@@ -199,9 +203,15 @@ def _print_metrics(corpus: Corpus, metrics: dict[str, float], unseen: Unseen | N
 
 
 def _train_ensemble(
-    data: str | None, read: Read, out_: Path | None, settings: list[dict[str, Any]], given: str | None = None
+    data: str | None,
+    read: Read,
+    out_: Path | None,
+    settings: list[dict[str, Any]],
+    given: str | None = None,
+    fast: str | None = None,
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
+    from xmlkit.blend.costs import milliseconds_in
     from xmlkit.blend.folder import is_ensemble
     from xmlkit.blend.training import names_of, train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table
@@ -210,6 +220,7 @@ def _train_ensemble(
     from xmlkit.training.train import METRICS
 
     names = None if given is None else names_of(given)
+    budget = None if fast is None else milliseconds_in(fast)
     if not data:
         say_demo()
     corpus = load_corpus(data or DEMO, read.dialect())
@@ -220,7 +231,7 @@ def _train_ensemble(
         if names is None:
             made = train_sum(corpus, settings, folder)
         else:
-            made = train_ensemble(corpus, settings[0], names, folder)
+            made = train_ensemble(corpus, settings[0], names, folder, budget)
         if made is None:
             return None
         print_uncut(ensemble_table(made))

@@ -19,7 +19,9 @@ CORPUS = Corpus.of(["one text", "held out"], [["a"], ["b"]], ["of test"], [["a"]
         ("texts", "{}\n"),
         ("texts.txt.gz", "{}\n"),
         ("train.tsv", "{}\t<a> <never seen>\n"),
+        ("no-labels.tsv", "{}\n"),
         ("train.jsonl.gz", '{{"text": "{}", "labels": []}}\n'),
+        ("no-labels.jsonl", '{{"text": "{}"}}\n'),
     ],
 )
 def test_by_the_files_name(tmp_path, name, lines, capsys):
@@ -46,7 +48,6 @@ def test_of_texts_that_are_all_new_nothing_is_left_out(tmp_path, capsys):
         ("texts", b"", "texts: 0 texts; name other texts"),
         ("texts", b"fine\n\xff", "texts:2: not valid UTF-8"),
         ("texts.gz", b"no gzip", "texts.gz: damaged gzip file"),
-        ("more.tsv", b"no tab\n", "more.tsv:1: "),
         ("more.jsonl", b'{"text": 7, "labels": []}\n', 'more.jsonl:1: "text" is not a string'),
     ],
 )

@@ -22,6 +22,7 @@ from xmlkit.config import Config, merge, resolve
 from xmlkit.data.corpus import Corpus, Split, validation_rows
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Predictor
+from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms
 from xmlkit.model.folder import open_description, write_json
 from xmlkit.training.checked import check
@@ -112,12 +113,14 @@ def _check(teacher: Path, corpus: Corpus, held_out: int) -> None:
 
 
 def _judged(model: Predictor, split: Split, config: Config) -> tuple[Judged, dict[str, Terms]]:
-    deepest, truth = max(config.ks), split.numbered_as(model.labels).labels
-    model.rank(split.texts[:1], deepest)  # what is opened late is open
+    split, k = split.numbered_as(model.labels), max(config.ks)
+    depth = depth_for(k, split.left_out)
+    model.rank(split.texts[:1], depth)  # what is opened late is open
     begun = time.perf_counter()
-    _, ids_NK = model.rank(split.texts, deepest)
+    ranked = model.rank(split.texts, depth)
     seconds = time.perf_counter() - begun
+    _, ids_NK = without(*ranked, split.left_out, k)
     of_student = {name: getattr(config, name) for name in ("ks", "propensity_a", "propensity_b")}
     by = replace(model.scoring, **of_student)
-    judged = Judged(by.scores(ids_NK, truth), 1000 * seconds / len(split), model.num_parameters)
-    return judged, by.terms(ids_NK, truth)
+    judged = Judged(by.scores(ids_NK, split.labels), 1000 * seconds / len(split), model.num_parameters)
+    return judged, by.terms(ids_NK, split.labels)

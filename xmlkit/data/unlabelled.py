@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from xmlkit.console import say
-from xmlkit.data.corpus import Corpus, documents_of
-from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import formats
-from xmlkit.data.lines import read_lines
+from xmlkit.data.asked import asked
+from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 
 
@@ -20,32 +17,26 @@ def check_unlabelled(path: str) -> None:
 
 
 def read_unlabelled(path: str, corpus: Corpus) -> list[str]:
-    """The texts of a file, one a line or, by its name, a corpus's file, whose labels are not looked at.
+    """The texts of a file, one a line or of the format that takes it, read as the corpus is.
 
     Each text once, and none that is blank or a document of the corpus, be its white space as it may: what is
     held out stays so. Says how many were left out; raises UserError where none are left.
     """
     check_unlabelled(path)
-    known = {_squeezed(text) for split in (corpus.train, corpus.test) if split for text in split.texts}
+    known = {_squeezed(text) for split in corpus.splits.values() for text in split.texts}
     known.add("")
     left, count = list[str](), 0
-    for text in _texts(Path(path), corpus.dialect):
-        key, count = _squeezed(text), count + 1
+    for document in asked(path, None, corpus.dialect):
+        key, count = _squeezed(document.text), count + 1
         if key not in known:
             known.add(key)
-            left.append(text)
+            left.append(document.text)
     out = f"; {count - len(left):,} are blank, there twice, or documents of {corpus.name}: left out"
     found = f"unlabelled={path}: {len(left):,} texts{out if len(left) < count else ''}"
     if not left:
         raise UserError(f"{found}; name other texts, or leave it out")
     say(found)
     return left
-
-
-def _texts(path: Path, dialect: Dialect) -> Iterable[str]:
-    if any(format.takes(path, dialect) for format in formats()):
-        return (document.text for document in documents_of(path, dialect=dialect))
-    return (line for _, line in read_lines(path, dialect.encoding))
 
 
 def _squeezed(text: str) -> str:

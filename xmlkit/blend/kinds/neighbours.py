@@ -66,9 +66,7 @@ class Neighbours(Member):
             cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST + seen, len(self.bank_MD)), 1)
             if seen:
                 cos_BK = without_itself(cos_BK)
-            share_BK = (
-                (cos_BK / TEMPERATURE).softmax(1).nan_to_num().numpy()
-            )  # of a single one nobody is left
+            share_BK = (cos_BK / TEMPERATURE).softmax(1).nan_to_num().numpy()  # a single one has nobody left
             for row, (share_K, at_K) in enumerate(zip(share_BK, at_BK.numpy()), start):
                 at_K, share_K = at_K[share_K > 0], share_K[share_K > 0]
                 near = self.labels.take(at_K)

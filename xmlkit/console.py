@@ -57,7 +57,8 @@ def counted(items: Iterable[T], what: str) -> Iterator[T]:
         TextColumn("{task.completed:,}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(visible(what), total=None, completed=number)
         for number, item in enumerate(items, start=1):
             yield item

@@ -2,10 +2,10 @@
 
     python -m benchmarks.reading [CORPUS] [--documents N] [--out FILE]
 
-In a fresh process, for a folder or, without one, for made-up documents of 100 words: the seconds of each stage,
-of the clock and of the processor (reading; the digest by which a run knows its corpus; finding the held-out part
-and taking the rest, as training does), and the most memory by its end, above what the process had before: all
-that is resident, and what lies in no file (`anonymous`), which the system can't give to others.
+In a fresh process, for a folder or, without one, for made-up documents of 100 words: the seconds of each
+stage, of the clock and of the processor (reading; the digest by which a run knows its corpus; finding the
+held-out part and taking the rest, as training does), and the most memory by its end, above what the process had
+before: all that is resident, and what lies in no file (`anonymous`), which the system can't give to others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {"resident": "VmHWM", "anonymous": "RssAnon"}
 
 
 def make(folder: Path, documents: int) -> Path:
-    """Words of 3 to 10 letters, the k-th as frequent as 1 / k; five labels a document; a quarter is not ASCII."""
+    """Words of 3 to 10 letters, the k-th as frequent as 1 / k; five labels each; a quarter is not ASCII."""
     rnd = random.Random(0)
     letters = "etaoinshrdlu" * 4 + "bcfgjkmpqvwxyz"
     words = ["".join(rnd.choices(letters, k=rnd.randint(3, 10))) for _ in range(VOCABULARY)]

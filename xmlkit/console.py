@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.progress import track as rich_track
 
 T = TypeVar("T")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the end of a line
 WORTH_A_LINE = 5.0  # seconds
+COUNTED_AT_ONCE, BEFORE_A_COUNT = 1024, 2.0  # items, seconds
 console = Console(stderr=True)
 
 
@@ -52,6 +54,29 @@ def _told(items: Sequence[T], what: str) -> Iterator[T]:
             told, in_all = True, in_words(seconds * len(items) / done)
             say(f"{what}: {in_all} in all by the first {in_words(seconds)}")
         yield item
+
+
+def counted(items: Iterable[T], what: str) -> Iterator[T]:
+    """The items, however many; where they take over two seconds, with a count that vanishes at the end."""
+    begin, items = time.monotonic(), iter(items)
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % COUNTED_AT_ONCE == 0 and time.monotonic() - begin > BEFORE_A_COUNT:
+            break
+    else:
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,}"),
+        TimeElapsedColumn(),
+    )
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(visible(what), total=None, completed=number)
+        for number, item in enumerate(items, start=1):
+            yield item
+            if number % COUNTED_AT_ONCE == 0:
+                progress.advance(task, COUNTED_AT_ONCE)
 
 
 def in_words(seconds: float) -> str:

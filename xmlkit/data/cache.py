@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from xmlkit.console import say
+from xmlkit.data.texts import Texts
 from xmlkit.files import changed, digests, errors_named
 
 CHOSEN = "XMLKIT_CACHE"
-TEXTS_AT_ONCE = 4096  # joined, to be hashed in one go
 DIGESTS = "digests.json"
 LOCK = ".lock"
 A_WHILE = 3600  # seconds
@@ -49,12 +49,10 @@ def digest(*parts: str | Iterable[str]) -> str:
     """A key for texts and lists of texts; where one text ends and the next begins counts."""
     whole = hashlib.sha256()
     for part in parts:
-        texts = [
-            text.encode("utf-8", "surrogatepass") for text in ([part] if isinstance(part, str) else part)
-        ]
-        whole.update(array("Q", [len(texts), *map(len, texts)]).tobytes())
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            whole.update(b"".join(texts[start : start + TEXTS_AT_ONCE]))
+        texts = Texts.of([part] if isinstance(part, str) else part)
+        whole.update(array("Q", [len(texts)]).tobytes() + texts.sizes.tobytes())
+        for chunk in texts.chunks():
+            whole.update(chunk)
     return whole.hexdigest()[:32]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xmlkit.console import counted
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.dialect import PLAIN, Dialect, readable
 from xmlkit.data.formats import Document, Format, formats
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.texts import Texts, hashes_of
 from xmlkit.data.vocabularies import Vocabulary, vocabularies
 from xmlkit.errors import UserError
 
@@ -79,7 +80,7 @@ class Labels:
 class Split:
     """Documents: their texts, and for each the ascending, unique rows of its labels."""
 
-    texts: list[str]
+    texts: Sequence[str]  # packed, where they were read
     labels: Ragged
     label_ids: list[str]  # of each row that occurs
     ids: list[str | None] | None = None  # what their owner calls the documents
@@ -103,7 +104,7 @@ class Split:
     def take(self, rows: np.ndarray) -> Split:
         """The documents with these row numbers, in this order."""
         return Split(
-            [self.texts[row] for row in rows],
+            Texts.of(self.texts).take(rows),
             self.labels.take(rows),
             self.label_ids,
             self.ids and [self.ids[row] for row in rows],
@@ -255,10 +256,7 @@ def validation_rows(texts: Sequence[str], share: float, most: int) -> np.ndarray
     count = min(most, round(share * len(texts)), len(texts) - 1)
     if count <= 0:
         return np.zeros(len(texts), bool)
-    digests = (
-        hashlib.blake2b(f"0 {text}".encode(errors="surrogatepass"), digest_size=8).digest() for text in texts
-    )
-    hashes = np.frombuffer(b"".join(digests), "<u8")
+    hashes = hashes_of(texts)
     chosen: np.ndarray = hashes < np.partition(hashes, count)[count]
     return chosen
 
@@ -283,14 +281,19 @@ def _corpus(
 
 def _split(documents: Iterable[Document], rows: dict[str, int], source: str, split: str) -> Split:
     """Adds each label that is not in `rows` to it, with the next row."""
-    texts, ids, all_left_out = [], [], []
+    ids: list[str | None] = []
+    all_left_out: list[tuple[str, ...]] = []
     values, offsets = array("q"), array("q", [0])
-    for text, labels, id, left_out, _ in documents:
-        texts.append(text)
-        ids.append(id)
-        all_left_out.append(left_out)
-        values.extend(sorted({rows.setdefault(label, len(rows)) for label in labels}))
-        offsets.append(len(values))
+
+    def texts_alone() -> Iterator[str]:
+        for text, labels, id, left_out, _ in counted(documents, f"reading {source}"):
+            ids.append(id)
+            all_left_out.append(left_out)
+            values.extend(sorted({rows.setdefault(label, len(rows)) for label in labels}))
+            offsets.append(len(values))
+            yield text
+
+    texts = Texts.of(texts_alone())
     if not texts:
         raise UserError(f"{source}: no documents in the {split} split; add some or remove its file")
     return Split(

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from xmlkit.console import visible
 from xmlkit.data.corpus import Corpus
+from xmlkit.data.texts import hashes_of
 
 MOST_FILES = 8  # that are named: a format may have one a document
 
@@ -48,11 +49,11 @@ def describe(corpus: Corpus) -> dict[str, Any]:
             int(np.count_nonzero(split.left_out.lengths)) for split in splits if split.left_out
         ),
         "empty_texts": sum(not text.strip() for text in texts),
-        "duplicate_texts": len(texts) - len(set(texts)),
+        "duplicate_texts": len(texts) - len(np.unique(hashes_of(texts))),
         "labels_per_document": _summary(lengths),
         "documents_per_label": _summary(counts),
-        "characters_per_text": _summary([len(text) for text in texts]),
-        "words_per_text": _summary([len(text.split()) for text in texts]),
+        "characters_per_text": _summary(np.fromiter(map(len, texts), np.int64)),
+        "words_per_text": _summary(np.fromiter((len(text.split()) for text in texts), np.int64)),
         "deciles": _deciles(counts),
     }
 

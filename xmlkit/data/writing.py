@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.console import counted
 from xmlkit.data.formats import Document, Format
 from xmlkit.data.lines import LONGEST_LINE
 from xmlkit.errors import UserError
@@ -47,7 +48,7 @@ def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """A text file that `read_lines` reads as these lines, of which none holds a line feed."""
     with errors_named(path), path.open("wb") as file:
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(counted(lines, f"writing {path.name}"), start=1):
             if number == 1 and line.startswith(BYTE_ORDER_MARK):  # the first one is none of the text's
                 line = BYTE_ORDER_MARK + line
             end = "\r\n" if line.endswith("\r") else "\n"  # of two returns one is the text's

@@ -67,7 +67,7 @@ class Scores(Member):
             raise UserError("scores: no file; write scores:FILE, with a .jsonl or .tsv file")
         said, corpus = read_scores(Path(what)), making.corpus
         member = cls(said, corpus.labels)
-        held_out = [corpus.train.texts[row] for row in np.flatnonzero(making.held_out_N)]
+        held_out = [corpus.train.texts[row] for row in np.flatnonzero(making.held_out_N).tolist()]
         count = sum(_squeezed(text) in member._rows_of for text in held_out)
         strangers = {label for scores in said.values() for label in scores} - corpus.labels.rows.keys()
         found = f"scores:{what}: {count:,} of {len(held_out):,} held-out documents have scores"

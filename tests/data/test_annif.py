@@ -122,7 +122,9 @@ def test_json_lines_are_told_by_their_keys(tmp_path: Path) -> None:
             ({"text": "a", "subjects": [{"uri": "x"}]}, "annif-jsonl"),
         ]
     ):
-        write(tmp_path / str(number) / "train.jsonl", '{"text": "first", "labels": []}\n' * (format == "jsonl"))
+        write(
+            tmp_path / str(number) / "train.jsonl", '{"text": "first", "labels": []}\n' * (format == "jsonl")
+        )
         with (tmp_path / str(number) / "train.jsonl").open("a") as file:
             file.write(json.dumps(record))
         assert load_corpus(tmp_path / str(number)).format == format

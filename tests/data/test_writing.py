@@ -80,7 +80,7 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
                 None if "ids" in said else id,
                 () if "filters" in said else filtered,
             )
-            for text, names, id, filtered in split.documents()
+            for text, names, id, filtered, _ in split.documents()
         ]
     return found
 
@@ -137,7 +137,7 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     corpus = replace(corpus, labels=Labels(["x", "y"], ["an x", "y"]))
     for name, format in FORMATS.items():
         assert write_corpus(corpus, tmp_path / name, format) == []
-        assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\t\n"
+        assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-tsv/train.tsv").read_bytes() == b"a text\t<x> <y>\n\t\n"
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()
     assert (tmp_path / "lightxml/train_raw_texts.txt").read_bytes() == b"a text\n\n"

@@ -181,7 +181,9 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     return Blend(heard, fit(pairs, judge.truth, shrink, judge.gain_L), shrink, pairs, z_V, losses)
 
 
-def _costs(heard: list[Heard], texts: list[str], judge: Judge, towers: Towers, seen_L: np.ndarray) -> Costs:
+def _costs(
+    heard: list[Heard], texts: Sequence[str], judge: Judge, towers: Towers, seen_L: np.ndarray
+) -> Costs:
     some = [texts[row] for row in np.linspace(0, len(texts) - 1, min(TIMED, len(texts)), dtype=int)]
     costs, begun = measured([one.candidate.member for one in heard], towers, some), time.perf_counter()
     pairs = pairs_of([one.said for one in heard], seen_L)

@@ -1,0 +1,237 @@
+"""Tables, made with pyarrow itself or typed by hand, and told from other formats with the same file names."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
+from xmlkit.data.dialect import Dialect
+from xmlkit.errors import UserError
+
+ROWS = {"text": ["one", None, "three"], "labels": [["x", "a b"], None, ["x", None]], "id": [7, 8, None]}
+CLASSES = {"names": ["World", "Sports news"], "_type": "ClassLabel"}
+
+
+def documents(corpus: Corpus) -> list[tuple[str, list[str], str | None]]:
+    return [(text, labels, id) for text, labels, id, *_ in corpus.train.documents()]
+
+
+def error_of(folder: Path, dialect: Dialect | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        load_corpus(folder, dialect or Dialect())
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write_stream(path: Path, table: pa.Table) -> None:
+    with pa.ipc.new_stream(str(path), table.schema) as file:
+        file.write_table(table)
+
+
+def saved_dataset(folder: Path, table: pa.Table, parts: int = 1) -> Path:
+    """As `datasets` saves a dictionary of one split."""
+    (folder / "train").mkdir(parents=True)
+    (folder / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    (folder / "train/dataset_info.json").write_text('{"citation": "", "features": {}}')
+    names = [f"data-{part:05}-of-{parts:05}.arrow" for part in range(parts)]
+    state = {"_data_files": [{"filename": name} for name in names], "_split": "train"}
+    (folder / "train/state.json").write_text(json.dumps(state))
+    for part, name in enumerate(names):
+        size = len(table) // parts
+        write_stream(folder / "train" / name, table.slice(part * size, size))
+    return folder
+
+
+def write_parquet(folder: Path, table: pa.Table) -> None:
+    pa.parquet.write_table(table, folder / "train.parquet")
+
+
+def write_parts(folder: Path, table: pa.Table) -> None:
+    (folder / "data").mkdir()
+    for part in range(3):
+        pa.parquet.write_table(table.slice(part, 1), folder / f"data/train-{part:05}-of-00003.parquet")
+
+
+def write_feather(folder: Path, table: pa.Table) -> None:
+    pa.feather.write_feather(table, str(folder / "train.feather"))
+
+
+def write_dataset(folder: Path, table: pa.Table) -> None:
+    saved_dataset(folder, table, parts=3)
+
+
+WRITERS = {"parquet": write_parquet, "feather": write_feather, "datasets": write_dataset}
+
+
+@pytest.mark.parametrize("write", [*WRITERS.values(), write_parts])
+def test_every_kind_of_file(tmp_path: Path, write) -> None:
+    write(tmp_path, pa.table(ROWS))
+    corpus = load_corpus(tmp_path)
+    assert documents(corpus) == [("one", ["a b", "x"], "7"), ("", [], "8"), ("three", ["x"], None)]
+    assert load_split(tmp_path, Labels(["x"], None), "train").labels[2].tolist() == [0]
+
+
+@pytest.mark.parametrize("write", [*WRITERS.values(), write_parts])
+def test_columns_that_are_chosen(tmp_path: Path, write) -> None:
+    table = pa.table(
+        {
+            "title": pa.array(["t", "", "u"]).dictionary_encode(),
+            "body": pa.array(["b", "c", None], pa.large_string()),
+            "tags": ["x; a b;", None, " ; y"],
+        }
+    )
+    write(tmp_path, table)
+    dialect = Dialect(text_columns=("title", "body"), label_column="tags", label_separator=";")
+    corpus = load_corpus(tmp_path, dialect)
+    assert [(text, labels) for text, labels, *_ in corpus.train.documents()] == [
+        ("t\nb", ["a b", "x"]),
+        ("c", []),
+        ("u", ["y"]),
+    ]
+    assert "which column has the texts? name it with --text-column; there are title, body, tags" in error_of(
+        tmp_path
+    )
+    message = error_of(tmp_path, Dialect(text_columns=("title",), label_column="nope"))
+    assert message.endswith("--label-column nope: there is no such column; there are title, body, tags")
+    message = error_of(tmp_path, Dialect(text_columns=("title",)))
+    assert "which column has the labels? name it with --label-column" in message
+
+
+@pytest.mark.parametrize(
+    "feature, values",
+    [
+        (CLASSES, [1, 0, -1]),
+        ({"feature": CLASSES, "_type": "Sequence"}, [[1], [0], []]),
+        ({"feature": CLASSES, "length": -1, "_type": "List"}, [[1], [0, 0], None]),
+        ([CLASSES], [[1, -1], [0], [None]]),
+    ],
+)
+@pytest.mark.parametrize("write", WRITERS.values())
+def test_names_of_classes(tmp_path: Path, write, feature, values) -> None:
+    features = {"text": {"dtype": "string", "_type": "Value"}, "label": feature}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    write(tmp_path, pa.table({"text": ["a", "b", "c"], "label": values}).replace_schema_metadata(metadata))
+    corpus = load_corpus(tmp_path)
+    assert [labels for _, labels, *_ in corpus.train.documents()] == [["Sports news"], ["World"], []]
+
+
+def test_a_class_that_has_no_name(tmp_path: Path) -> None:
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": CLASSES}}})}
+    write_parquet(tmp_path, pa.table({"text": ["a", "b"], "label": [1, 2]}).replace_schema_metadata(metadata))
+    assert error_of(tmp_path) == (
+        f"{tmp_path}/train.parquet: row 2: label holds 2, and its classes are 0 to 1"
+    )
+
+
+@pytest.mark.parametrize(
+    "columns, problem",
+    [
+        ({"text": ["a"], "labels": [1.5]}, "row 1: labels holds a number that is no integer"),
+        ({"text": ["a"], "labels": [[True]]}, "row 1: labels holds a boolean"),
+        ({"text": ["a"], "labels": [[""]]}, "row 1: labels holds an empty label"),
+        ({"text": ["a"], "labels": [{"uri": "x"}]}, "row 1: labels holds a dict"),
+        ({"text": [["a"]], "labels": ["x"]}, "row 1: text holds a list, not text"),
+        ({"text": ["a"], "labels": ["x"], "id": [0.5]}, "row 1: id holds a number that is no integer"),
+        (
+            {"text": ["a"], "labels": ["x"], "label": ["x"]},
+            "which column has the labels? labels and label may",
+        ),
+        ({"labels": ["x"]}, "which column has the texts?"),
+    ],
+)
+def test_cells_and_columns_that_do_not_fit(tmp_path: Path, columns, problem: str) -> None:
+    write_parquet(tmp_path, pa.table(columns))
+    assert error_of(tmp_path).startswith(f"{tmp_path}/train.parquet: {problem}")
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.feather"])
+@pytest.mark.parametrize("content", [b"", b"none", b"PAR1" * 10, b"ARROW1" * 10])
+def test_files_that_are_no_tables(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert error_of(tmp_path).startswith(f"{tmp_path / name}: cannot be read as ")
+
+
+def test_bad_utf8_in_a_table(tmp_path: Path) -> None:
+    text = pa.array([b"caf\xe9"]).view(pa.string())
+    write_parquet(tmp_path, pa.table({"text": text, "labels": ["x"]}))
+    assert error_of(tmp_path).startswith(f"{tmp_path}/train.parquet: cannot be read as Parquet")
+
+
+def test_parts_that_lack(tmp_path: Path) -> None:
+    write_parts(tmp_path, pa.table(ROWS))
+    (tmp_path / "data/train-00001-of-00003.parquet").unlink()
+    assert error_of(tmp_path).startswith(f"{tmp_path}/data: not all parts of train")
+    write_parquet(tmp_path, pa.table(ROWS))
+    (tmp_path / "data/train-00000-of-00003.parquet").rename(tmp_path / "data/train-00000-of-00001.parquet")
+    (tmp_path / "data/train-00002-of-00003.parquet").unlink()
+    message = error_of(tmp_path)
+    assert message.endswith(
+        "train.parquet and data/train-00000-of-00001.parquet are one split; keep one of them"
+    )
+
+
+def test_a_dataset_that_is_not_whole(tmp_path: Path) -> None:
+    folder = saved_dataset(tmp_path, pa.table(ROWS), parts=3)
+    (folder / "train/data-00002-of-00003.arrow").unlink()
+    assert error_of(folder).startswith(f"{folder}/train/data-00002-of-00003.arrow: missing")
+    (folder / "train/state.json").write_text("{}")
+    assert error_of(folder).startswith(f"{folder}/train/state.json: names no Arrow files")
+
+
+# CSV, which needs no library
+
+
+@pytest.mark.parametrize("name", ["train.csv", "mine.csv"])
+def test_csv(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('id, text ,label\n1,"a,\nb",x y\n,"",\n')
+    split = load_split(path, Labels(["x", "y"], None))
+    assert (split.texts, split.ids, split.labels[0].tolist()) == (["a,\nb", ""], ["1", None], [0, 1])
+
+
+def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
+    assert load_corpus(tmp_path).format == "annif-csv"
+    chosen = Dialect(label_column="topic", label_separator=";")
+    assert load_corpus(tmp_path, chosen).labels.ids == ["p q", "r"]
+    (tmp_path / "train.csv").write_text("text,subjects\na,<x>\n")
+    corpus = load_corpus(tmp_path)
+    assert (corpus.format, corpus.labels.ids) == ("csv", ["<x>"])
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        ("", ": which column has the texts? name it with --text-column; there are none"),
+        ("a;b\n1;2\n", ": which column has the texts? name it with --text-column; there are a;b"),
+        ("text,labels\na\n", ":2: 1 cells, where the header has 2"),
+        ("text,labels,text\na,b,c\n", ":1: the column 'text' is there twice"),
+    ],
+)
+def test_bad_csv(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "train.csv").write_text(content)
+    assert error_of(tmp_path).startswith(f"{tmp_path}/train.csv{problem}")
+
+
+def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_parquet(tmp_path, pa.table(ROWS))
+    real = builtins.__import__
+
+    def without(name, *others, **more):
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *others, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    message = error_of(tmp_path)
+    assert message == "tables in Parquet or Arrow files need pyarrow: pip install pyarrow"
+    (tmp_path / "train.parquet").unlink()
+    (tmp_path / "train.csv").write_text("text,labels\na,x\n")
+    assert load_corpus(tmp_path).labels.ids == ["x"]

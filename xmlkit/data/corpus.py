@@ -16,6 +16,7 @@ import numpy as np
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.dialect import PLAIN, Dialect, readable
+from xmlkit.data.features import features_instead
 from xmlkit.data.formats import Document, Format, formats
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
@@ -199,7 +200,7 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
     folder = Path(data)
     train = _find_split(folder, "train", dialect)
     if train is None:
-        raise UserError(f"{folder}: no training documents; {_expected_files()}")
+        raise UserError(f"{folder}: no training documents; {_what_lacks(folder, 'train')}")
     test = _find_split(folder, "test", dialect)
     vocabulary = _find_vocabulary(folder)
     corpus = _corpus(
@@ -243,7 +244,7 @@ def documents_of(data: str | Path, split: str = "test", dialect: Dialect = PLAIN
     path = Path(data)
     found = _find_split(path, split, dialect) if not path.is_file() else _find_file(path, dialect)
     if found is None:
-        raise UserError(f"{data}: no {split} split; {_expected_files()}")
+        raise UserError(f"{data}: no {split} split; {_what_lacks(path, split)}")
     return found.documents
 
 
@@ -285,7 +286,7 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
     """Adds each label that is not in `rows` to it, with the next row."""
     texts, ids, all_left_out = [], [], []
     values, offsets = array("q"), array("q", [0])
-    for text, labels, id, left_out in documents:
+    for text, labels, id, left_out, *_ in documents:
         texts.append(text)
         ids.append(id)
         all_left_out.append(left_out)
@@ -380,6 +381,10 @@ def _find_file(path: Path, dialect: Dialect) -> _Found:
     raise UserError(
         f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
     )
+
+
+def _what_lacks(folder: Path, split: str) -> str:
+    return features_instead(folder, split) or _expected_files()
 
 
 def _expected_files() -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.errors import UserError
 
-HEADER = re.compile(r"[0-9]+ +[0-9]+( +[0-9]+)? *")
-LINE = re.compile(r"([0-9]+(,[0-9]+)*)?( +[0-9]+:[-+.0-9eE]+)+ *")
+LINE = re.compile(r"(([0-9]+(,[0-9]+)*)? +)?[0-9]+:[-+.0-9eE]+( +[0-9]+:[-+.0-9eE]+)* *")
+PEEK = 20  # lines, as the first documents may have no features
 NAMES = {"train": ("train.txt", "trn_X_Xf.txt"), "test": ("test.txt", "tst_X_Xf.txt")}
 
 
@@ -27,11 +27,8 @@ def features_instead(folder: Path, split: str) -> str | None:
 
 
 def holds_features(path: Path) -> bool:
-    """Whether lines are `label,label feature:value ...`, below a header of numbers or without one."""
+    """Whether a line is `label,label feature:value ...`, below a header of numbers or without one."""
     try:
-        lines = [line for _, line in islice(read_lines(path, "latin-1"), 2)]
+        return any(LINE.fullmatch(line) for _, line in islice(read_lines(path, "latin-1"), PEEK))
     except UserError:  # of a damaged file, which is told where it is read
         return False
-    if lines and HEADER.fullmatch(lines[0]):
-        lines = lines[1:]
-    return bool(lines) and LINE.fullmatch(lines[0]) is not None

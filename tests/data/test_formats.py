@@ -69,7 +69,7 @@ def test_every_format_reads_the_same_corpus(tmp_path: Path, write_split, end: st
 
 def test_each_module_in_the_folder_is_a_format() -> None:
     names = {format.NAME for format in formats()}
-    assert {"annif-tsv", "jsonl", "lightxml"} <= names and len(names) == len(formats())
+    assert {"annif-tsv", "jsonl", "lightxml", "pecos"} <= names and len(names) == len(formats())
 
 
 # Lines

@@ -61,13 +61,20 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
         return " ".join(text.split()) if "texts" in said else text
 
     labels = corpus.labels
-    found = {
-        "labels": labels.ids,
-        "names": [
-            " ".join(labels.name(row).split()) if "names" in said else labels.name(row)
-            for row in range(len(labels))
-        ],
-    }
+    if "join the list" in said and corpus.test is not None:
+        used = corpus.test.numbered_as(labels).labels.values
+        labels = labels.and_more(
+            [corpus.test.label_ids[row] for row in sorted({*used} - {*range(len(labels))})]
+        )
+    called = dict(zip(labels.ids, labels.ids))
+    if "ids of labels" in said:
+        called = {label: " ".join(labels.name(row).split()) or str(row) for label, row in labels.rows.items()}
+    found: dict = {"labels": [called[label] for label in labels.ids]}
+    if "names of labels that are left out" not in said:
+        found["names"] = [
+            (" ".join(labels.name(row).split()) or called[label]) if "names" in said else labels.name(row)
+            for label, row in labels.rows.items()
+        ]
     if "further names" not in said:
         found["alternatives"] = labels.alternatives
     if "notations" not in said:
@@ -76,11 +83,15 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
         found[name] = [
             (
                 plain(text),
-                sorted(names),
-                None if "ids" in said else id,
-                () if "filters" in said else filtered,
+                sorted(called.get(name, name) for name in names),
+                None
+                if "ids of documents" in said
+                else " ".join(id.split())
+                if "ids whose" in said and id
+                else id,
+                () if "filters" in said else tuple(called.get(label, label) for label in filtered),
             )
-            for text, names, id, filtered, _ in split.documents()
+            for text, names, id, filtered, *_ in split.documents()
         ]
     return found
 
@@ -135,8 +146,8 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     """By hand, as others read them."""
     corpus = Corpus.of(["a text", ""], [["y", "x"], []], ["ü"], [["new"]])
     corpus = replace(corpus, labels=Labels(["x", "y"], ["an x", "y"]))
-    for name, format in FORMATS.items():
-        assert write_corpus(corpus, tmp_path / name, format) == []
+    for name in ("annif-tsv", "lightxml", "jsonl"):
+        assert write_corpus(corpus, tmp_path / name, FORMATS[name]) == []
         assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-tsv/train.tsv").read_bytes() == b"a text\t<x> <y>\n\t\n"
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()

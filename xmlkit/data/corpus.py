@@ -17,6 +17,7 @@ from xmlkit.data.by_name import looked_up
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.dialect import PLAIN, Dialect, readable
+from xmlkit.data.features import features_instead
 from xmlkit.data.formats import Document, Format, formats
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
@@ -201,7 +202,7 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
     folder = Path(data)
     train = _find_split(folder, "train", dialect)
     if train is None:
-        raise UserError(f"{folder}: no training documents; {_expected_files()}")
+        raise UserError(f"{folder}: no training documents; {_what_lacks(folder, 'train')}")
     test = _find_split(folder, "test", dialect)
     vocabulary = _find_vocabulary(folder)
     labels = _read_vocabulary(vocabulary, dialect)
@@ -252,7 +253,7 @@ def documents_of(
     path = Path(data)
     found = _find_split(path, split, dialect) if not path.is_file() else _find_file(path, dialect)
     if found is None:
-        raise UserError(f"{data}: no {split} split; {_expected_files()}")
+        raise UserError(f"{data}: no {split} split; {_what_lacks(path, split)}")
     return found.documents(labels)
 
 
@@ -392,6 +393,10 @@ def _find_file(path: Path, dialect: Dialect) -> _Found:
     raise UserError(
         f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
     )
+
+
+def _what_lacks(folder: Path, split: str) -> str:
+    return features_instead(folder, split) or _expected_files()
 
 
 def _expected_files() -> str:

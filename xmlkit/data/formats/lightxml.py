@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.numbered import SHORT
+from xmlkit.data.title_mark import lose_mark, without_mark
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
 from xmlkit.errors import UserError
@@ -24,12 +26,15 @@ SUFFIXES = ()
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """(texts, labels); the raw texts where both kinds are there, as the others may be stemmed."""
+    """(texts, labels); the raw texts where both kinds are there, as the others may be stemmed.
+
+    Texts with labels in a matrix are X-Transformer's.
+    """
     texts = find_file(folder, f"{split}_raw_texts.txt") or find_file(folder, f"{split}_texts.txt")
     labels = find_file(folder, f"{split}_labels.txt")
     if texts and labels:
         return texts, labels
-    if texts:
+    if texts and not (folder / f"Y.{SHORT.get(split, split)}.npz").is_file():
         raise UserError(f"{folder / f'{split}_labels.txt'}: missing; {texts.name} needs it, one line a text")
     if labels:
         raise UserError(f"{folder / f'{split}_texts.txt'}: missing; {labels.name} needs it, one line a text")
@@ -47,7 +52,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     text_count = label_count = 0
     for text, names in zip_longest(read_lines(texts, encoding), read_lines(labels, encoding)):
         if text and names:
-            yield Document(text[1], names[1].split())
+            yield Document(without_mark(text[1]), names[1].split())
         # A file's blank lines are documents, but for such as the other one has not.
         text_count += text is not None and bool(names or text[1].strip())
         label_count += names is not None and bool(text or names[1].strip())
@@ -63,7 +68,9 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     for name, split in corpus.splits.items():
         texts = (
             on_one_line(
-                without_ids_and_filters(document, lost).text, lost, "texts whose line feeds become spaces"
+                lose_mark(without_ids_and_filters(document, lost).text, lost),
+                lost,
+                "texts whose line feeds become spaces",
             )
             for document in split.documents()
         )

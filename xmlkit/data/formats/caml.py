@@ -1,0 +1,78 @@
+"""CAML's tables of MIMIC's discharge summaries: CSV with `SUBJECT_ID,HADM_ID,TEXT,LABELS`."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.data.csv_rows import read_header, read_rows
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import Document
+from xmlkit.data.lines import find_file, has_suffix
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import told
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+NAME = "caml"
+DESCRIPTION = "train_full.csv or train_50.csv (likewise test_full.csv, ...)"
+SUFFIXES = (".csv",)
+
+ID, TEXT, LABELS = COLUMNS = ("HADM_ID", "TEXT", "LABELS")
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """`train_full.csv`, of all codes; else `train_50.csv`, of the 50 most frequent ones."""
+    path = find_file(folder, f"{split}_full.csv") or find_file(folder, f"{split}_50.csv")
+    return (path,) if path else None
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.csv` with these columns."""
+    return has_suffix(path, SUFFIXES) and set(COLUMNS) <= set(read_header(path, dialect.encoding))
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """An id is that of the stay, `HADM_ID`; between labels there are semicolons, and a cell may be empty."""
+    (path,) = paths
+    missing = [name for name in COLUMNS if name not in read_header(path, dialect.encoding)]
+    if missing:
+        raise UserError(
+            f"{path}:1: no column {' and no '.join(missing)}; the header is: SUBJECT_ID,HADM_ID,TEXT,LABELS"
+        )
+    for row in read_rows(path, dialect.encoding):
+        if isinstance(row, UserError):
+            yield row
+        else:
+            labels = filter(None, map(str.strip, row.cells[LABELS].split(";")))
+            yield Document(row.cells[TEXT], list(labels), row.cells[ID] or None)
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """As `..._full.csv`, with the number of words as `length`; there is no patient in `SUBJECT_ID`."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        path = folder / f"{name}_full.csv"
+        with errors_named(path), path.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)  # ends lines by CR LF, so that cells with either of them are quoted
+            rows.writerow(["SUBJECT_ID", ID, TEXT, LABELS, "length"])
+            for number, document in enumerate(split.documents(), start=1):
+                rows.writerow(_row(document, f"{name} document {number}", lost))
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _row(document: Document, where: str, lost: Counter[str]) -> list[str]:
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    for label in document.labels:
+        if ";" in label or label != label.strip():
+            raise UserError(
+                f"{where}: the label {label!r} has a semicolon or spaces around it, which {NAME} can't hold"
+            )
+    words = str(len(document.text.split()))
+    return ["", document.id or "", document.text, ";".join(document.labels), words]

@@ -1,0 +1,125 @@
+"""The Extreme Classification Repository's text layout: a file of texts and one of labels with a header."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.filters import Filters, find_filter, write_filter
+from xmlkit.data.formats import Document, xc_json
+from xmlkit.data.lines import find_file, read_lines
+from xmlkit.data.numbered import SHORT, labels_to_list, read_listed
+from xmlkit.data.vocabularies import listed
+from xmlkit.data.writing import on_one_line, told, write_lines
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+NAME = "xc-text"
+DESCRIPTION = "trn_X.txt with trn_X_Y.txt and Y.txt (likewise tst_X.txt, ...)"
+SUFFIXES = ()
+
+HEADER = re.compile(r"\s*([0-9]+)\s+([0-9]+)\s*")
+ITEM = re.compile(r"([0-9]+):([0-9.eE+-]+)")
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """(texts, labels), and a filter where there is one; none where the same is there as JSON."""
+    short = SHORT.get(split, split)
+    texts, labels = find_file(folder, f"{short}_X.txt"), find_file(folder, f"{short}_X_Y.txt")
+    if xc_json.find_documents(folder, split) or not (texts or labels):
+        return None
+    if labels is None:
+        raise UserError(
+            f"{folder / f'{short}_X_Y.txt'}: missing; {short}_X.txt needs it, the labels of its lines"
+        )
+    if texts is None:
+        has_features = find_file(folder, f"{short}_X_Xf.txt") is not None
+        there = (
+            f"{short}_X_Xf.txt holds features, and raw texts are needed" if has_features else "it is needed"
+        )
+        raise UserError(
+            f"{folder / f'{short}_X.txt'}: missing; {there} beside {labels.name}, a line a document"
+        )
+    return texts, labels, *find_filter(folder, split)
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """None: a split takes two."""
+    return False
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """A blank line is an empty text, or a document without labels; labels are lines of `Y.txt`."""
+    texts, labels, *filters = paths
+    lines = read_lines(labels, dialect.encoding)
+    header = HEADER.fullmatch(next(lines, (1, ""))[1])
+    if not header:
+        raise UserError(f"{labels}:1: no header; the first line is: DOCUMENTS LABELS, two numbers")
+    row_count, label_count = int(header[1]), int(header[2])
+    names = read_listed(texts.parent, listed, dialect)
+    if names:
+        names.check(label_count, f"the header of {labels.name} says")
+    ids = names.ids if names else [str(number) for number in range(label_count)]
+    filtered = Filters(tuple(filters), ids, dialect)
+    filtered.check(row_count)
+    text_count = document_count = 0
+    text_lines = read_lines(texts, dialect.encoding)
+    for number, line in lines:
+        if document_count < row_count:
+            text = next(text_lines, None)
+            text_count += text is not None
+            if text is not None:
+                try:
+                    found = [ids[label] for label in _numbers(line, label_count)]
+                    yield Document(text[1], found, left_out=filtered.of(document_count))
+                except UserError as error:
+                    yield UserError(f"{labels}:{number}: {error}")
+        document_count += document_count < row_count or bool(line.strip())
+    if document_count != row_count:
+        raise UserError(f"{labels} has {document_count} documents, and its header says {row_count}")
+    text_count += sum(bool(text.strip()) for _, text in text_lines)
+    if text_count != row_count:
+        raise UserError(
+            f"{texts} has {text_count} lines and {labels} has {row_count}; each needs one a document"
+        )
+
+
+def _numbers(line: str, count: int) -> list[int]:
+    found = []
+    for item in line.split():
+        match = ITEM.fullmatch(item)
+        try:
+            label, relevance = int(match[1]), float(match[2])  # type: ignore[index]
+        except (TypeError, ValueError):
+            raise UserError(f"{item[:40]!r} is no label; write NUMBER:RELEVANCE") from None
+        if label >= count:
+            raise UserError(f"label {label}, where the last one is {count - 1}")
+        if relevance > 0:
+            found.append(label)
+    return found
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """Line feeds in texts become spaces; all labels are in `Y.txt`."""
+    lost: Counter[str] = Counter()
+    labels = labels_to_list(corpus, lost)
+    listed.write(folder / "Y.txt", labels, lost)
+    for name, split in corpus.splits.items():
+        short, split = SHORT[name], split.numbered_as(labels)
+        write_lines(folder / f"{short}_X.txt", (_line(document, lost) for document in split.documents()))
+        rows = (split.labels[row].tolist() for row in range(len(split)))
+        lines = (" ".join(f"{label}:1.00000" for label in row) for row in rows)
+        write_lines(folder / f"{short}_X_Y.txt", [f"{len(split)} {len(labels)}", *lines])
+        write_filter(folder, name, split, labels, lost)
+    return told(lost)
+
+
+def _line(document: Document, lost: Counter[str]) -> str:
+    lost["ids of documents that are left out"] += document.id is not None
+    return on_one_line(document.text, lost, "texts whose line feeds become spaces", "\r\n")

@@ -1,0 +1,50 @@
+"""Which document has which label, as SciPy keeps a sparse matrix in an `.npz` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from xmlkit.data.ragged import Ragged
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+
+
+class LabelMatrix(NamedTuple):
+    """Numbers of labels of each document, and how many labels there are."""
+
+    labels: Ragged
+    label_count: int
+
+
+def read_matrix(path: Path) -> LabelMatrix:
+    """A row a document; values are relevances, and what is above 0 is a label.
+
+    Raises UserError for a file that holds anything else.
+    """
+    try:
+        with path.open("rb") as file:
+            matrix = sparse.load_npz(file)
+        if hasattr(matrix, "check_format"):  # before SciPy follows its indices anywhere
+            matrix.check_format(full_check=True)
+        matrix = matrix.tocsr()
+        matrix.sum_duplicates()
+        is_real = matrix.dtype.kind in "biuf" and bool((matrix.data >= 0).all())
+    except Exception as error:  # a damaged file may fail anywhere in zip, zlib, NumPy or SciPy
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: no sparse matrix of SciPy ({reason}); check the file") from None
+    if not is_real:
+        raise UserError(f"{path}: holds other values than relevances, which are numbers from 0")
+    matrix.eliminate_zeros()
+    return LabelMatrix(Ragged(matrix.indices, matrix.indptr), matrix.shape[1])
+
+
+def write_matrix(path: Path, labels: Ragged, label_count: int) -> None:
+    """With ones, as float32, which is what others read."""
+    ones = np.ones(len(labels.values), np.float32)
+    matrix = sparse.csr_matrix((ones, labels.values, labels.offsets), shape=(len(labels), label_count))
+    with errors_named(path):
+        sparse.save_npz(path, matrix)

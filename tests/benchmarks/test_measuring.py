@@ -15,8 +15,9 @@ import torch
 from xmlkit_plugins import vector_search
 
 import xmlkit
-from benchmarks import cuda, neighbours, step, synthetic
+from benchmarks import cuda, neighbours, step, synthetic, unseen
 from xmlkit import tables
+from xmlkit.testing.tiny import named_corpus
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,3 +94,19 @@ def test_searching_through_an_index_is_measured_beside_the_exact_search(tmp_path
     assert set(found["documents_per_second"]) == {"encoding", "exact", "index"}
     assert 0.5 < found["found_of_the_nearest"] <= 1
     assert found["metrics"]["exact"]["P@5"] == pytest.approx(found["metrics"]["index"]["P@5"], abs=10)
+
+
+def test_labels_are_taken_out_of_the_training_documents_alone():
+    whole = named_corpus()
+    cut, taken = unseen.cut(whole, 0.25, seed=1)
+    assert len(taken) == 3 and set(cut.labels.ids) == set(whole.labels.ids) - taken
+    assert all(name == f"{label} w40" for label, name in zip(cut.labels.ids, cut.labels.names, strict=True))
+    of = {text: labels for text, labels in zip(cut.train.texts, map(list, _lists(cut)), strict=True)}
+    for text, labels in zip(whole.train.texts, _lists(whole), strict=True):
+        left = [label for label in labels if label not in taken]
+        assert sorted(of.get(text, [])) == sorted(left)
+    assert all(_lists(cut)) and unseen.cut(whole, 0.25, seed=1)[1] == taken
+
+
+def _lists(corpus):
+    return [[corpus.labels.ids[row] for row in corpus.train.labels[i]] for i in range(len(corpus.train))]

@@ -67,6 +67,8 @@ def evaluate(
 
     if annif and (per_label or deciles):
         raise UserError("--annif prints what annif eval prints: leave out --per-label and --deciles")
+    if per_label and not per_label.parent.is_dir():
+        raise UserError(f"--per-label {per_label}: no such folder; make it first")
     model = load(run)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
     source, dialect = (data, read.dialect()) if data else source_of(run)
@@ -89,7 +91,7 @@ def evaluate(
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     if cut:
         if limit is None and threshold is not None:
-            _remark_on_limit(ranking, cut)
+            remark_on_limit(ranking, cut)
         _print_assigned(model, ranking, cut, split.label_ids, per_label, deciles)
 
 
@@ -106,7 +108,7 @@ def _cut(run: Path, threshold: float | None, limit: int | None, needed: bool) ->
     return fitted.cut if fitted else None
 
 
-def _remark_on_limit(ranking: Ranking, cut: Cut) -> None:
+def remark_on_limit(ranking: Ranking, cut: Cut) -> None:
     """Where the limit that nobody asked for leaves labels out."""
     if ranking.ids_NK.shape[1] < cut.limit:
         return

@@ -17,6 +17,7 @@ from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.costs import Costs, affordable, measured
 from xmlkit.blend.folder import write
 from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
+from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
 from xmlkit.blend.opening import source_of
@@ -24,7 +25,7 @@ from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
 from xmlkit.console import say
-from xmlkit.data.corpus import Corpus, load_corpus, validation_rows
+from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Scoring
 from xmlkit.metrics import METRICS, Terms
@@ -96,7 +97,8 @@ def ensemble(
         corpus = load_corpus(*source_of(runs[0]))
     configs = [read_config(run) for run in runs] or [Config()]
     config, metric = configs[0], metric_for(configs[0], metric)
-    held_out_N = held_out_by(corpus, configs)
+    validation = [(config.validation, config.validation_max) for config in configs]
+    held_out_N = held_out_by(corpus, validation)
     making = Making(corpus, held_out_N, Towers())
     with new_folder(out, f"{corpus.folder_name}-ensemble") as folder:
         candidates = []
@@ -122,7 +124,7 @@ def ensemble(
             blend, spared = _spared(blend, heard, costs, fast, judge, seen_L)
         ours = [heard.index(one) for one in blend.heard]
         times = costs.of(ours), [costs.alone(one) for one in ours]
-        return _written(folder, blend, judge, making, seen_L, times, spared)
+        return _written(folder, blend, judge, making, seen_L, times, spared, validation)
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,7 @@ def _written(
     seen_L: np.ndarray,
     times: tuple[float, list[float]],
     spared: Spared | None,
+    validation: list[tuple[float, int]],
 ) -> Made:
     """`times` are milliseconds a document, of the whole and of each member."""
     corpus, scoring = making.corpus, judge.scoring
@@ -254,6 +257,7 @@ def _written(
         "corpus": corpus.digest,
         "training_documents": len(corpus.train),
         "held_out_documents": len(judge.truth),
+        "validation": validation,
         "fusion": "sum" if isinstance(blend.fusion, Sum) else "fitted",
         "metric": judge.metric,
         "ks": list(scoring.ks),
@@ -305,13 +309,3 @@ def metric_for(config: Config, metric: str | None) -> str:
     if metric not in known:
         raise UserError(f"--for {metric}: expected one of {', '.join(known)}")
     return metric
-
-
-def held_out_by(corpus: Corpus, configs: Sequence[Config]) -> np.ndarray:
-    """The training documents (bool) that all of these hold out. Raises UserError where there are none."""
-    texts = corpus.train.texts
-    each = [validation_rows(texts, config.validation, config.validation_max) for config in configs]
-    held_out_N: np.ndarray = np.logical_and.reduce(each)
-    if not held_out_N.any():
-        raise UserError("validation=0 holds out no document: there is nothing to fit to")
-    return held_out_N

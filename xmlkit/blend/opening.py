@@ -12,10 +12,19 @@ import numpy as np
 
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
+from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED
-from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
-from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Ranking, Scoring, load_run
+from xmlkit.errors import UserError
+from xmlkit.inference.predict import (
+    TEXTS_AT_ONCE,
+    Predictor,
+    Ranking,
+    Scoring,
+    check_same_documents,
+    load_run,
+)
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
@@ -42,17 +51,37 @@ class Ensemble(Predictor):
         """As the runs among the members have it."""
         return self._whole.scoring
 
+    def held_out(self, corpus: Corpus) -> Split:
+        """Those that no member has learnt from; its weights were fitted on them."""
+        described = self._whole.described
+        check_same_documents(corpus, described.corpus)
+        if not described.validation:
+            raise UserError("the ensemble does not say which documents it held out: make it again")
+        return corpus.train.take(np.flatnonzero(held_out_by(corpus, described.validation)))
+
+    @property
+    def shortlists(self) -> bool:
+        """What members name."""
+        return True
+
     def rank(
-        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+        self,
+        texts: Sequence[str],
+        k: int,
+        kept: bool = False,
+        seen: bool = False,
+        allowed_L: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores are chances."""
-        z_NK, ids_NK = self.logits(texts, k, seen)
+        z_NK, ids_NK = self.logits(texts, k, seen, allowed_L)
         return self._chances(z_NK, ids_NK), ids_NK
 
     def _chances(self, z_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
         return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK))
 
-    def logits(self, texts: Sequence[str], k: int, seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def logits(
+        self, texts: Sequence[str], k: int, seen: bool = False, allowed_L: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
         whole, found = self._whole, []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
@@ -62,6 +91,8 @@ class Ensemble(Predictor):
                 for member in whole.members
             ]
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
+            if allowed_L is not None:
+                pairs, z_V = pairs.only(allowed_L), z_V[allowed_L[pairs.labels_V]]
             found.append(pairs.ranked(z_V, k))
         if not found:
             return np.zeros((0, k)), np.zeros((0, k), np.int64)

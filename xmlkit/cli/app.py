@@ -17,6 +17,7 @@ from xmlkit.cli.plugins import new, plugins
 from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
 from xmlkit.cli.settings import settings
+from xmlkit.cli.threshold import threshold
 from xmlkit.cli.train import train
 
 app = typer.Typer(
@@ -24,7 +25,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-for command in (train, compare, ensemble, init_weights, presets, evaluate, predict, plugins, settings):
+for command in (
+    *(train, compare, ensemble, init_weights, presets),
+    *(evaluate, threshold, predict, plugins, settings),
+):
     app.command()(command)
 for group, does, inside in (
     ("data", "Looks at corpora, and makes others of them.", (describe, convert, split, sample)),

@@ -42,8 +42,17 @@ def predict(
             "`-`: standard input, answered in batches of thousands.",
         ),
     ] = "-",
-    top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Smallest score of a label.")] = 0.0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Labels a text, at most; default: 5, or as fitted.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="SCORE|auto",
+            help="Smallest score of a label, 0 to 1; `auto`: as `xmlkit threshold` fitted it.",
+        ),
+    ] = "0",
     format_: Annotated[
         Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
     ] = Layout.text,
@@ -55,6 +64,17 @@ def predict(
             help="Writes `jsonl` or `tsv` there; texts that it answers already are passed over, so that the "
             "same command goes on with what was broken off.",
         ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Suggests only the labels in it: an id a line, or a vocabulary.",
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Suggests no label in it.", show_default=False)
     ] = None,
     from_: Annotated[
         str | None,
@@ -73,10 +93,17 @@ def predict(
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.cli.display import LAYOUTS
     from xmlkit.data.asked import asked
+    from xmlkit.inference.allowed import allowed_labels
     from xmlkit.inference.answers import answered, answered_texts, only_writer
     from xmlkit.inference.predict import TEXTS_AT_ONCE
 
+    least, top_k = _cut(run, threshold, top_k)
     model = xmlkit.load(run)
+    allowed = allowed_labels(model.labels, labels, without)
+    if allowed is not None and model.shortlists:
+        say(
+            "of the labels that the model shortlists for a text only those may be suggested: it may get fewer"
+        )
     documents = asked(_there(file, run), format_named(from_, "--from") if from_ else None, read.dialect())
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
@@ -95,10 +122,28 @@ def predict(
         some, again = tee(islice(checked, begin, None))
         texts = (document.text for document in some)
         spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
-        found_of = model.stream(texts, top_k, threshold)
+        found_of = model.stream(texts, top_k, least, allowed)
         for number, (document, found) in enumerate(zip(again, found_of), begin + 1):
             if number > done and (block := layout(document.text, found, number, document.id)):
                 print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
+
+
+def _cut(run: Path, threshold: str, top_k: int | None) -> tuple[float, int]:
+    """The smallest score, and how many labels at most."""
+    if threshold == "auto":
+        from xmlkit.blend.threshold import kept
+
+        fitted = kept(run)
+        if fitted is None:
+            raise UserError(f"--threshold auto: none was fitted; first: xmlkit threshold {run}")
+        return fitted.threshold, top_k or fitted.limit
+    try:
+        least = float(threshold)
+    except ValueError:
+        least = -1.0
+    if not 0 <= least <= 1:
+        raise UserError(f"--threshold {threshold}: expected a number from 0 to 1, or auto")
+    return least, top_k or 5
 
 
 def _checked(

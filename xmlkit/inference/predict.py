@@ -13,10 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from xmlkit.config import Config
-from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.corpus import Corpus, Labels, Split, validation_rows
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
@@ -26,7 +25,6 @@ from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
-from xmlkit.model.head import AmongLabels
 from xmlkit.model.inputs import Reader
 from xmlkit.model.ranking import rank_documents
 
@@ -101,17 +99,45 @@ class Predictor(ABC):
         """How it is scored."""
 
     @abstractmethod
+    def held_out(self, corpus: Corpus) -> Split:
+        """The documents of its training corpus that it has not learnt from.
+
+        Raises UserError where there are none, or the corpus is another.
+        """
+
+    @property
+    @abstractmethod
+    def shortlists(self) -> bool:
+        """Whether a text's labels are looked for among a few, by which `allowed` leaves it fewer still."""
+
+    @abstractmethod
     def rank(
-        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+        self,
+        texts: Sequence[str],
+        k: int,
+        kept: bool = False,
+        seen: bool = False,
+        allowed_L: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, k) in 0..1 and label rows (N, k), best first; -1 where a text has fewer.
 
         `kept`: these texts will be asked about again, so that work on them may be put into the cache.
         `seen`: it may be made from them, and what looks documents up leaves out each of them itself.
+        `allowed_L` (bool): the labels that may be there. Where every label is scored these are the best of
+        them; where there is a shortlist, those of them that it holds.
         """
 
-    def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
-        """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
+    def predict(
+        self,
+        texts: Iterable[str],
+        top_k: int = 5,
+        threshold: float = 0.0,
+        allowed: np.ndarray | None = None,
+    ) -> list[list[Prediction]]:
+        """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`.
+
+        `allowed` (bool, a label of `labels` each) says which may be given; None: all.
+        """
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; for one text: predict([text])")
         texts = list(texts)
@@ -120,19 +146,25 @@ class Predictor(ABC):
                 raise UserError(f"texts[{row}]: {text!r} is not a string; give the text itself")
             if not is_unicode(text):
                 raise UserError(f"texts[{row}]: {HALF_A_PAIR}")
-        return list(self.stream(texts, top_k, threshold))
+        return list(self.stream(texts, top_k, threshold, allowed))
 
     def stream(
-        self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0
+        self,
+        texts: Iterable[str],
+        top_k: int = 5,
+        threshold: float = 0.0,
+        allowed: np.ndarray | None = None,
     ) -> Iterator[list[Prediction]]:
         """Like `predict`, text by text, for streams of any length in constant memory."""
         if top_k < 1:
             raise UserError(f"top_k={top_k}: must be at least 1")
         if not 0 <= threshold <= 1:
             raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
+        if allowed is not None and (allowed.dtype != bool or allowed.shape != (len(self.labels),)):
+            raise UserError(f"allowed: expected an array of {len(self.labels):,} bools, one a label")
         texts, top_k = iter(texts), min(top_k, len(self.labels))
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
-            scores_NK, ids_NK = self.rank(chunk, top_k)
+            scores_NK, ids_NK = self.rank(chunk, top_k, allowed_L=allowed)
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
                     Prediction(self.labels.ids[row], self.labels.name(row), score)
@@ -185,31 +217,44 @@ class RunPredictor(Predictor):
         propensity = (config.propensity_a, config.propensity_b)
         return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
 
+    def held_out(self, corpus: Corpus) -> Split:
+        """Its validation part."""
+        check_same_documents(corpus, self._opened.corpus_digest)
+        rows = validation_rows(corpus.train.texts, self.config.validation, self.config.validation_max)
+        if not rows.any():
+            raise UserError("the run was trained with validation=0, which holds out no document")
+        return corpus.train.take(np.flatnonzero(rows))
+
+    @property
+    def shortlists(self) -> bool:
+        """Where it has clusters, or a plugin chooses the candidates."""
+        return not self._opened.model.shortlister.every_label
+
     def rank(
-        self, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
+        self,
+        texts: Sequence[str],
+        k: int,
+        kept: bool = False,
+        seen: bool = False,
+        allowed_L: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
-        return self._ranked_by(self._head, texts, k, kept, seen)
-
-    def rank_among(self, is_among_L: np.ndarray, texts: Sequence[str], k: int) -> np.ndarray:
-        """Label rows (N, k) of these labels alone, best first; -1 where a text has fewer."""
-        head = AmongLabels(self._head, torch.from_numpy(is_among_L).to(self._opened.model.device))
-        _, ids_NK = self._ranked_by(head, texts, k)
-        return np.where((ids_NK >= 0) & is_among_L[ids_NK], ids_NK, -1)
-
-    def _ranked_by(
-        self, head: Head, texts: Sequence[str], k: int, kept: bool = False, seen: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
         opened, config = self._opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len, seen=seen)
         rows = np.arange(len(store))
-        return rank_documents(opened.model, head, reader, rows, k, config.tokens_at_once)
+        return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once, allowed_L)
 
     @cached_property
     def _head(self) -> Head:
         """Made at the first text: a plugin may have all label vectors to compute."""
         return self._opened.model.head_for_prediction()
+
+
+def check_same_documents(corpus: Corpus, digest: str) -> None:
+    """Raises UserError where a corpus is not the one of this digest."""
+    if corpus.digest != digest:
+        raise UserError(f"it was trained on other documents than {corpus.source or corpus.name} holds")
 
 
 def ready_to_predict(opened: Opened) -> None:

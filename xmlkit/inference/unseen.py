@@ -64,7 +64,8 @@ def evaluate_unseen(model: RunPredictor, split: Split) -> Unseen | None:
     asked = unseen_documents(model, split)
     if not asked.texts:
         return None
-    return asked.scored(model.rank_among(asked.is_unseen_L, asked.texts, max(asked.scoring.ks)))
+    _, ids_NK = model.rank(asked.texts, max(asked.scoring.ks), allowed_L=asked.is_unseen_L)
+    return asked.scored(ids_NK)
 
 
 def _restricted(truth: Ragged, is_among_L: np.ndarray) -> tuple[np.ndarray, Ragged]:

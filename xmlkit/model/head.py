@@ -110,20 +110,6 @@ class FixedLabels(Head):
         return self.vectors_LE[rows_U]
 
 
-class AmongLabels(Head):
-    """A head for prediction that finds some labels alone: the logit of any other is minus infinity."""
-
-    is_among_L: Tensor
-
-    def __init__(self, head: Head, is_among_L: Tensor):
-        super().__init__(head)
-        self.register_buffer("is_among_L", is_among_L, persistent=False)
-
-    def label_bias_U(self, rows_U: Tensor | slice) -> Tensor:
-        """The inner part's, or minus infinity."""
-        return torch.where(self.is_among_L[rows_U], self.inner.label_bias_U(rows_U), -torch.inf)
-
-
 def runs_of_labels(num_labels: int, at_once: int = LABELS_AT_ONCE) -> Iterator[slice]:
     """All labels, few enough at a time for what is computed of each."""
     for start in range(0, num_labels, at_once):

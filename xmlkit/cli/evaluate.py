@@ -61,8 +61,8 @@ def evaluate(
     With a threshold or a limit, P, R and F1 of what is then assigned: over all pairs (micro), label by label
     (macro), document by document (example).
 
-    Of labels that no training document has it says apart how well they are found among themselves. The figures
-    of an ensemble on its own corpus stay in its metrics.json where there is none yet.
+    Of labels that no training document has it says apart how well they are found among themselves. The
+    figures of an ensemble on its own corpus stay in its metrics.json where there is none yet.
     """
     from xmlkit.blend.opening import Ensemble, load, source_of
     from xmlkit.cli.display import metric_table, unknown_labels, unseen_in_words

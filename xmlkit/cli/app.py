@@ -16,6 +16,7 @@ from xmlkit.cli.labels import add
 from xmlkit.cli.plugins import new, plugins
 from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
+from xmlkit.cli.serve import serve
 from xmlkit.cli.settings import settings
 from xmlkit.cli.train import train
 
@@ -24,7 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-for command in (train, compare, ensemble, init_weights, presets, evaluate, predict, plugins, settings):
+commands = (train, compare, ensemble, init_weights, presets, evaluate, predict, serve, plugins, settings)
+for command in commands:
     app.command()(command)
 for group, does, only in (
     ("data", "Looks at corpora.", describe),

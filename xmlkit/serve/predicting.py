@@ -1,0 +1,139 @@
+"""The server's own JSON: models and what they suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from xmlkit.data.corpus import Labels
+from xmlkit.serve.asking import ask
+from xmlkit.serve.limits import Limits
+from xmlkit.serve.refusals import Refused, described
+from xmlkit.serve.served import Served
+from xmlkit.serve.watch import Watch
+from xmlkit.serve.wish import Wish
+
+
+class Question(BaseModel):
+    """What is asked about texts."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    texts: StrictStr | list[StrictStr] = Field(description="One text, or several.")
+    model: StrictStr | None = Field(None, description="One of /models; the first, where none is named.")
+    top_k: Annotated[StrictInt, Field(ge=1)] = Field(5, description="Labels of a text, at most.")
+    threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
+    labels: list[StrictStr] | None = Field(
+        None, min_length=1, description="Ids of labels: only these may be suggested."
+    )
+    without: list[StrictStr] = Field([], description="Ids of labels that may not be suggested.")
+
+
+class Suggestion(BaseModel):
+    """A label of a text."""
+
+    label: str
+    name: str
+    score: float = Field(ge=0, le=1)
+
+
+class Suggestions(BaseModel):
+    """The labels of a text, best first."""
+
+    labels: list[Suggestion]
+
+
+class Answer(BaseModel):
+    """What a model suggests for each text, in their order."""
+
+    model: str
+    results: list[Suggestions]
+
+
+class ModelInfo(BaseModel):
+    """What may be asked."""
+
+    id: str
+    labels: int
+    parameters: int
+
+
+class ModelList(BaseModel):
+    """The first is asked where none is named."""
+
+    models: list[ModelInfo]
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    status: str
+
+
+def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRouter:
+    """`/predict`, `/models`, `/healthz` and `/metrics`."""
+    routes = APIRouter()
+
+    @routes.post("/predict", responses=described(400, 401, 404, 408, 413, 422, 500, 503))
+    async def predict(question: Question) -> Answer:
+        """The best labels of each text."""
+        served = models.get(next(iter(models)) if question.model is None else question.model)
+        if served is None:
+            raise Refused(404, f"no model {question.model!r}; /models lists those that there are")
+        texts = [question.texts] if isinstance(question.texts, str) else question.texts
+        barred_L = barred(served.model.labels, question.labels, question.without)
+        wish = Wish(question.top_k, question.threshold, barred_L)
+        found = await ask(served, texts, wish, limits, malformed=422)
+        results = [
+            Suggestions(labels=[Suggestion(label=p.label, name=p.name, score=p.score) for p in predictions])
+            for predictions in found
+        ]
+        return Answer(model=served.id, results=results)
+
+    @routes.get("/models", responses=described(401, 503))
+    async def list_models() -> ModelList:
+        """The models that can be asked."""
+        return ModelList(
+            models=[
+                ModelInfo(id=one.id, labels=len(one.model.labels), parameters=one.model.num_parameters)
+                for one in models.values()
+            ]
+        )
+
+    @routes.get("/healthz", responses=described(503))
+    async def healthz() -> Health:
+        """503 as soon as the server stops."""
+        return Health(status="ok")
+
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={**described(401, 503), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(watch.figures(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def barred(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) -> np.ndarray | None:
+    """Bool (L,): labels that may not be suggested; None: all may. Raises Refused for one that is unknown."""
+    if only is None and not without:
+        return None
+    barred_L = np.full(len(labels), only is not None)
+    barred_L[_rows(labels, only or [], "labels")] = False
+    barred_L[_rows(labels, without, "without")] = True
+    return barred_L
+
+
+def _rows(labels: Labels, ids: Sequence[str], field: str) -> list[int]:
+    for number, label in enumerate(ids):
+        if label not in labels.rows:
+            raise Refused(422, f"{field}.{number}: the model has no label {label!r}")
+    return [labels.rows[label] for label in ids]

@@ -14,6 +14,7 @@ import numpy as np
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.folder import write
 from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
+from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
 from xmlkit.blend.opening import source_of
@@ -21,7 +22,7 @@ from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
 from xmlkit.console import say
-from xmlkit.data.corpus import Corpus, load_corpus, validation_rows
+from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Scoring
 from xmlkit.metrics import METRICS, Terms
@@ -75,7 +76,8 @@ def ensemble(
         corpus = load_corpus(*source_of(runs[0]))
     configs = [read_config(run) for run in runs] or [Config()]
     config, metric = configs[0], metric_for(configs[0], metric)
-    held_out_N = held_out_by(corpus, configs)
+    validation = [(config.validation, config.validation_max) for config in configs]
+    held_out_N = held_out_by(corpus, validation)
     making = Making(corpus, held_out_N, Towers())
     with new_folder(out, f"{corpus.folder_name}-ensemble") as folder:
         candidates = []
@@ -94,7 +96,7 @@ def ensemble(
         k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
         blend = (_summed if summed else _fitted)(heard, judge, seen_L)
-        return _written(folder, blend, judge, making, seen_L)
+        return _written(folder, blend, judge, making, seen_L, validation)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,14 @@ def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     return Blend(heard, fusion, None, pairs, z_V, [difference(whole, read(some)[-1]) for some in others])
 
 
-def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: np.ndarray) -> Made:
+def _written(
+    folder: Path,
+    blend: Blend,
+    judge: Judge,
+    making: Making,
+    seen_L: np.ndarray,
+    validation: list[tuple[float, int]],
+) -> Made:
     corpus, scoring = making.corpus, judge.scoring
     scores = judge.scores(blend.pairs.ranked(blend.z_V, judge.depth)[0])
     parts = [
@@ -168,6 +177,7 @@ def _written(folder: Path, blend: Blend, judge: Judge, making: Making, seen_L: n
         "corpus": corpus.digest,
         "training_documents": len(corpus.train),
         "held_out_documents": len(judge.truth),
+        "validation": validation,
         "fusion": "sum" if isinstance(blend.fusion, Sum) else "fitted",
         "metric": judge.metric,
         "ks": list(scoring.ks),
@@ -219,13 +229,3 @@ def metric_for(config: Config, metric: str | None) -> str:
     if metric not in known:
         raise UserError(f"--for {metric}: expected one of {', '.join(known)}")
     return metric
-
-
-def held_out_by(corpus: Corpus, configs: Sequence[Config]) -> np.ndarray:
-    """The training documents (bool) that all of these hold out. Raises UserError where there are none."""
-    texts = corpus.train.texts
-    each = [validation_rows(texts, config.validation, config.validation_max) for config in configs]
-    held_out_N: np.ndarray = np.logical_and.reduce(each)
-    if not held_out_N.any():
-        raise UserError("validation=0 holds out no document: there is nothing to fit to")
-    return held_out_N

@@ -7,6 +7,7 @@ labels.json         ids, names and numbers of training documents, held out or no
 fusion.safetensors  weights and calibration
 members/0, 1, ...   what each member wrote
 towers/0, 1, ...    the runs and encoders that members read texts with
+threshold.json      where rankings are best cut, once that was asked for
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Description(_Recorded):
     corpus: str
     training_documents: int
     held_out_documents: int
+    validation: list[tuple[float, int]] = []  # `validation` and `validation_max` of each run
     fusion: Literal["fitted", "sum"]
     metric: str
     ks: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]

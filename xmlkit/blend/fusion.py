@@ -47,7 +47,13 @@ class Pairs:
 
     def take(self, keep_N: np.ndarray) -> Pairs:
         """Those of some texts (bool), which keep their numbers."""
-        keep_V = keep_N[self.texts_V]
+        return self._kept(keep_N[self.texts_V])
+
+    def only(self, allowed_L: np.ndarray) -> Pairs:
+        """Those of some labels (bool)."""
+        return self._kept(allowed_L[self.labels_V])
+
+    def _kept(self, keep_V: np.ndarray) -> Pairs:
         return Pairs(self.num_texts, self.texts_V[keep_V], self.labels_V[keep_V], self.numbers_VF[keep_V])
 
     def true_V(self, truth: Ragged) -> np.ndarray:

@@ -12,10 +12,20 @@ import numpy as np
 
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
+from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED
-from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
-from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor, Scoring, load_run
+from xmlkit.errors import UserError
+from xmlkit.inference.predict import (
+    TEXTS_AT_ONCE,
+    Predictor,
+    Ranking,
+    Scoring,
+    check_same_documents,
+    load_run,
+)
+from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
 
@@ -41,35 +51,60 @@ class Ensemble(Predictor):
         """As the runs among the members have it."""
         return self._whole.scoring
 
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Scores are chances."""
-        z_NK, ids_NK = self.logits(texts, k)
-        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK)), ids_NK
+    def held_out(self, corpus: Corpus) -> Split:
+        """Those that no member has learnt from; its weights were fitted on them."""
+        described = self._whole.described
+        check_same_documents(corpus, described.corpus)
+        if not described.validation:
+            raise UserError("the ensemble does not say which documents it held out: make it again")
+        return corpus.train.take(np.flatnonzero(held_out_by(corpus, described.validation)))
 
-    def logits(self, texts: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def shortlists(self) -> bool:
+        """What members name."""
+        return True
+
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, allowed_L: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores are chances."""
+        z_NK, ids_NK = self.logits(texts, k, allowed_L)
+        return self._chances(z_NK, ids_NK), ids_NK
+
+    def _chances(self, z_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
+        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK))
+
+    def logits(
+        self, texts: Sequence[str], k: int, allowed_L: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
         whole, found = self._whole, []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = [member.candidates(some, max(k, NAMED)) for member in whole.members]
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
+            if allowed_L is not None:
+                pairs, z_V = pairs.only(allowed_L), z_V[allowed_L[pairs.labels_V]]
             found.append(pairs.ranked(z_V, k))
         if not found:
             return np.zeros((0, k)), np.zeros((0, k), np.int64)
         ids, z = zip(*found)
         return np.concatenate(z), np.concatenate(ids)
 
-    def evaluated(self, split: Split) -> tuple[dict[str, float], float, float]:
-        """The metrics of `evaluate`, and the expected calibration error before and after, in percent.
+    def evaluated(self, split: Split, k: int) -> tuple[Ranking, float, float]:
+        """As `ranking`, and the expected calibration error before and after, in percent.
 
-        That is of the first labels, as many as the largest k.
+        That is of the first labels, as many as the largest k of the settings.
         """
-        split, by = split.numbered_as(self.labels), self.scoring
-        z_NK, ids_NK = self.logits(split.texts, max(by.ks))
-        metrics = by.scores(ids_NK, split.labels)
-        right_V, z_V = hits(ids_NK, split.labels)[ids_NK >= 0], z_NK[ids_NK >= 0]
+        split = split.numbered_as(self.labels)
+        z_NK, ids_NK = self.logits(split.texts, depth_for(k, split.left_out))
+        z_NK, ids_NK = without(z_NK, ids_NK, split.left_out, k)
+        ranking = Ranking(self._chances(z_NK, ids_NK), ids_NK, split.labels)
+        first = max(self.scoring.ks)
+        there_NK = ids_NK[:, :first] >= 0
+        right_V, z_V = hits(ids_NK[:, :first], split.labels)[there_NK], z_NK[:, :first][there_NK]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return metrics, before, calibration_error(self._whole.calibration(z_V), right_V)
+        return ranking, before, calibration_error(self._whole.calibration(z_V), right_V)
 
 
 def load(run: str | Path) -> Predictor:

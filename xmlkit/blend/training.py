@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from xmlkit.blend.ensemble import Made, ensemble, held_out_by, metric_for
+from xmlkit.blend.ensemble import Made, ensemble, metric_for
+from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.kinds.linear import load_omikuji
 from xmlkit.config import Config, merge, resolve
 from xmlkit.console import say
@@ -110,7 +111,7 @@ def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dic
         raise UserError(f"--out {out}: is there already; name another folder or remove it")
     configs = list(chosen.values())
     metric_for(configs[0], None)
-    held_out_by(corpus, configs)
+    held_out_by(corpus, [(config.validation, config.validation_max) for config in configs])
     folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
     for name, config in chosen.items():
         check_same(folders[name], corpus, config, "this ensemble")

@@ -18,6 +18,7 @@ from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
 from xmlkit.cli.serve import serve
 from xmlkit.cli.settings import settings
+from xmlkit.cli.threshold import threshold
 from xmlkit.cli.train import train
 
 app = typer.Typer(
@@ -25,8 +26,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-commands = (train, compare, ensemble, init_weights, presets, evaluate, predict, serve, plugins, settings)
-for command in commands:
+for command in (
+    *(train, compare, ensemble, init_weights, presets),
+    *(evaluate, threshold, predict, serve, plugins, settings),
+):
     app.command()(command)
 for group, does, only in (
     ("data", "Looks at corpora.", describe),

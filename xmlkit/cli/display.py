@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from xmlkit.blend.ensemble import Made
+from xmlkit.blend.threshold import Fitted
 from xmlkit.comparison.compare import SHOWN, Comparison, Row
 from xmlkit.config import SETTINGS, Config, nearest
 from xmlkit.console import CONTROLS, visible
@@ -18,6 +19,9 @@ from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
 from xmlkit.inference.predict import Prediction
+from xmlkit.measures.assigned import FIGURES, WAYS
+from xmlkit.measures.by_label import Decile
+from xmlkit.measures.cut import Cut
 from xmlkit.model.parts import chains_of_settings
 from xmlkit.plugins import Active, check, settled
 from xmlkit.presets import presets
@@ -70,6 +74,49 @@ def metric_table(metrics: dict[str, float]) -> Table:
         table.add_column(f"@{k}", justify="right")
     for name in names:
         table.add_row(name, *(f"{metrics[f'{name}@{k}']:.2f}" for k in ks))
+    return table
+
+
+def assigned_table(measures: dict[str, float], cut: Cut) -> Table:
+    """P, R and F1, averaged in each way, of what a cut assigns."""
+    most = "1 label" if cut.limit == 1 else f"{cut.limit:,} labels"
+    title = f"labels that score at least {cut.threshold:.4g}, at most {most} a document"
+    table = Table(title=title, title_justify="left")
+    table.add_column("%")
+    for name in FIGURES:
+        table.add_column(name, justify="right")
+    for way in WAYS:
+        table.add_row(way, *(f"{measures[f'{way}-{name}']:.2f}" for name in FIGURES))
+    return table
+
+
+def decile_table(found: Sequence[Decile]) -> Table:
+    """A row a tenth of the labels, rarest first."""
+    table = Table(title="labels by their training documents, a tenth a row", title_justify="left")
+    for name in ("documents", "labels", "true", *(f"micro-{name}" for name in FIGURES), "macro-F1"):
+        table.add_column(name, justify="right")
+    for part in found:
+        span = f"{part.fewest:,}" if part.fewest == part.most else f"{part.fewest:,} to {part.most:,}"
+        figures = (f"{figure:.2f}" for figure in (*part.micro, part.macro_f1))
+        table.add_row(span, f"{part.labels:,}", f"{part.support:,}", *figures)
+    return table
+
+
+def fitted_table(fitted: Sequence[Fitted], chosen: str) -> Table:
+    """The best cut for each measure."""
+    documents = f"{fitted[0].documents:,} held-out documents"
+    table = Table(title=documents, title_justify="left")
+    table.add_column("best for")
+    for name in ("%", "threshold", "limit", "labels a document"):
+        table.add_column(name, justify="right")
+    for found in fitted:
+        cells = (
+            f"{found.percent:.2f}",
+            f"{found.threshold:.4g}",
+            str(found.limit),
+            f"{found.labels_each:.2f}",
+        )
+        table.add_row(found.measure, *cells, style="bold" if found.measure == chosen else None)
     return table
 
 

@@ -37,8 +37,28 @@ def predict(
             help="Texts, one a line, `.gz` or not; `-`: standard input, answered in batches of thousands.",
         ),
     ] = "-",
-    top_k: Annotated[int, typer.Option(min=1, help="Labels a text, at most.")] = 5,
-    threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Smallest score of a label.")] = 0.0,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Labels a text, at most; default: 5, or as fitted.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="SCORE|auto",
+            help="Smallest score of a label, 0 to 1; `auto`: as `xmlkit threshold` fitted it.",
+        ),
+    ] = "0",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Suggests only the labels in it: an id a line, or a vocabulary.",
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Suggests no label in it.", show_default=False)
+    ] = None,
     format_: Annotated[
         Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
     ] = Layout.text,
@@ -57,10 +77,17 @@ def predict(
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.cli.display import LAYOUTS
     from xmlkit.data.lines import read_lines, read_stream
+    from xmlkit.inference.allowed import allowed_labels
     from xmlkit.inference.answers import answered, answered_texts, only_writer
     from xmlkit.inference.predict import TEXTS_AT_ONCE
 
+    least, top_k = _cut(run, threshold, top_k)
     model = xmlkit.load(run)
+    allowed = allowed_labels(model.labels, labels, without)
+    if allowed is not None and model.shortlists:
+        say(
+            "of the labels that the model shortlists for a text only those may be suggested: it may get fewer"
+        )
     lines = read_stream(sys.stdin.buffer, "standard input") if file == "-" else read_lines(_texts(file, run))
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
@@ -78,9 +105,29 @@ def predict(
         begin = done - done % TEXTS_AT_ONCE
         texts, again = tee(islice(checked, begin, None))
         spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
-        for number, (text, found) in enumerate(zip(again, model.stream(texts, top_k, threshold)), begin + 1):
+        for number, (text, found) in enumerate(
+            zip(again, model.stream(texts, top_k, least, allowed)), begin + 1
+        ):
             if number > done and (block := layout(text, found, number)):
                 print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
+
+
+def _cut(run: Path, threshold: str, top_k: int | None) -> tuple[float, int]:
+    """The smallest score, and how many labels at most."""
+    if threshold == "auto":
+        from xmlkit.blend.threshold import kept
+
+        fitted = kept(run)
+        if fitted is None:
+            raise UserError(f"--threshold auto: none was fitted; first: xmlkit threshold {run}")
+        return fitted.threshold, top_k or fitted.limit
+    try:
+        least = float(threshold)
+    except ValueError:
+        least = -1.0
+    if not 0 <= least <= 1:
+        raise UserError(f"--threshold {threshold}: expected a number from 0 to 1, or auto")
+    return least, top_k or 5
 
 
 def _checked(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.cache import digest
 from xmlkit.data.corpus import Corpus, Split, validation_rows
+from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.files import replaced
 from xmlkit.inference.predict import load_run
@@ -43,8 +44,8 @@ class Run:
     def scores(self, part: str, split: Split) -> tuple[dict[str, Terms], str]:
         """Document by document, and the date they are of: computed once for these documents, and kept."""
         file = self.folder.with_name(f"{self.folder.name}.{part}.npz")
-        labels = ([split.label_ids[label] for label in split.labels[row]] for row in range(len(split)))
-        key = digest(split.texts, (json.dumps(ids) for ids in labels))
+        asked = [split.labels] if split.left_out is None else [split.labels, split.left_out]
+        key = digest(split.texts, *(_ids_of(rows, split.label_ids) for rows in asked))
         if file.is_file():
             with np.load(file) as arrays:
                 if str(arrays["documents"]) == key:
@@ -57,6 +58,10 @@ class Run:
         with replaced(file) as unfinished:
             unfinished.write_bytes(packed.getvalue())
         return found, today
+
+
+def _ids_of(labels: Ragged, label_ids: list[str]) -> Iterator[str]:
+    return (json.dumps([label_ids[label] for label in labels[row]]) for row in range(len(labels)))
 
 
 def held_out(corpus: Corpus, config: Config) -> Split:

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from xmlkit.config import Config
-from xmlkit.data.corpus import Labels, Split
+from xmlkit.data.corpus import Corpus, Labels, Split, validation_rows
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.doors import Head
 from xmlkit.errors import UserError
+from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms, ranking_terms, score_ranking
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
@@ -53,6 +54,10 @@ class Scoring:
         """All metrics of a ranking, in percent."""
         return score_ranking(ids_NK, truth, *self._counted, self.ks, *self._propensity)
 
+    def of(self, ranking: Ranking) -> dict[str, float]:
+        """The same of the first ranks of a ranking, as many as count."""
+        return self.scores(ranking.ids_NK[:, : max(self.ks)], ranking.truth)
+
     def terms(self, ids_NK: np.ndarray, truth: Ragged, ks: tuple[int, ...] | None = None) -> dict[str, Terms]:
         """The same document by document, at these k or its own; coverage left out."""
         return ranking_terms(ids_NK, truth, *self._counted, ks or self.ks, *self._propensity)
@@ -64,6 +69,15 @@ class Scoring:
     @property
     def _propensity(self) -> tuple[float, float]:
         return self.propensity_a, self.propensity_b
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a model ranks first of a split's documents, without what they are not asked about."""
+
+    scores_NK: np.ndarray  # in 0..1
+    ids_NK: np.ndarray  # rows of the model's labels, best first; -1 where there are fewer
+    truth: Ragged  # in rows of the model's labels; others follow behind them
 
 
 class Predictor(ABC):
@@ -85,14 +99,39 @@ class Predictor(ABC):
         """How it is scored."""
 
     @abstractmethod
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def held_out(self, corpus: Corpus) -> Split:
+        """The documents of its training corpus that it has not learnt from.
+
+        Raises UserError where there are none, or the corpus is another.
+        """
+
+    @property
+    @abstractmethod
+    def shortlists(self) -> bool:
+        """Whether a text's labels are looked for among a few, by which `allowed` leaves it fewer still."""
+
+    @abstractmethod
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, allowed_L: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Scores (N, k) in 0..1 and label rows (N, k), best first; -1 where a text has fewer.
 
         `kept`: these texts will be asked about again, so that work on them may be put into the cache.
+        `allowed_L` (bool): the labels that may be there. Where every label is scored these are the best of
+        them; where there is a shortlist, those of them that it holds.
         """
 
-    def predict(self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0) -> list[list[Prediction]]:
-        """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`."""
+    def predict(
+        self,
+        texts: Iterable[str],
+        top_k: int = 5,
+        threshold: float = 0.0,
+        allowed: np.ndarray | None = None,
+    ) -> list[list[Prediction]]:
+        """The best labels of each text, best first, at most `top_k`, with a score of at least `threshold`.
+
+        `allowed` (bool, a label of `labels` each) says which may be given; None: all.
+        """
         if isinstance(texts, str):
             raise UserError("predict takes a list of texts; for one text: predict([text])")
         texts = list(texts)
@@ -101,19 +140,25 @@ class Predictor(ABC):
                 raise UserError(f"texts[{row}]: {text!r} is not a string; give the text itself")
             if not is_unicode(text):
                 raise UserError(f"texts[{row}]: {HALF_A_PAIR}")
-        return list(self.stream(texts, top_k, threshold))
+        return list(self.stream(texts, top_k, threshold, allowed))
 
     def stream(
-        self, texts: Iterable[str], top_k: int = 5, threshold: float = 0.0
+        self,
+        texts: Iterable[str],
+        top_k: int = 5,
+        threshold: float = 0.0,
+        allowed: np.ndarray | None = None,
     ) -> Iterator[list[Prediction]]:
         """Like `predict`, text by text, for streams of any length in constant memory."""
         if top_k < 1:
             raise UserError(f"top_k={top_k}: must be at least 1")
         if not 0 <= threshold <= 1:
             raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
+        if allowed is not None and (allowed.dtype != bool or allowed.shape != (len(self.labels),)):
+            raise UserError(f"allowed: expected an array of {len(self.labels):,} bools, one a label")
         texts, top_k = iter(texts), min(top_k, len(self.labels))
         while chunk := list(islice(texts, TEXTS_AT_ONCE)):
-            scores_NK, ids_NK = self.rank(chunk, top_k)
+            scores_NK, ids_NK = self.rank(chunk, top_k, allowed_L=allowed)
             for scores, ids in zip(scores_NK.tolist(), ids_NK.tolist(), strict=True):
                 yield [
                     Prediction(self.labels.ids[row], self.labels.name(row), score)
@@ -123,16 +168,18 @@ class Predictor(ABC):
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """The metrics of the settings, in percent; labels that the model does not know count as missed."""
-        return self.scoring.scores(*self._ranked(split, self.scoring.ks))
+        return self.scoring.of(self.ranking(split, max(self.scoring.ks)))
 
     def terms(self, split: Split, ks: tuple[int, ...]) -> dict[str, Terms]:
         """The same metrics at these k, document by document, coverage left out."""
-        return self.scoring.terms(*self._ranked(split, ks), ks)
+        found = self.ranking(split, max(ks))
+        return self.scoring.terms(found.ids_NK, found.truth, ks)
 
-    def _ranked(self, split: Split, ks: tuple[int, ...]) -> tuple[np.ndarray, Ragged]:
-        """The best labels of each document, and the true ones."""
-        _, ids_NK = self.rank(split.texts, max(ks), kept=True)
-        return ids_NK, split.numbered_as(self.labels).labels
+    def ranking(self, split: Split, k: int) -> Ranking:
+        """The best k labels of each document, without those that a ranking is not asked about."""
+        split = split.numbered_as(self.labels)
+        ranked = self.rank(split.texts, depth_for(k, split.left_out), kept=True)
+        return Ranking(*without(*ranked, split.left_out, k), split.labels)
 
 
 class RunPredictor(Predictor):
@@ -164,17 +211,38 @@ class RunPredictor(Predictor):
         propensity = (config.propensity_a, config.propensity_b)
         return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
 
-    def rank(self, texts: Sequence[str], k: int, kept: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def held_out(self, corpus: Corpus) -> Split:
+        """Its validation part."""
+        check_same_documents(corpus, self._opened.corpus_digest)
+        rows = validation_rows(corpus.train.texts, self.config.validation, self.config.validation_max)
+        if not rows.any():
+            raise UserError("the run was trained with validation=0, which holds out no document")
+        return corpus.train.take(np.flatnonzero(rows))
+
+    @property
+    def shortlists(self) -> bool:
+        """Where it has clusters, or a plugin chooses the candidates."""
+        return not self._opened.model.shortlister.every_label
+
+    def rank(
+        self, texts: Sequence[str], k: int, kept: bool = False, allowed_L: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
         opened, config = self._opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
         reader, rows = Reader(store, opened.model.encoder.template, config.max_len), np.arange(len(store))
-        return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once)
+        return rank_documents(opened.model, self._head, reader, rows, k, config.tokens_at_once, allowed_L)
 
     @cached_property
     def _head(self) -> Head:
         """Made at the first text: a plugin may have all label vectors to compute."""
         return self._opened.model.head_for_prediction()
+
+
+def check_same_documents(corpus: Corpus, digest: str) -> None:
+    """Raises UserError where a corpus is not the one of this digest."""
+    if corpus.digest != digest:
+        raise UserError(f"it was trained on other documents than {corpus.source or corpus.name} holds")
 
 
 def ready_to_predict(opened: Opened) -> None:

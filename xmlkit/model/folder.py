@@ -7,6 +7,7 @@ model.json         machine, plugins in order, sizes, and the digests of all file
 model.safetensors  the weights: `encoder/...`, or door / plugin / name; the digests of these and of model.json
 log.jsonl          what the training reported
 metrics.json       figures on the test split, where there is one
+threshold.json     where rankings are best cut, once that was asked for
 
 So each file is told that is not as the run wrote it.
 """

@@ -160,28 +160,38 @@ class Model(Vectoriser):
         return for_prediction(self.head, self.num_labels)
 
     @torch.no_grad()
-    def rank(self, documents: Documents, k: int, head: Head | None = None) -> tuple[Tensor, Tensor]:
+    def rank(
+        self, documents: Documents, k: int, head: Head | None = None, allowed_L: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Scores in 0..1 and label ids, best first, both (B, min(k, L)) or narrower.
 
         Where a shortlist holds fewer than k candidates the id is -1 and the score 0. `head` is what
-        `head_for_prediction` gave, where many documents are ranked.
+        `head_for_prediction` gave, where many documents are ranked. `allowed_L` (bool) says which labels may
+        be there: of a shortlist those that it holds.
         """
-        return self.rank_vectors(self.vectors(documents), documents, k, head)
+        return self.rank_vectors(self.vectors(documents), documents, k, head, allowed_L)
 
     @torch.no_grad()
     def rank_vectors(
-        self, vectors: Vectors, documents: Documents, k: int, head: Head | None = None
+        self,
+        vectors: Vectors,
+        documents: Documents,
+        k: int,
+        head: Head | None = None,
+        allowed_L: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The same for documents whose vectors are known."""
         head = head or self.head
         head.take_batch(None)
         if self.shortlister.every_label:
-            z_Bk, ids_Bk = self._best_of_every_label(vectors.rank_BD, k, head)
+            z_Bk, ids_Bk = self._best_of_every_label(vectors.rank_BD, k, head, allowed_L)
             voted = self.shortlister(vectors, documents, None) if self.shortlister.adds_votes else None
             if voted is not None:
-                z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, voted, head)
+                z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, _only(voted, allowed_L), head)
+            if allowed_L is not None:
+                ids_Bk = ids_Bk.masked_fill(z_Bk == -torch.inf, -1)
             return z_Bk.sigmoid(), ids_Bk
-        short = self.shortlister(vectors, documents, None)
+        short = _only(self.shortlister(vectors, documents, None), allowed_L)
         z_BC = self.logits_BC(short.rank_BD, short.ids_BC, head)
         if short.votes_BC is not None:
             z_BC = (z_BC + short.votes_BC).double()  # many votes make scores that float32 has no room to part
@@ -230,12 +240,19 @@ class Model(Vectoriser):
         z_Bk, at_Bk = z.topk(ids_Bk.shape[1], 1)
         return z_Bk, ids.gather(1, at_Bk)
 
-    def _best_of_every_label(self, rank_BD: Tensor, k: int, head: Head) -> tuple[Tensor, Tensor]:
-        """Logits and ids of the best k so far, label by label in runs: never all scores at once."""
+    def _best_of_every_label(
+        self, rank_BD: Tensor, k: int, head: Head, allowed_L: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and ids of the best k so far, label by label in runs: never all scores at once.
+
+        The logit of what is not allowed is -inf.
+        """
         best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
         ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
         for run in runs_of_labels(self.num_labels):
             z_BU = head.scores_BU(rank_BD, run)
+            if allowed_L is not None:
+                z_BU = z_BU.masked_fill(~allowed_L[run], -torch.inf)
             best_of_run, at = z_BU.topk(min(k, z_BU.shape[1]), 1)
             both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + run.start], 1)
             best_Bk, at = both.topk(min(k, both.shape[1]), 1)
@@ -368,6 +385,11 @@ def _in_runs(model: Model) -> LossInRuns | None:
             f"{at_once:,} labels' scores at a time: leave one of them out"
         )
     return LossInRuns(model.head, model.combiner, model.num_labels, at_once)
+
+
+def _only(short: Shortlist, allowed_L: Tensor | None) -> Shortlist:
+    """Without the candidates that are not allowed."""
+    return short if allowed_L is None else replace(short, mask_BC=short.mask_BC & allowed_L[short.ids_BC])
 
 
 def cut(vectors: Vectors) -> tuple[Vectors, Tensor, Tensor]:

@@ -28,16 +28,24 @@ DOCUMENTS_AT_ONCE = 256
 
 
 def rank_documents(
-    model: Model, head: Head, reader: Reader, rows: np.ndarray, k: int, max_tokens: int
+    model: Model,
+    head: Head,
+    reader: Reader,
+    rows: np.ndarray,
+    k: int,
+    max_tokens: int,
+    allowed_L: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores (N, K) in 0..1 and label ids (N, K) of these rows, best first; id -1 where there are fewer.
 
-    `head` is the model's own, or what `head_for_prediction` made of it. Raises UserError for scores above 1.
+    `head` is the model's own, or what `head_for_prediction` made of it; `allowed_L` (bool) says which labels
+    may be there. Raises UserError for scores above 1.
     """
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
+    allowed = None if allowed_L is None else torch.from_numpy(allowed_L).to(model.device)
     for batch, documents in _batches(model, reader, rows, max_tokens):
-        scores, ids = model.rank(documents, k, head)
+        scores, ids = model.rank(documents, k, head, allowed)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
         if scores_NK[batch].max(initial=0) > 1:
             raise model.above_one(documents)

@@ -73,6 +73,12 @@ def load_note(path: Path) -> dict[str, Any]:
     return note
 
 
+def load_digest(path: Path) -> str:
+    """The digest that the file says it has. Raises UserError where it can't be read."""
+    with _opened(path) as file:
+        return str((file.metadata() or {}).get("digest"))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:

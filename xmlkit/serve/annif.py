@@ -121,7 +121,7 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
         language = project.vocabulary.language
         if choice.language not in (None, "", language):
             raise Refused(400, f"language {choice.language!r}: labels are in {language!r}")
-        wish = Wish(min(choice.limit, limits.top_k), choice.threshold, project.unlisted_L)
+        wish = Wish(min(choice.limit, limits.top_k), choice.threshold, project.listed_L)
         found = await ask(project, texts, wish, limits, malformed=400)
         listed = project.vocabulary.labels
         return [

@@ -53,6 +53,7 @@ class Answer(BaseModel):
 
     model: str
     results: list[Suggestions]
+    unknown: list[str] = Field(description="Of the labels in the question: those that the model lacks.")
 
 
 class ModelInfo(BaseModel):
@@ -86,14 +87,17 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
         if served is None:
             raise Refused(404, f"no model {question.model!r}; /models lists those that there are")
         texts = [question.texts] if isinstance(question.texts, str) else question.texts
-        barred_L = barred(served.model.labels, question.labels, question.without)
-        wish = Wish(question.top_k, question.threshold, barred_L)
+        labels = served.model.labels
+        allowed_L = allowed(labels, question.labels, question.without)
+        wish = Wish(question.top_k, question.threshold, allowed_L)
         found = await ask(served, texts, wish, limits, malformed=422)
         results = [
             Suggestions(labels=[Suggestion(label=p.label, name=p.name, score=p.score) for p in predictions])
             for predictions in found
         ]
-        return Answer(model=served.id, results=results)
+        named = dict.fromkeys([*(question.labels or ()), *question.without])
+        unknown = [label for label in named if label not in labels.rows]
+        return Answer(model=served.id, results=results, unknown=unknown)
 
     @routes.get("/models", responses=described(401, 503))
     async def list_models() -> ModelList:
@@ -122,18 +126,13 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
     return routes
 
 
-def barred(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) -> np.ndarray | None:
-    """Bool (L,): labels that may not be suggested; None: all may. Raises Refused for one that is unknown."""
+def allowed(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) -> np.ndarray | None:
+    """Bool (L,): labels that may be suggested; None: all. Raises Refused where none is left."""
     if only is None and not without:
         return None
-    barred_L = np.full(len(labels), only is not None)
-    barred_L[_rows(labels, only or [], "labels")] = False
-    barred_L[_rows(labels, without, "without")] = True
-    return barred_L
-
-
-def _rows(labels: Labels, ids: Sequence[str], field: str) -> list[int]:
-    for number, label in enumerate(ids):
-        if label not in labels.rows:
-            raise Refused(422, f"{field}.{number}: the model has no label {label!r}")
-    return [labels.rows[label] for label in ids]
+    allowed_L = np.full(len(labels), only is None)
+    allowed_L[[labels.rows[label] for label in only or () if label in labels.rows]] = True
+    allowed_L[[labels.rows[label] for label in without if label in labels.rows]] = False
+    if not allowed_L.any():
+        raise Refused(422, "no label of the model is left to be suggested: check labels and without")
+    return allowed_L

@@ -44,10 +44,10 @@ class Served:
     vocabulary: Listed
 
     @cached_property
-    def unlisted_L(self) -> np.ndarray | None:
-        """Bool: labels that the vocabulary lacks; None where it lacks none."""
-        gone_L = np.array([label not in self.vocabulary.labels for label in self.model.labels.ids], bool)
-        return gone_L if gone_L.any() else None
+    def listed_L(self) -> np.ndarray | None:
+        """Bool: labels that the vocabulary has; None where it has all."""
+        listed_L = np.array([label in self.vocabulary.labels for label in self.model.labels.ids], bool)
+        return None if listed_L.all() else listed_L
 
     @property
     def modified(self) -> datetime:
@@ -80,7 +80,7 @@ def opened(
             worker = Worker(model, limits, watch.batches_of(id))
             served[id] = Served(id, run, model, worker, vocabulary or _own(id, model))
             watch.queue_of(id, worker)
-            if (unlisted_L := served[id].unlisted_L) is not None and unlisted_L.all():
+            if (listed_L := served[id].listed_L) is not None and not listed_L.any():
                 raise UserError(f"--vocab: it has none of the labels of {run}; give the one that is its own")
         yield served
     except BaseException:

@@ -19,7 +19,7 @@ from xmlkit.inference.predict import Predictor
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.wish import Wish
 
-PAIRS_AT_ONCE = 2**23  # texts times ranks of a batch: what all labels of many texts would take
+PAIRS_AT_ONCE = 2**20  # texts times ranks of a batch
 
 Found = list[list[tuple[int, float]]]
 
@@ -67,7 +67,7 @@ class Worker:
 
     def ask(self, texts: Sequence[str], wish: Wish) -> Future[Found]:
         """Label rows and scores of each text, once they are known. Raises Full."""
-        job = _Job(texts, wish, wish.depth(len(self._model.labels)))
+        job = _Job(texts, wish, min(wish.top_k, len(self._model.labels)))
         job.answer.set_running_or_notify_cancel()  # who leaves can't take it back
         if not texts or not job.depth:
             job.answer.set_result([[] for _ in texts])
@@ -105,10 +105,18 @@ class Worker:
             return [] if self._at_once or not self._jobs else self._taken()
 
     def _taken(self) -> list[_Part]:
-        """From the front, what is as deep: an ensemble's scores depend on how deep its members look."""
-        deep = self._jobs[0].depth
-        of_a_kind = [job for job in self._jobs if job.depth == deep or max(job.depth, deep) <= NAMED]
-        room = max(1, min(self._limits.batch, PAIRS_AT_ONCE // deep))
+        """From the front, what can be one ranking: of the same labels, and as deep.
+
+        An ensemble's scores depend on how deep its members look, which is NAMED at least.
+        """
+        first = self._jobs[0]
+        of_a_kind = [
+            job
+            for job in self._jobs
+            if job.wish.among == first.wish.among
+            and (job.depth == first.depth or max(job.depth, first.depth) <= NAMED)
+        ]
+        room = max(1, min(self._limits.batch, PAIRS_AT_ONCE // max(job.depth for job in of_a_kind)))
         batch = []
         for job in of_a_kind:
             part = job.texts[job.begun : job.begun + room]
@@ -140,7 +148,8 @@ class Worker:
     def _ranked(self, batch: list[_Part]) -> list[tuple[np.ndarray, np.ndarray]]:
         begun = time.perf_counter()
         texts = [text for _, part in batch for text in part]
-        scores_NK, ids_NK = self._model.rank(texts, max(job.depth for job, _ in batch))
+        deep, allowed_L = max(job.depth for job, _ in batch), batch[0][0].wish.allowed_L
+        scores_NK, ids_NK = self._model.rank(texts, deep, allowed_L=allowed_L)
         self._heard(len(texts), time.perf_counter() - begun)
         ends = np.cumsum([len(part) for _, part in batch])[:-1]
         return list(zip(np.split(scores_NK, ends), np.split(ids_NK, ends)))

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from fastapi import APIRouter, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from xmlkit.serve.asking import ask
 from xmlkit.serve.limits import Limits
@@ -37,6 +38,9 @@ class TextForm(Choice):
     """A text; other fields, as `metadata_title`, are passed over."""
 
     text: str
+
+
+FORM, TEXT_FORM = "application/x-www-form-urlencoded", TextForm.model_json_schema()
 
 
 class Document(BaseModel):
@@ -147,10 +151,20 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
         """A model."""
         return _project(served(project_id))
 
-    @routes.post("/{project_id}/suggest", responses=described(400, 401, 404, 408, 413, 500, 503))
-    async def suggest(project_id: str, form: Annotated[TextForm, Form()]) -> Subjects:
+    @routes.post(
+        "/{project_id}/suggest",
+        responses=described(400, 401, 404, 408, 413, 500, 503),
+        openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": TEXT_FORM}}}},
+    )
+    async def suggest(project_id: str, request: Request) -> Subjects:
         """Subjects of a text."""
-        [found] = await suggested(served(project_id), [form.text], form)
+        project = served(project_id)
+        async with request.form() as fields:  # FastAPI's own forms take an empty text for none
+            try:
+                form = TextForm.model_validate(dict(fields))
+            except ValidationError as error:
+                raise RequestValidationError(error.errors()) from None
+        [found] = await suggested(project, [form.text], form)
         return Subjects(results=found)
 
     @routes.post("/{project_id}/suggest-batch", responses=described(400, 401, 404, 408, 413, 500, 503))

@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Wish:
-    """The best labels, at most `top_k`, with a score of at least `threshold`, among those that are allowed."""
+    """The best labels, at most `top_k`, that score `threshold` at least, of those that are allowed."""
 
     top_k: int
     threshold: float

@@ -1,0 +1,69 @@
+"""Servers as processes, on free ports of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from commands import XMLKIT, hears_signals
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen
+    url: str
+    log: Path
+
+    def client(self, **options) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, trust_env=False, **options)
+
+    def get(self, path: str, **options) -> httpx.Response:
+        with self.client() as client:
+            return client.get(path, **options)
+
+    def post(self, path: str, **options) -> httpx.Response:
+        with self.client() as client:
+            return client.post(path, **options)
+
+    def figure(self, name: str) -> float:
+        """The sum of a figure over its labels."""
+        lines = [line for line in self.get("/metrics").text.splitlines() if re.match(rf"{name}[{{ ]", line)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    def wait_for(self, name: str, least: float) -> None:
+        while self.figure(name) < least:
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@contextmanager
+def serving(log: Path, *arguments: object, **environment: str) -> Iterator[Server]:
+    command = [XMLKIT, "serve", *map(str, arguments), "--port", "0"]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command,
+            env=dict(os.environ, COLUMNS="200", **environment),
+            stderr=file,
+            preexec_fn=hears_signals,
+        )
+    try:
+        while not (found := re.search(r" at (http://\S+);", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        yield Server(process, found[1], log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

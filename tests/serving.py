@@ -1,4 +1,4 @@
-"""Servers as processes, on free ports of this machine."""
+"""A server as a process of its own, and what is asked of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from commands import XMLKIT, hears_signals
+from commands import hears_signals
+
+from benchmarks.serving import served
 
 
 @dataclass
@@ -50,20 +52,6 @@ class Server:
 
 @contextmanager
 def serving(log: Path, *arguments: object, **environment: str) -> Iterator[Server]:
-    command = [XMLKIT, "serve", *map(str, arguments), "--port", "0"]
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command,
-            env=dict(os.environ, COLUMNS="200", **environment),
-            stderr=file,
-            preexec_fn=hears_signals,
-        )
-    try:
-        while not (found := re.search(r" at (http://\S+);", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.05)
-        yield Server(process, found[1], log)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    env = dict(os.environ, COLUMNS="200", **environment)
+    with served(log, *arguments, env=env, preexec_fn=hears_signals) as (process, url):
+        yield Server(process, url, log)

@@ -45,6 +45,11 @@ class Server:
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
 
+    def wait_for_line(self, words: str) -> None:
+        while words not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.02)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(60)

@@ -12,12 +12,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xmlkit.serve.asking import ask
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused, described
 from xmlkit.serve.served import Served
+from xmlkit.serve.text import Text
 from xmlkit.serve.wish import Wish
 
 BACKEND = "xmlkit"
@@ -31,13 +32,13 @@ class Choice(BaseModel):
 
     limit: int = Field(10, ge=0, le=2**31 - 1, description="Suggestions of a text, at most.")
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a suggestion.")
-    language: str | None = Field(None, description="Of the labels: that of the vocabulary.")
+    language: Text | None = Field(None, description="Of the labels: that of the vocabulary.")
 
 
 class TextForm(Choice):
     """A text; other fields, as `metadata_title`, are passed over."""
 
-    text: str
+    text: Text
 
 
 FORM, TEXT_FORM = "application/x-www-form-urlencoded", TextForm.model_json_schema()
@@ -46,9 +47,9 @@ FORM, TEXT_FORM = "application/x-www-form-urlencoded", TextForm.model_json_schem
 class Document(BaseModel):
     """A text of several."""
 
-    text: StrictStr
-    document_id: StrictStr | None = None
-    metadata: dict[str, str] | None = Field(None, description="Is passed over.")
+    text: Text
+    document_id: Text | None = None
+    metadata: dict[Text, Text] | None = Field(None, description="Is passed over.")
 
 
 class Documents(BaseModel):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from xmlkit.data.corpus import Labels
 from xmlkit.serve.asking import ask
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused, described
 from xmlkit.serve.served import Served
+from xmlkit.serve.text import Text
 from xmlkit.serve.watch import Watch
 from xmlkit.serve.wish import Wish
+
+
+def _several(texts: Any) -> Any:
+    return [texts] if isinstance(texts, str) else texts
 
 
 class Question(BaseModel):
@@ -24,14 +29,16 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    texts: StrictStr | list[StrictStr] = Field(description="One text, or several.")
-    model: StrictStr | None = Field(None, description="One of /models; the first, where none is named.")
+    texts: Annotated[list[Text], BeforeValidator(_several, json_schema_input_type=Text | list[Text])] = Field(
+        description="One text, or several."
+    )
+    model: Text | None = Field(None, description="One of /models; the first, where none is named.")
     top_k: Annotated[StrictInt, Field(ge=1)] = Field(5, description="Labels of a text, at most.")
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
-    labels: list[StrictStr] | None = Field(
+    labels: list[Text] | None = Field(
         None, min_length=1, description="Ids of labels: only these may be suggested."
     )
-    without: list[StrictStr] = Field([], description="Ids of labels that may not be suggested.")
+    without: list[Text] = Field([], description="Ids of labels that may not be suggested.")
 
 
 class Suggestion(BaseModel):
@@ -86,11 +93,10 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
         served = models.get(next(iter(models)) if question.model is None else question.model)
         if served is None:
             raise Refused(404, f"no model {question.model!r}; /models lists those that there are")
-        texts = [question.texts] if isinstance(question.texts, str) else question.texts
         labels = served.model.labels
         allowed_L = allowed(labels, question.labels, question.without)
         wish = Wish(question.top_k, question.threshold, allowed_L)
-        found = await ask(served, texts, wish, limits, malformed=422)
+        found = await ask(served, question.texts, wish, limits, malformed=422)
         results = [
             Suggestions(labels=[Suggestion(label=p.label, name=p.name, score=p.score) for p in predictions])
             for predictions in found

@@ -60,7 +60,8 @@ def answer_errors(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
-        detail = f"{where}: {first['msg']}" if where else str(first["msg"])
+        message = first["msg"].removeprefix("Value error, ")
+        detail = f"{where}: {message}" if where else message
         if isinstance(first["input"], bytes):
             detail = "the body is read as JSON where it says that it is: Content-Type: application/json"
         return problem(400 if request.scope["path"].startswith("/v1/") else 422, detail)

@@ -87,8 +87,8 @@ class Worker:
             self._ending, self._at_once = True, at_once
             self._changed.notify()
         self._thread.join()
-        for job in self._jobs:
-            job.answer.set_exception(Stopped())
+        while self._jobs:
+            self._jobs.popleft().answer.set_exception(Stopped())
 
     def _work(self) -> None:
         while batch := self._next():

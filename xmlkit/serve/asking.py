@@ -1,0 +1,53 @@
+"""Between a request and a model's thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from xmlkit.inference.predict import Prediction
+from xmlkit.serve.limits import Limits
+from xmlkit.serve.refusals import Refused
+from xmlkit.serve.served import Served
+from xmlkit.serve.watch import log_error
+from xmlkit.serve.wish import Wish
+from xmlkit.serve.worker import Full, Stopped
+
+
+async def ask(
+    served: Served, texts: Sequence[str], wish: Wish, limits: Limits, malformed: int
+) -> list[list[Prediction]]:
+    """The labels of each text. Raises Refused, for what is over a limit of a request as `malformed`."""
+    _check(texts, wish, limits, malformed)
+    try:
+        found = await asyncio.wrap_future(served.worker.ask(texts, wish))
+    except Full:
+        raise Refused(503, f"{served.worker.waiting:,} texts wait already; ask again", retry=1) from None
+    except (Stopped, asyncio.CancelledError):  # the second is how a loop ends at once
+        raise Refused(503, "the server stops", retry=5) from None
+    except Exception as error:
+        log_error(f"{served.id} could not label {len(texts)} texts", error)
+        raise Refused(500, "the model failed, as the server's log tells") from None
+    labels = served.model.labels
+    return [
+        [Prediction(labels.ids[row], labels.name(row), score) for row, score in rows_and_scores]
+        for rows_and_scores in found
+    ]
+
+
+def _check(texts: Sequence[str], wish: Wish, limits: Limits, malformed: int) -> None:
+    if len(texts) > limits.texts:
+        raise Refused(malformed, f"{len(texts):,} texts; at most {limits.texts:,} may be asked about at once")
+    if wish.top_k > limits.top_k:
+        raise Refused(malformed, f"{wish.top_k:,} labels a text; at most {limits.top_k:,} may be asked for")
+    if len(texts) * wish.top_k > limits.answer:
+        raise Refused(
+            malformed,
+            f"{len(texts):,} texts with {wish.top_k:,} labels each; an answer has at most "
+            f"{limits.answer:,} labels: ask for fewer, or about fewer texts at once",
+        )
+    for number, text in enumerate(texts):
+        if len(text) > limits.length:
+            raise Refused(
+                malformed, f"text {number}: {len(text):,} characters; it may have {limits.length:,}"
+            )

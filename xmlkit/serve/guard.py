@@ -1,0 +1,94 @@
+"""What stands before all that is served: who may ask, how much, and how slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xmlkit.serve.limits import Limits
+from xmlkit.serve.refusals import Refused, problem
+
+TO_READ, TO_SEND = 30, 30  # seconds: for the whole of a body, for a part of an answer
+OPEN = "/healthz"  # to all: whoever looks after a machine has no token
+
+
+class Guard:
+    """Around an application."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, token: str | None, door: Door):
+        self._app, self._limits, self._door = app, limits, door
+        self._bearer = token and f"bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._bearer and scope["path"] != OPEN and not self._knows(headers.get("authorization", "")):
+            refusal = problem(401, "give the server's token: Authorization: Bearer TOKEN", BEARER)
+        elif self._door.closed:
+            refusal = problem(503, "the server stops", {"Retry-After": "5", "Connection": "close"})
+        elif scope["method"] == "POST" and self._door.inside >= self._limits.requests:
+            refusal = problem(503, f"{self._door.inside} requests are being answered", {"Retry-After": "1"})
+        else:
+            with self._door:
+                await self._app(scope, self._bounded(headers, receive), _in_time(send))
+            return
+        await refusal(scope, receive, _in_time(send))
+
+    def _knows(self, given: str) -> bool:
+        kind, _, token = given.partition(" ")
+        assert self._bearer
+        return hmac.compare_digest(f"{kind.lower()} {token.strip()}".encode(), self._bearer)
+
+    def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """Counts as it comes in: a length that is announced may be wrong or missing."""
+        most, length = self._limits.body, headers.get("content-length", "")
+        too_large = Refused(413, f"more than {most:,} bytes; send fewer texts at once")
+        read, until = 0, asyncio.get_running_loop().time() + TO_READ
+
+        async def counted() -> Message:
+            nonlocal read
+            if length.isdecimal() and int(length) > most:
+                raise too_large
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                raise Refused(408, f"the request was not whole within {TO_READ} seconds") from None
+            read += len(message.get("body", b""))
+            if read > most:
+                raise too_large
+            return message
+
+        return counted
+
+
+BEARER = {"WWW-Authenticate": "Bearer"}
+
+
+class Door:
+    """Counts who is inside; once closed, nobody more comes in."""
+
+    def __init__(self) -> None:
+        self.inside, self.closed = 0, False
+
+    def __enter__(self) -> None:
+        self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        self.inside -= 1
+
+
+def _in_time(send: Send) -> Send:
+    """Who does not read answers is left."""
+
+    async def within(message: Message) -> None:
+        async with asyncio.timeout(TO_SEND):
+            await send(message)
+
+    return within

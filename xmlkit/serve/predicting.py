@@ -1,0 +1,144 @@
+"""The server's own JSON: models and what they suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+
+from xmlkit.data.corpus import Labels
+from xmlkit.serve.asking import ask
+from xmlkit.serve.limits import Limits
+from xmlkit.serve.refusals import Refused, described
+from xmlkit.serve.served import Served
+from xmlkit.serve.text import Text
+from xmlkit.serve.watch import Watch
+from xmlkit.serve.wish import Wish
+
+
+def _several(texts: Any) -> Any:
+    return [texts] if isinstance(texts, str) else texts
+
+
+class Question(BaseModel):
+    """What is asked about texts."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    texts: Annotated[list[Text], BeforeValidator(_several, json_schema_input_type=Text | list[Text])] = Field(
+        description="One text, or several."
+    )
+    model: Text | None = Field(None, description="One of /models; the first, where none is named.")
+    top_k: Annotated[StrictInt, Field(ge=1)] = Field(5, description="Labels of a text, at most.")
+    threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
+    labels: list[Text] | None = Field(
+        None, min_length=1, description="Ids of labels: only these may be suggested."
+    )
+    without: list[Text] = Field([], description="Ids of labels that may not be suggested.")
+
+
+class Suggestion(BaseModel):
+    """A label of a text."""
+
+    label: str
+    name: str
+    score: float = Field(ge=0, le=1)
+
+
+class Suggestions(BaseModel):
+    """The labels of a text, best first."""
+
+    labels: list[Suggestion]
+
+
+class Answer(BaseModel):
+    """What a model suggests for each text, in their order."""
+
+    model: str
+    results: list[Suggestions]
+    unknown: list[str] = Field(description="Of the labels in the question: those that the model lacks.")
+
+
+class ModelInfo(BaseModel):
+    """What may be asked."""
+
+    id: str
+    labels: int
+    parameters: int
+
+
+class ModelList(BaseModel):
+    """The first is asked where none is named."""
+
+    models: list[ModelInfo]
+
+
+class Health(BaseModel):
+    """That the server answers."""
+
+    status: str
+
+
+def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRouter:
+    """`/predict`, `/models`, `/healthz` and `/metrics`."""
+    routes = APIRouter()
+
+    @routes.post("/predict", responses=described(400, 401, 404, 408, 413, 422, 500, 503))
+    async def predict(question: Question) -> Answer:
+        """The best labels of each text."""
+        served = models.get(next(iter(models)) if question.model is None else question.model)
+        if served is None:
+            raise Refused(404, f"no model {question.model!r}; /models lists those that there are")
+        labels = served.model.labels
+        allowed_L = allowed(labels, question.labels, question.without)
+        wish = Wish(question.top_k, question.threshold, allowed_L)
+        found = await ask(served, question.texts, wish, limits, malformed=422)
+        results = [
+            Suggestions(labels=[Suggestion(label=p.label, name=p.name, score=p.score) for p in predictions])
+            for predictions in found
+        ]
+        named = dict.fromkeys([*(question.labels or ()), *question.without])
+        unknown = [label for label in named if label not in labels.rows]
+        return Answer(model=served.id, results=results, unknown=unknown)
+
+    @routes.get("/models", responses=described(401, 503))
+    async def list_models() -> ModelList:
+        """The models that can be asked."""
+        return ModelList(
+            models=[
+                ModelInfo(id=one.id, labels=len(one.model.labels), parameters=one.model.num_parameters)
+                for one in models.values()
+            ]
+        )
+
+    @routes.get("/healthz", responses=described(503))
+    async def healthz() -> Health:
+        """503 as soon as the server stops."""
+        return Health(status="ok")
+
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={**described(401, 503), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        """Figures for Prometheus."""
+        return Response(watch.figures(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+def allowed(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) -> np.ndarray | None:
+    """Bool (L,): labels that may be suggested; None: all. Raises Refused where none is left."""
+    if only is None and not without:
+        return None
+    allowed_L = np.full(len(labels), only is None)
+    allowed_L[[labels.rows[label] for label in only or () if label in labels.rows]] = True
+    allowed_L[[labels.rows[label] for label in without if label in labels.rows]] = False
+    if not allowed_L.any():
+        raise Refused(422, "no label of the model is left to be suggested: check labels and without")
+    return allowed_L

@@ -1,0 +1,135 @@
+"""A server from its first socket to its last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvicorn
+
+from xmlkit.console import say
+from xmlkit.errors import UserError
+from xmlkit.serve.app import application
+from xmlkit.serve.guard import Door
+from xmlkit.serve.limits import Limits
+from xmlkit.serve.served import Listed, opened
+from xmlkit.serve.watch import Log, Watch
+
+CONNECTIONS = 1_000
+TO_LEAVE = 5  # seconds for connections that have their answers
+HEARD = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where it listens, and who may ask there."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.token is not None and not (
+            self.token.isascii() and self.token.isprintable() and self.token.strip()
+        ):
+            raise UserError(
+                "--token: only printable ASCII characters, and at least one, can stand in a header"
+            )
+
+
+def serve(runs: Sequence[Path], vocabulary: Listed | None, limits: Limits, address: Address) -> None:
+    """Answers until SIGTERM or Ctrl-C, then all that it has taken. Raises UserError where it can't begin."""
+    watch, door = Watch(), Door()
+    with _bound(address) as listener, opened(runs, vocabulary, limits, watch) as models:
+        app = application(models, limits, address.token, door, watch)
+        server = _Server(app, door, told(models, address, *listener.getsockname()[:2]))
+        server.run([listener])
+        if server.force_exit:
+            raise KeyboardInterrupt
+
+
+def told(models: Iterable[str], address: Address, host: str, port: int) -> str:
+    """What is answered where, for the person who began it."""
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    lines = [f"{', '.join(models)} at {where}; how to ask: {where}/openapi.json; Ctrl-C stops it"]
+    if address.token is None and not ipaddress.ip_address(host).is_loopback:
+        lines += [
+            "anyone who reaches this machine may ask; to those alone who have a token: XMLKIT_TOKEN=..."
+        ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _bound(address: Address) -> Iterator[socket.socket]:
+    """A socket that does not listen yet: while models are opened, connections are refused."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--host {address.host}: {error}") from None
+    with listener:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(place)
+        except OSError as error:
+            advice = "choose another; 0 takes one that is free"
+            raise UserError(f"--port {address.port}: {error.strerror} at {address.host}; {advice}") from None
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Stops in three steps: nobody more comes in, who is in is answered, connections are closed."""
+
+    def __init__(self, app: object, door: Door, told: str):
+        super().__init__(
+            uvicorn.Config(
+                app,  # type: ignore[arg-type]
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level=logging.WARNING,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=CONNECTIONS,
+                timeout_graceful_shutdown=TO_LEAVE,
+            )
+        )
+        self._door, self._told = door, told
+        logging.getLogger("uvicorn").handlers[:] = [Log()]
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The same as there, but that a server which has stopped as it was told has not failed."""
+        numbers = [getattr(signal, name) for name in HEARD if hasattr(signal, name)]
+        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self.handle_exit) for number in heard}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """From now on requests are answered, and only now that is told."""
+        await super().startup(sockets)
+        say(self._told)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A request that comes meanwhile is told that the server stops."""
+        self._door.closed = True
+        say(f"stopping: {self._door.inside} requests are answered first; Ctrl-C again stops at once")
+        while self._door.inside and not self.force_exit:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)

@@ -71,14 +71,14 @@ def halved(x_ND):
     return x_ND.astype(np.float16).astype(float)
 
 
-def same_as(found, expected, floors, top_k):
+def same_as(found, expected, floors, top_k, atol=2e-3):
     """Candidates against a dictionary of label to evidence for each text; near ties may stand either way."""
     for row, by_hand in enumerate(expected):
         named = found.ids_NK[row][found.ids_NK[row] >= 0].tolist()
         assert len(named) == len(set(named)) == min(top_k, len(by_hand))
         ours = found.evidence_NK[row][found.ids_NK[row] >= 0]
-        np.testing.assert_allclose(ours, [by_hand[label] for label in named], atol=2e-3)
-        np.testing.assert_allclose(ours, sorted(by_hand.values(), reverse=True)[:top_k], atol=2e-3)
+        np.testing.assert_allclose(ours, [by_hand[label] for label in named], atol=atol)
+        np.testing.assert_allclose(ours, sorted(by_hand.values(), reverse=True)[:top_k], atol=atol)
         assert found.floor_N[row] == pytest.approx(floors[row], abs=2e-3)
 
 
@@ -200,7 +200,7 @@ def test_a_seen_document_has_no_vote_for_itself(made, what, nearest, monkeypatch
     places = range(len(texts))
     expected = list(votes(made, getattr(made, what), making_.held_out_N, nearest, 0.1, texts, places))
     found = member.candidates_of_seen(texts, 12)
-    same_as(found, expected, [np.log(EPS)] * len(texts), 12)
+    same_as(found, expected, [np.log(EPS)] * len(texts), 12, 1e-2)  # many texts, in other batches
     others = [text for text in TEXTS if text not in train.texts and text]
     equal(member.candidates_of_seen(others, 12), member.candidates(others, 12))
 

@@ -143,14 +143,15 @@ def _print_annif(model: Predictor, ranking: Ranking, cut: Cut) -> None:
 def _print_assigned(
     model: Predictor, ranking: Ranking, cut: Cut, label_ids: list[str], per_label: Path | None, deciles: bool
 ) -> None:
-    from xmlkit.cli.display import assigned_table, decile_table
+    from xmlkit.cli.display import assigned_table, cut_in_words, decile_table
     from xmlkit.files import replaced
     from xmlkit.measures import by_label
     from xmlkit.measures.assigned import Assigned, f1_at
 
     kept_NK = cut.assigned_NK(ranking.scores_NK, ranking.ids_NK)
     found = Assigned(ranking.ids_NK, kept_NK, ranking.truth, len(model.labels))
-    out.print(assigned_table(found.measures, cut))
+    print(cut_in_words(cut))
+    out.print(assigned_table(found.measures))
     k = 5 if 5 in model.scoring.ks else max(model.scoring.ks)
     f1 = f1_at(ranking.ids_NK, ranking.truth, k)
     print(f"{found.each:.2f} labels a document; nDCG of them {found.ndcg:.2f}; F1@{k} {f1:.2f}")

@@ -64,8 +64,8 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
     found = {
         "labels": labels.ids,
         "names": [
-            " ".join(labels.name(row).split()) if "names" in said else labels.name(row)
-            for row in range(len(labels))
+            (" ".join(labels.name(row).split()) or id) if "names" in said else labels.name(row)
+            for row, id in enumerate(labels.ids)  # a blank name is none
         ],
     }
     if "further names" not in said:

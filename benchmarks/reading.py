@@ -5,8 +5,7 @@
 In a fresh process, for a folder or, without one, for made-up documents of 100 words: the seconds of each
 stage, of the clock and of the processor (reading; the digest by which a run knows its corpus; finding the
 held-out part and taking the rest, as training does), and the most memory by its end, above what the process
-had before: all that is resident, and what lies in no file (`anonymous`), which the system can't give to
-others.
+had before: all that is resident, and what lies in no file (`anonymous`), which the system can't give away.
 """
 
 from __future__ import annotations

@@ -15,11 +15,8 @@ from sklearn.feature_extraction.text import HashingVectorizer
 
 from xmlkit.console import track
 
-BANDS, ROWS = (
-    16,
-    4,
-)  # of hash functions: two texts that share half of their shingles meet with 0.64, 0.8 with 0.9998
-LEAST = 0.5  # share of hash functions in which two that met agree, an estimate of their shingles' Jaccard
+BANDS, ROWS = 16, 4  # of hash functions: two texts meet with 0.64 if they share half, with 0.99 if 0.7
+LEAST = 0.7  # share of hash functions that agree, an estimate of the shingles' Jaccard
 SHINGLES = 2**31 - 1
 WORD = r"[\u3040-\u30ff\u3400-\u9fff]|\w+"  # or a character, in scripts without spaces
 TEXTS_AT_ONCE = 4096

@@ -83,9 +83,16 @@ def ours(one: dict[str, Any]) -> dict[str, float | int]:
 
 def main(annif_python: str, out: str) -> None:
     """Asks both and writes what they say; ends with an error where they differ."""
+    from benchmarks.machine import machine  # which annif's environment lacks
+
     cases = [case(*sizes) for sizes in CASES]
-    command = [annif_python, __file__, "there"]
-    done = subprocess.run(command, input=json.dumps(cases), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [annif_python, __file__, "there"],
+        input=json.dumps(cases),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     theirs = json.loads(done.stdout)
     tables = []
     for sizes, one, expected in zip(CASES, cases, theirs["figures"], strict=True):
@@ -95,11 +102,9 @@ def main(annif_python: str, out: str) -> None:
         assert off < 1e-6, {name: (found[name], expected[name]) for name in expected}
         sizes_of = dict(zip(("documents", "labels", "limit", "threshold"), sizes, strict=True))
         tables.append({**sizes_of, "largest difference": off, "annif": expected, "xmlkit": found})
-    document = {
-        "command": "python -m benchmarks.annif_measures ANNIF_PYTHON OUT.json",
-        "annif": theirs["annif"],
-    }
-    Path(out).write_text(json.dumps({**document, "cases": tables}, indent=2) + "\n", encoding="utf-8")
+    command = "python -m benchmarks.annif_measures ANNIF_PYTHON OUT.json"
+    document = {"command": command, "machine": machine(), "annif": theirs["annif"], "cases": tables}
+    Path(out).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(f"annif {theirs['annif']}: {[table['largest difference'] for table in tables]}")
 
 

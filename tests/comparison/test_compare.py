@@ -160,6 +160,10 @@ def test_other_test_documents_are_scored_anew(found, settings, corpus):
     value = np.mean([xmlkit.load(folder / "se" / f"seed-{s}").evaluate(few)["P@5"] for s in (0, 1)])
     again = compare(replace(corpus, test=few), "se", settings, 2, "test", folder)
     assert again.rows[1].metrics["P@5"].value == pytest.approx(value)
+    # So are the same documents where they are not asked about all labels.
+    filtered = replace(few, left_out=few.labels)
+    again = compare(replace(corpus, test=filtered), "se", settings, 2, "test", folder)
+    assert again.rows[1].metrics["P@5"].value == 0
 
 
 def test_mistakes(settings, corpus, tmp_path):

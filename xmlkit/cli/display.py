@@ -77,11 +77,15 @@ def metric_table(metrics: dict[str, float]) -> Table:
     return table
 
 
-def assigned_table(measures: dict[str, float], cut: Cut) -> Table:
-    """P, R and F1, averaged in each way, of what a cut assigns."""
+def cut_in_words(cut: Cut) -> str:
+    """What is assigned."""
     most = "1 label" if cut.limit == 1 else f"{cut.limit:,} labels"
-    title = f"labels that score at least {cut.threshold:.4g}, at most {most} a document"
-    table = Table(title=title, title_justify="left")
+    return f"labels that score at least {cut.threshold:.4g}, at most {most} a document"
+
+
+def assigned_table(measures: dict[str, float]) -> Table:
+    """P, R and F1, averaged in each way."""
+    table = Table()
     table.add_column("%")
     for name in FIGURES:
         table.add_column(name, justify="right")

@@ -67,6 +67,8 @@ def evaluate(
 
     if annif and (per_label or deciles):
         raise UserError("--annif prints what annif eval prints: leave out --per-label and --deciles")
+    if per_label and not per_label.parent.is_dir():
+        raise UserError(f"--per-label {per_label}: no such folder; make it first")
     model = load(run)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
     source, dialect = (data, read.dialect()) if data else source_of(run)
@@ -89,7 +91,7 @@ def evaluate(
         print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
     if cut:
         if limit is None and threshold is not None:
-            _remark_on_limit(ranking, cut)
+            remark_on_limit(ranking, cut)
         _print_assigned(model, ranking, cut, split.label_ids, per_label, deciles)
 
 
@@ -106,7 +108,7 @@ def _cut(run: Path, threshold: float | None, limit: int | None, needed: bool) ->
     return fitted.cut if fitted else None
 
 
-def _remark_on_limit(ranking: Ranking, cut: Cut) -> None:
+def remark_on_limit(ranking: Ranking, cut: Cut) -> None:
     """Where the limit that nobody asked for leaves labels out."""
     if ranking.ids_NK.shape[1] < cut.limit:
         return
@@ -127,14 +129,15 @@ def _print_annif(model: Predictor, ranking: Ranking, cut: Cut) -> None:
 def _print_assigned(
     model: Predictor, ranking: Ranking, cut: Cut, label_ids: list[str], per_label: Path | None, deciles: bool
 ) -> None:
-    from xmlkit.cli.display import assigned_table, decile_table
+    from xmlkit.cli.display import assigned_table, cut_in_words, decile_table
     from xmlkit.files import replaced
     from xmlkit.measures import by_label
     from xmlkit.measures.assigned import Assigned, f1_at
 
     kept_NK = cut.assigned_NK(ranking.scores_NK, ranking.ids_NK)
     found = Assigned(ranking.ids_NK, kept_NK, ranking.truth, len(model.labels))
-    out.print(assigned_table(found.measures, cut))
+    print(cut_in_words(cut))
+    out.print(assigned_table(found.measures))
     k = 5 if 5 in model.scoring.ks else max(model.scoring.ks)
     f1 = f1_at(ranking.ids_NK, ranking.truth, k)
     print(f"{found.each:.2f} labels a document; nDCG of them {found.ndcg:.2f}; F1@{k} {f1:.2f}")

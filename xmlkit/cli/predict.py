@@ -48,17 +48,6 @@ def predict(
             help="Smallest score of a label, 0 to 1; `auto`: as `xmlkit threshold` fitted it.",
         ),
     ] = "0",
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Suggests only the labels in it: an id a line, or a vocabulary.",
-            show_default=False,
-        ),
-    ] = None,
-    without: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Suggests no label in it.", show_default=False)
-    ] = None,
     format_: Annotated[
         Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
     ] = Layout.text,
@@ -70,6 +59,17 @@ def predict(
             help="Writes `jsonl` or `tsv` there; texts that it answers already are passed over, so that the "
             "same command goes on with what was broken off.",
         ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Suggests only the labels in it: an id a line, or a vocabulary.",
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Suggests no label in it.", show_default=False)
     ] = None,
 ) -> None:
     """Labels texts."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from commands import xmlkit
-from serving import serving
+from serving import Server, serving
 
 LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ /\S* \d{3} \d+ ms"
 JSON = {"Content-Type": "application/json"}
@@ -47,6 +47,11 @@ REFUSED = {
 }
 
 
+def connected(server: Server) -> socket.socket:
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port or 80))
+
+
 def is_problem(answer: httpx.Response, status: int) -> bool:
     found = answer.json()
     detail = found["detail"]
@@ -78,7 +83,7 @@ def test_no_client_writes_a_line_of_the_log(server):
     forged = "/x%0A2026-01-01 00:00:00 GET /forged 200 1 ms%1b[2J"
     server.get(forged)
     server.get("/predict?a=%0d%0aforged")
-    with socket.create_connection((httpx.URL(server.url).host, httpx.URL(server.url).port)) as raw:
+    with connected(server) as raw:
         raw.sendall(b"GET /\x1b[2J\nforged HTTP/1.1\r\n\r\n")
         raw.recv(100)
     server.post("/predict", json={"texts": "w1\n2026 forged", "model": "m\nforged"})
@@ -94,7 +99,7 @@ def test_no_client_writes_a_line_of_the_log(server):
 def test_a_full_queue_says_when_to_come_again(run, tmp_path):
     """Here a model without work waits for texts, so that the queue is as full as it is meant to be."""
     with (
-        serving(tmp_path / "log", run, "--queue", 3, "--texts", 3, "--wait", 4_000) as server,
+        serving(tmp_path / "log", run, "--queue", 3, "--texts", 3, "--batch", 3, "--wait", 10_000) as server,
         ThreadPoolExecutor(1) as pool,
     ):
         first = pool.submit(server.post, "/predict", json={"texts": ["w1", "w2"]})
@@ -111,7 +116,7 @@ def test_a_full_queue_says_when_to_come_again(run, tmp_path):
 )
 def test_stopping_answers_what_was_taken_and_nothing_more(run, tmp_path, number):
     with (
-        serving(tmp_path / "log", run, "--wait", 3_000) as server,
+        serving(tmp_path / "log", run, "--wait", 10_000) as server,
         ThreadPoolExecutor(9) as pool,
         server.client() as late,
     ):
@@ -130,16 +135,15 @@ def test_stopping_answers_what_was_taken_and_nothing_more(run, tmp_path, number)
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(run, tmp_path):
-    with (
-        serving(tmp_path / "log", run, "--wait", 10_000) as server,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        asked = pool.submit(server.post, "/predict", json={"texts": "w1"})
-        server.wait_for("xmlkit_queued_texts", 1)
+    """A client that does not send what it announces would be waited for."""
+    with serving(tmp_path / "log", run) as server, connected(server) as raw:
+        raw.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        raw.sendall(b"Content-Length: 9\r\n\r\n")
+        assert server.get("/healthz").status_code == 200
         server.process.send_signal(signal.SIGINT)
-        server.wait_for_line("stopping")
+        server.wait_for_line("stopping: 1 requests")
         assert server.stop(signal.SIGINT) == 130
-        assert is_problem(asked.result(), 503)
+        assert raw.recv(100).startswith(b"HTTP/1.1 503")
     assert "Traceback" not in server.log.read_text()
 
 
@@ -162,6 +166,7 @@ def test_who_has_the_token(run, tmp_path):
     [
         (["--texts", "9", "--queue", "8"], "--texts 9: "),
         (["--token", "grün"], "--token: "),
+        (["--language", "en"], "--language en: "),
         (["--host", "no.such.host.invalid"], "--host no.such.host.invalid: "),
         (["--vocab", "words.csv"], "--vocab words.csv: "),
     ],

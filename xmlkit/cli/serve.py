@@ -80,6 +80,8 @@ def serve(
         if (error.name or "").startswith("xmlkit"):
             raise
         raise UserError(f"serve needs {error.name}: pip install '{DISTRIBUTION}[serve]'") from None
+    if language and not vocab:
+        raise UserError(f"--language {language}: of a vocabulary's names; name one with --vocab")
     address = Address(host, port, token)
     limits = Limits(batch=batch, wait=wait, queue=queue, texts=texts, length=length, body=body)
     answer(runs, read_vocabulary(vocab, language) if vocab else None, limits, address)

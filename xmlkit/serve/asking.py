@@ -23,7 +23,7 @@ async def ask(
         found = await asyncio.wrap_future(served.worker.ask(texts, wish))
     except Full:
         raise Refused(503, f"{served.worker.waiting:,} texts wait already; ask again", retry=1) from None
-    except (Stopped, asyncio.CancelledError):  # the second is how a loop ends at once
+    except Stopped:
         raise Refused(503, "the server stops", retry=5) from None
     except Exception as error:
         log_error(f"{served.id} could not label {len(texts)} texts", error)

@@ -6,12 +6,14 @@ import asyncio
 import hmac
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused, problem
 
 TO_READ, TO_SEND = 30, 30  # seconds: for the whole of a body, for a part of an answer
+BEARER = {"WWW-Authenticate": "Bearer"}
 OPEN = "/healthz"  # to all: whoever looks after a machine has no token
 
 
@@ -28,17 +30,25 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if self._bearer and scope["path"] != OPEN and not self._knows(headers.get("authorization", "")):
-            refusal = problem(401, "give the server's token: Authorization: Bearer TOKEN", BEARER)
-        elif self._door.closed:
-            refusal = problem(503, "the server stops", {"Retry-After": "5", "Connection": "close"})
-        elif scope["method"] == "POST" and self._door.inside >= self._limits.requests:
-            refusal = problem(503, f"{self._door.inside} requests are being answered", {"Retry-After": "1"})
-        else:
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
             with self._door:
-                await self._app(scope, self._bounded(headers, receive), _in_time(send))
-            return
+                try:
+                    await self._app(scope, self._bounded(headers, receive), _in_time(send))
+                    return
+                except asyncio.CancelledError:  # the loop ends at once
+                    refusal = _stops()
         await refusal(scope, receive, _in_time(send))
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        inside = self._door.inside
+        if self._bearer and scope["path"] != OPEN and not self._knows(headers.get("authorization", "")):
+            return problem(401, "give the server's token: Authorization: Bearer TOKEN", BEARER)
+        if self._door.closed:
+            return _stops()
+        if scope["method"] == "POST" and inside >= self._limits.requests:
+            return problem(503, f"{inside} requests are being answered; ask again", {"Retry-After": "1"})
+        return None
 
     def _knows(self, given: str) -> bool:
         kind, _, token = given.partition(" ")
@@ -68,9 +78,6 @@ class Guard:
         return counted
 
 
-BEARER = {"WWW-Authenticate": "Bearer"}
-
-
 class Door:
     """Counts who is inside; once closed, nobody more comes in."""
 
@@ -82,6 +89,10 @@ class Door:
 
     def __exit__(self, *error: object) -> None:
         self.inside -= 1
+
+
+def _stops() -> Response:
+    return problem(503, "the server stops", {"Retry-After": "5", "Connection": "close"})
 
 
 def _in_time(send: Send) -> Send:

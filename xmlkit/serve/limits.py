@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from xmlkit.errors import UserError
 
@@ -39,9 +39,6 @@ class Limits:
     """Labels of an answer: texts times labels of each."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < (0 if field.name == "wait" else 1):
-                raise UserError(f"--{field.name} {getattr(self, field.name)}: must be at least 1")
         if self.texts > self.queue:
             raise UserError(
                 f"--texts {self.texts}: a request with more texts than wait at most (--queue {self.queue}) "

@@ -21,6 +21,7 @@ from xmlkit.serve.guard import Door
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.served import Listed, opened
 from xmlkit.serve.watch import Log, Watch
+from xmlkit.serve.worker import Worker
 
 CONNECTIONS = 1_000
 TO_LEAVE = 5  # seconds for connections that have their answers
@@ -49,7 +50,8 @@ def serve(runs: Sequence[Path], vocabulary: Listed | None, limits: Limits, addre
     watch, door = Watch(), Door()
     with _bound(address) as listener, opened(runs, vocabulary, limits, watch) as models:
         app = application(models, limits, address.token, door, watch)
-        server = _Server(app, door, told(models, address, *listener.getsockname()[:2]))
+        workers = [one.worker for one in models.values()]
+        server = _Server(app, door, workers, told(models, address, *listener.getsockname()[:2]))
         server.run([listener])
         if server.force_exit:
             raise KeyboardInterrupt
@@ -89,7 +91,7 @@ def _bound(address: Address) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """Stops in three steps: nobody more comes in, who is in is answered, connections are closed."""
 
-    def __init__(self, app: object, door: Door, told: str):
+    def __init__(self, app: object, door: Door, workers: list[Worker], told: str):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
@@ -106,7 +108,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=TO_LEAVE,
             )
         )
-        self._door, self._told = door, told
+        self._door, self._workers, self._told = door, workers, told
         logging.getLogger("uvicorn").handlers[:] = [Log()]
 
     @contextmanager
@@ -130,6 +132,8 @@ class _Server(uvicorn.Server):
         """A request that comes meanwhile is told that the server stops."""
         self._door.closed = True
         say(f"stopping: {self._door.inside} requests are answered first; Ctrl-C again stops at once")
+        for worker in self._workers:
+            worker.hurry()
         while self._door.inside and not self.force_exit:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)

@@ -55,7 +55,7 @@ class Worker:
         """`heard` is told of each batch: its texts and the model's seconds."""
         self._model, self._limits, self._heard = model, limits, heard
         self._jobs: deque[_Job] = deque()
-        self._waiting, self._ending, self._at_once = 0, False, False
+        self._waiting, self._hurried, self._ending, self._at_once = 0, False, False, False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="model")
         self._thread.start()
@@ -81,6 +81,12 @@ class Worker:
             self._changed.notify()
         return job.answer
 
+    def hurry(self) -> None:
+        """From now on the model waits for nobody."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify()
+
     def stop(self, at_once: bool = False) -> None:
         """Returns when all is answered that was asked, or, at once, when the model has let go."""
         with self._changed:
@@ -98,7 +104,7 @@ class Worker:
         """Parts of jobs that may be ranked together; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._ending)
-            while self._waiting < self._limits.batch and not self._ending:
+            while self._waiting < self._limits.batch and not (self._hurried or self._ending):
                 waited = time.monotonic() - self._jobs[0].since
                 if not self._changed.wait(self._limits.wait / 1000 - waited):
                     break

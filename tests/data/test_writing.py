@@ -61,13 +61,13 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
         return " ".join(text.split()) if "texts" in said else text
 
     labels = corpus.labels
-    found = {
-        "labels": labels.ids,
-        "names": [
-            " ".join(labels.name(row).split()) if "names" in said else labels.name(row)
-            for row in range(len(labels))
-        ],
-    }
+
+    def shown(row: int) -> str:
+        """A name of nothing but spaces is none."""
+        name, label = labels.name(row), labels.ids[row]
+        return (" ".join(name.split()) or " ".join(label.split())) if "names" in said else name
+
+    found = {"labels": labels.ids, "names": [shown(row) for row in range(len(labels))]}
     if "further names" not in said:
         found["alternatives"] = labels.alternatives
     if "notations" not in said:
@@ -136,12 +136,22 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     corpus = Corpus.of(["a text", ""], [["y", "x"], []], ["ü"], [["new"]])
     corpus = replace(corpus, labels=Labels(["x", "y"], ["an x", "y"]))
     for name, format in FORMATS.items():
-        assert write_corpus(corpus, tmp_path / name, format) == []
+        numbered = ["documents whose ids become numbers: 3"] if name == "annif-folder" else []
+        assert write_corpus(corpus, tmp_path / name, format) == numbered
         assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-tsv/train.tsv").read_bytes() == b"a text\t<x> <y>\n\t\n"
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()
     assert (tmp_path / "lightxml/train_raw_texts.txt").read_bytes() == b"a text\n\n"
     assert (tmp_path / "lightxml/train_labels.txt").read_bytes() == b"x y\n\n"
+    assert (tmp_path / "annif-csv/train.csv").read_bytes() == b"text,subject_uris\na text,<x> <y>\n,\n"
+    assert (tmp_path / "csv/train.csv").read_bytes() == b"text,labels\na text,x y\n,\n"
+    assert (tmp_path / "annif-folder/train/00000001.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
+    assert (tmp_path / "annif-folder/train/00000002.txt").read_bytes() == b""
+    lines = (tmp_path / "annif-jsonl/train.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": "a text", "subjects": [{"uri": "x"}, {"uri": "y"}]},
+        {"text": "", "subjects": []},
+    ]
     lines = (tmp_path / "jsonl/train.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"text": "a text", "labels": ["x", "y"]},

@@ -272,7 +272,7 @@ def _lists(corpus: Corpus) -> list[list[str]]:
 
 LINES = {
     "w1\tsome name\n": ":1: RUN has the label w1 already; leave it out",
-    "a\tA\nb\n": ":2: no tab; a line is: <id> TAB name",
+    "a\tA\nb\n": ":2: label b has no name, by which it would be scored; give it one",
     "a\tA\n<b>\t \n": ":2: label b has no name, by which it would be scored; give it one",
     "a\tA\nb\tb\n": ":2: label b has no name, by which it would be scored; give it one",
     "a\tA\n\tB\n": ":2: an empty label id; a line is: <id> TAB name",

@@ -72,7 +72,9 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
     found: dict = {"labels": [called[label] for label in labels.ids]}
     if "names of labels that are left out" not in said:
         found["names"] = [
-            (" ".join(labels.name(row).split()) or called[label]) if "names" in said else labels.name(row)
+            (" ".join(labels.name(row).split()) or " ".join(called[label].split()))
+            if "names" in said
+            else labels.name(row)
             for label, row in labels.rows.items()
         ]
     if "further names" not in said:
@@ -153,6 +155,15 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()
     assert (tmp_path / "lightxml/train_raw_texts.txt").read_bytes() == b"a text\n\n"
     assert (tmp_path / "lightxml/train_labels.txt").read_bytes() == b"x y\n\n"
+    assert (tmp_path / "annif-csv/train.csv").read_bytes() == b"text,subject_uris\na text,<x> <y>\n,\n"
+    assert (tmp_path / "csv/train.csv").read_bytes() == b"text,labels\na text,x y\n,\n"
+    assert (tmp_path / "annif-folder/train/00000001.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
+    assert (tmp_path / "annif-folder/train/00000002.txt").read_bytes() == b""
+    lines = (tmp_path / "annif-jsonl/train.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": "a text", "subjects": [{"uri": "x"}, {"uri": "y"}]},
+        {"text": "", "subjects": []},
+    ]
     lines = (tmp_path / "jsonl/train.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"text": "a text", "labels": ["x", "y"]},

@@ -287,6 +287,7 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
         raise UserError(f"{path} is damaged: {error}") from None
     texts = [*labels.ids, *(labels.names or []), *chain.from_iterable(labels.alternatives or [])]
     are_texts = all(isinstance(text, str) and is_unicode(text) for text in texts)
+    are_texts = are_texts and all(isinstance(names, list) for names in further or [])
     if not (are_texts and len(labels.rows) == len(labels) > 0 and counts_L.ndim == 1):
         raise UserError(f"{path} is damaged: labels are texts, and each is there once")
     clusters = None

@@ -68,7 +68,8 @@ def test_every_format_reads_the_same_corpus(tmp_path: Path, write_split, end: st
 
 
 def test_each_module_in_the_folder_is_a_format() -> None:
-    assert {"annif-tsv", "jsonl", "lightxml", "pecos"} <= {format.NAME for format in formats()}
+    names = {format.NAME for format in formats()}
+    assert {"annif-tsv", "jsonl", "lightxml"} <= names and len(names) == len(formats())
 
 
 # Lines
@@ -266,7 +267,7 @@ def test_label_names_in_any_format(tmp_path: Path, write_split, name: str) -> No
 
 @pytest.mark.parametrize(
     "line, problem",
-    [("<y>", "no tab"), ("<x>\tagain", "label x is listed twice"), ("<>\tnothing", "an empty label id")],
+    [("<x>\tagain", "label x is listed twice"), ("<>\tnothing", "an empty label id")],
 )
 def test_label_names_bad_line(tmp_path: Path, line: str, problem: str) -> None:
     write_annif(tmp_path, "train", "")
@@ -279,7 +280,7 @@ def test_label_names_bad_line(tmp_path: Path, line: str, problem: str) -> None:
 
 def test_missing_folder(tmp_path: Path) -> None:
     message = error_of(tmp_path / "nowhere")
-    assert message.startswith(f"{tmp_path / 'nowhere'}: no such file or folder; give a folder with train.tsv")
+    assert message.startswith(f"{tmp_path / 'nowhere'}: no such file or folder; give a folder with train")
 
 
 @pytest.mark.parametrize("present", [[], ["notes.txt"], ["test.tsv"]])
@@ -333,11 +334,11 @@ def test_split_from_a_single_file(tmp_path: Path, name: str, content: str) -> No
 
 
 def test_split_from_an_unknown_kind_of_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.csv", "text,x\n")
+    path = write(tmp_path / "mine.doc", "text,x\n")
     with pytest.raises(UserError) as caught:
         load_split(path, Labels(["x"], None))
     assert str(caught.value).startswith(f"{path}: unknown kind of file")
-    assert " or .jsonl or .tsv" in str(caught.value)
+    assert ".jsonl or .parquet or .tsv or .txt" in str(caught.value)
 
 
 def test_split_that_the_folder_lacks(tmp_path: Path) -> None:

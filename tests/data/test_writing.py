@@ -84,14 +84,10 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
             (
                 plain(text),
                 sorted(called.get(name, name) for name in names),
-                None
-                if "ids of documents" in said
-                else " ".join(id.split())
-                if "ids whose" in said and id
-                else id,
+                None if "ids" in said.replace("ids of labels", "") else id,
                 () if "filters" in said else tuple(called.get(label, label) for label in filtered),
             )
-            for text, names, id, filtered, *_ in split.documents()
+            for text, names, id, filtered, _ in split.documents()
         ]
     return found
 
@@ -148,7 +144,7 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     corpus = replace(corpus, labels=Labels(["x", "y"], ["an x", "y"]))
     for name in ("annif-tsv", "lightxml", "jsonl"):
         assert write_corpus(corpus, tmp_path / name, FORMATS[name]) == []
-        assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\t\n"
+        assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-tsv/train.tsv").read_bytes() == b"a text\t<x> <y>\n\t\n"
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()
     assert (tmp_path / "lightxml/train_raw_texts.txt").read_bytes() == b"a text\n\n"

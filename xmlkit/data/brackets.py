@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
+
+from xmlkit.errors import UserError
 
 LABEL = re.compile(r"<([^<>]*)>|(\S+)")
 
@@ -24,3 +27,14 @@ def without_brackets(label: str) -> str:
     """The same without those around it and the spaces around these."""
     label = label.strip()
     return label[1:-1] if label.startswith("<") and label.endswith(">") else label
+
+
+def bracketed(labels: Iterable[str], where: str, format: str) -> str:
+    """As they are written. Raises UserError for one that can't be."""
+    labels = list(labels)
+    for label in labels:
+        if any(character in label for character in "<>\n"):
+            raise UserError(
+                f"{where}: the label {label!r} has <, > or a line feed, which {format} can't hold"
+            )
+    return " ".join(f"<{label}>" for label in labels)

@@ -59,7 +59,7 @@ def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) 
     return Document(
         joined(_text(cells[name], name) for name in columns.texts),
         _labels(cells[columns.labels], columns.labels, separator),
-        None if id is None else str(id),
+        None if id in (None, "") else str(id),
     )
 
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xmlkit.console import say
+from xmlkit.data.by_name import looked_up
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.dialect import PLAIN, Dialect, readable
@@ -189,8 +191,8 @@ class Corpus:
 def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
     """Reads the word "demo" (the embedded corpus) or a folder, whose format is found by its files.
 
-    Labels are those of the folder's vocabulary (`labels.tsv`) in its order, then the other labels of train in
-    sorted order.
+    Labels are those that the folder's vocabulary (as `labels.tsv`) has names for, in its order, then the
+    other labels of train in sorted order.
     """
     if data == DEMO:
         splits = _demo_splits()
@@ -203,12 +205,13 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
         raise UserError(f"{folder}: no training documents; {_what_lacks(folder, 'train')}")
     test = _find_split(folder, "test", dialect)
     vocabulary = _find_vocabulary(folder)
+    labels = _read_vocabulary(vocabulary, dialect)
     corpus = _corpus(
         folder.resolve().name,
         str(folder),
-        _read_vocabulary(vocabulary, dialect),
-        train.documents,
-        test and test.documents,
+        labels,
+        train.documents(labels),
+        test and test.documents(labels),
     )
     files = (*train.paths, *(test.paths if test else ()), *([vocabulary[1]] if vocabulary else ()))
     return replace(
@@ -223,7 +226,8 @@ def load_documents(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
         return load_corpus(data, dialect)
     found = _find_file(path, dialect)
     name = path.name.removesuffix(".gz").rpartition(".")[0]
-    corpus = _corpus(name, str(path), Labels([], None), found.documents, None)
+    labels = Labels([], None)
+    corpus = _corpus(name, str(path), labels, found.documents(labels), None)
     return replace(
         corpus, source=str(path.resolve()), dialect=dialect, format=found.format.NAME, files=found.paths
     )
@@ -234,18 +238,23 @@ def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: D
 
     Labels that are not among them get rows from len(labels) on.
     """
-    return _split(documents_of(data, split, dialect), dict(labels.rows), str(data), split)
+    return _split(documents_of(data, split, dialect, labels), dict(labels.rows), str(data), split)
 
 
-def documents_of(data: str | Path, split: str = "test", dialect: Dialect = PLAIN) -> Iterable[Document]:
-    """The same, one after the other. Raises UserError where there is no such split."""
+def documents_of(
+    data: str | Path, split: str = "test", dialect: Dialect = PLAIN, labels: Labels | None = None
+) -> Iterable[Document]:
+    """The same, one after the other; without `labels`, those that come by name are not looked up.
+
+    Raises UserError where there is no such split.
+    """
     if data == DEMO:
         return _demo_splits()[split]
     path = Path(data)
     found = _find_split(path, split, dialect) if not path.is_file() else _find_file(path, dialect)
     if found is None:
         raise UserError(f"{data}: no {split} split; {_what_lacks(path, split)}")
-    return found.documents
+    return found.documents(labels)
 
 
 def validation_rows(texts: Sequence[str], share: float, most: int) -> np.ndarray:
@@ -286,7 +295,7 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
     """Adds each label that is not in `rows` to it, with the next row."""
     texts, ids, all_left_out = [], [], []
     values, offsets = array("q"), array("q", [0])
-    for text, labels, id, left_out, *_ in documents:
+    for text, labels, id, left_out, _ in documents:
         texts.append(text)
         ids.append(id)
         all_left_out.append(left_out)
@@ -351,10 +360,11 @@ class _Found(NamedTuple):
     paths: tuple[Path, ...]
     dialect: Dialect
 
-    @property
-    def documents(self) -> Iterator[Document]:
-        """Those that can be read."""
+    def documents(self, labels: Labels | None) -> Iterator[Document]:
+        """Those that can be read; labels that come by name are some of these."""
         found = self.format.read(self.paths, self.dialect)
+        if labels is not None:
+            found = looked_up(found, labels)
         return readable(found, self.dialect, str(self.paths[0]))
 
 
@@ -404,14 +414,20 @@ def _find_vocabulary(folder: Path) -> tuple[Vocabulary, Path] | None:
 
 
 def _read_vocabulary(found: tuple[Vocabulary, Path] | None, dialect: Dialect) -> Labels:
-    """No labels where the folder has none."""
+    """No labels where the folder has none.
+
+    One without a name, as those have that are not in use any more, is a label if a document has it.
+    """
     if found is None:
         return Labels([], None)
     vocabulary, path = found
-    listed = list(vocabulary.read(path, dialect))
+    every = list(vocabulary.read(path, dialect))
+    listed = [label for label in every if label.name]
+    if len(listed) < len(every):
+        say(f"{path}: {len(every) - len(listed):,} labels have no name, and count where documents have them")
     return Labels(
         [label.id for label in listed],
-        [label.name or label.id for label in listed],
+        [label.name for label in listed],
         [label.alternatives for label in listed] if any(label.alternatives for label in listed) else None,
         [label.notation for label in listed] if any(label.notation for label in listed) else None,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from xmlkit.data.lines import LONGEST_LINE, read_lines
 from xmlkit.errors import UserError
+from xmlkit.files import errors_named
 
 csv.field_size_limit(LONGEST_LINE)  # its own is shorter than many a text
 
@@ -67,3 +68,11 @@ def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserErr
             continue
         if cells:
             yield number, cells
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A file that `read_rows` reads as these."""
+    with errors_named(path), path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 NAME = "annif-tsv"
 DESCRIPTION = "train.tsv, test.tsv"
 SUFFIXES = (".tsv",)
-
-LABEL = re.compile(r"<([^<>]*)>|(\S+)")
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
@@ -48,13 +46,13 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         if not tab:
             yield UserError(f"{path}:{number}: no tab; a line is: text TAB <label> <label> ...")
             continue
-        found = LABEL.findall(rest)
-        labels = [bracketed or bare for bracketed, bare in found]
+        found = labels_in(rest)
+        labels = [one.label for one in found]
         if "" in labels:
             yield UserError(f"{path}:{number}: an empty label <>; remove it or name it")
             continue
-        for _, bare in found:
-            first.setdefault(not bare, number)
+        for one in found:
+            first.setdefault(one.is_bracketed, number)
         if len(first) > 1:  # most likely words of a text with a tab in it
             raise UserError(
                 f"{path}:{first[False]}: labels that are bare words, where line {first[True]} has them in <>"
@@ -77,8 +75,5 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 def _line(document: Document, where: str, lost: Counter[str]) -> str:
     text, labels, *_ = without_ids_and_filters(document, lost)
-    for label in labels:
-        if any(character in label for character in "<>\n"):
-            raise UserError(f"{where}: the label {label!r} has <, > or a line feed, which {NAME} can't hold")
     text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\n")
-    return f"{text}\t{' '.join(f'<{label}>' for label in labels)}"
+    return f"{text}\t{bracketed(labels, where, NAME)}"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmlkit.console import say
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
-from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode, read_lines
+from xmlkit.data.formats import Document, annif_jsonl
+from xmlkit.data.json_lines import kind, read_objects
+from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told, write_lines
 from xmlkit.errors import UserError
@@ -23,32 +22,24 @@ if TYPE_CHECKING:
 NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
 SUFFIXES = (".jsonl",)
+EXAMPLE = '{"text": "...", "labels": ["...", ...]}'
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """`train.jsonl` or `test.jsonl`."""
+    """`train.jsonl` or `test.jsonl` with other keys than Annif's."""
     path = find_file(folder, f"{split}.jsonl")
-    return (path,) if path else None
+    return (path,) if path and takes(path, dialect) else None
 
 
 def takes(path: Path, dialect: Dialect) -> bool:
-    """`.jsonl`."""
-    return has_suffix(path, SUFFIXES)
+    """`.jsonl` with other keys than Annif's."""
+    return has_suffix(path, SUFFIXES) and not annif_jsonl.takes(path, dialect)
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Integer labels and ids become strings; blank lines are skipped; other keys are ignored."""
     (path,) = paths
-    twice: list[int] = []  # lines
-    for number, line in read_lines(path, dialect.encoding):
-        if line.strip():
-            try:
-                yield _document(line, partial(twice.append, number))
-            except UserError as error:
-                yield UserError(f"{path}:{number}: {error}")
-    if twice:
-        more = f", and so in {len(twice) - 1:,} more places" if len(twice) > 1 else ""
-        say(f"{path}:{twice[0]}: a key is there twice, and the last one counts{more}")
+    return read_objects(path, dialect.encoding, _document, EXAMPLE)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
@@ -65,48 +56,24 @@ def _line(document: Document, lost: Counter[str]) -> str:
     return json.dumps({**id, "text": document.text, "labels": document.labels}, ensure_ascii=False)
 
 
-def _document(line: str, has_key_twice: Callable[[], None]) -> Document:
-    def made_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            has_key_twice()
-        return dict(pairs)
-
-    try:
-        record = json.loads(line, object_pairs_hook=made_of)
-    except (ValueError, RecursionError) as error:
-        # The position that the error's own text gives counts lines within this one line.
-        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
-        raise UserError(f"not valid JSON ({reason}); write one object a line") from None
-    if not isinstance(record, dict):
-        raise UserError('not an object; write {"text": "...", "labels": ["...", ...]}')
+def _document(record: dict[str, Any], where: str) -> Document:
     for key in ("text", "labels"):
         if key not in record:
-            raise UserError(f'no "{key}"; write {{"text": "...", "labels": ["...", ...]}}')
+            raise UserError(f'no "{key}"; write {EXAMPLE}')
     text, labels = record["text"], record["labels"]
     if not isinstance(text, str):
-        raise UserError(f'"text" is not a string but {_kind(text)}; put it in quotes')
+        raise UserError(f'"text" is not a string but {kind(text)}; put it in quotes')
     if not isinstance(labels, list):
-        raise UserError(f'"labels" is not a list but {_kind(labels)}; write ["...", ...]')
+        raise UserError(f'"labels" is not a list but {kind(labels)}; write ["...", ...]')
     for label in labels:
         if isinstance(label, bool) or not isinstance(label, str | int):
-            raise UserError(f'"labels" holds {_kind(label)}; a label is a string or an integer')
+            raise UserError(f'"labels" holds {kind(label)}; a label is a string or an integer')
     labels = [str(label) for label in labels]
     if "" in labels:
         raise UserError('an empty label ""; remove it or name it')
     id = record.get("id")
     if isinstance(id, bool) or not isinstance(id, str | int | None):
-        raise UserError(f'"id" is not a string but {_kind(id)}; put it in quotes, or leave it out')
+        raise UserError(f'"id" is not a string but {kind(id)}; put it in quotes, or leave it out')
     if not is_unicode("".join([text, *labels, str(id)])):
         raise UserError(HALF_A_PAIR)
     return Document(text, labels, None if id is None else str(id))
-
-
-def _kind(value: object) -> str:
-    kinds: dict[type, str] = {
-        bool: "a boolean",
-        dict: "an object",
-        list: "a list",
-        str: "a string",
-        type(None): "null",
-    }
-    return kinds.get(type(value), "a number")

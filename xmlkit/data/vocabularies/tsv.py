@@ -1,4 +1,4 @@
-"""`labels.tsv`: `<id> TAB name` a line."""
+"""`labels.tsv`: `<id> TAB name` a line, and perhaps a notation behind a second tab, as in Annif."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.lines import find_file, read_lines, without_blank_end
 from xmlkit.data.vocabularies import Label
@@ -30,24 +31,18 @@ def takes(path: Path) -> bool:
 
 
 def read(path: Path, dialect: Dialect) -> Iterator[Label]:
-    """The name may be empty.
-
-    Raises UserError for a line without a tab or an id, and an id that is there twice.
-    """
+    """The name may be missing. Raises UserError for a line without an id, and an id that is there twice."""
     seen: set[str] = set()
     for number, line in without_blank_end(read_lines(path, dialect.encoding)):
-        label, tab, name = line.partition("\t")
-        if not tab:
-            raise UserError(f"{path}:{number}: no tab; a line is: <id> TAB name")
-        label = label.strip()
-        if label.startswith("<") and label.endswith(">"):
-            label = label[1:-1]
+        label, name, notation = (*line.split("\t", 2), "", "")[:3]
+        label = without_brackets(label)
         if not label:
             raise UserError(f"{path}:{number}: an empty label id; a line is: <id> TAB name")
         if label in seen:
             raise UserError(f"{path}:{number}: label {label} is listed twice; keep one line of it")
         seen.add(label)
-        yield Label(f"{path}:{number}", label, name.strip())
+        name = label if name.strip() == label.strip() else name.strip()
+        yield Label(f"{path}:{number}", label, name, (), notation.strip() or None)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
@@ -58,10 +53,10 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     labels = corpus.labels
     used = len(np.unique(corpus.train.labels.values))
     lost: Counter[str] = Counter()
-    if labels.names or used < len(labels) or labels.ids != sorted(labels.ids):
+    is_told = bool(labels.names or labels.notations)
+    if is_told or used < len(labels) or labels.ids != sorted(labels.ids):
         write_lines(folder / "labels.tsv", (_line(labels, row, lost) for row in range(len(labels))))
     lost["labels whose further names are left out"] = sum(map(bool, labels.alternatives or ()))
-    lost["notations of labels that are left out"] = sum(map(bool, labels.notations or ()))
     return told(lost)
 
 
@@ -71,8 +66,11 @@ def _line(labels: Labels, row: int, lost: Counter[str]) -> str:
         raise UserError(
             f"the label {label!r} has a tab or a line feed, which labels.tsv can't hold; rename it"
         )
-    if name == label:
-        return f"<{label}>\t"
-    name = on_one_line(name, lost, "names of labels that lose their line feeds")
-    lost["names of labels that lose spaces around them"] += name != name.strip()
-    return f"<{label}>\t{name.strip()}"
+    if name != label:
+        name = on_one_line(name, lost, "names of labels whose tabs and line feeds become spaces", "\t\n")
+        lost["names of labels that lose spaces around them"] += name != name.strip()
+        name = name.strip() or label  # in place of none: elsewhere a label without a name is not in use
+    cells = [f"<{label}>", name]
+    if labels.notations and (notation := labels.notations[row]):
+        cells.append(" ".join(notation.split()))
+    return "\t".join(cells)

@@ -1,0 +1,80 @@
+"""Annif's CSV corpus: columns `text` and `subject_uris`, `document_id` and any others, which are metadata."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.data.brackets import bracketed, labels_in
+from xmlkit.data.cells import check_columns, joined
+from xmlkit.data.csv_rows import Row, read_header, read_rows, write_rows
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import Document
+from xmlkit.data.lines import find_file, has_suffix
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import told
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+NAME = "annif-csv"
+DESCRIPTION = "train.csv, test.csv with columns text and subject_uris"
+SUFFIXES = (".csv",)
+TEXT, LABELS, ID = "text", "subject_uris", "document_id"
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """`train.csv` or `test.csv` with Annif's columns."""
+    path = find_file(folder, f"{split}.csv")
+    return (path,) if path and takes(path, dialect) else None
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.csv` with Annif's columns, where the labels are not said to be elsewhere."""
+    if (
+        not has_suffix(path, SUFFIXES)
+        or dialect.label_column not in (None, LABELS)
+        or dialect.label_separator
+    ):
+        return False
+    return {TEXT, LABELS} <= set(read_header(path, dialect.encoding))
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """URIs are between white space, in angle brackets or without.
+
+    Text columns that are chosen, metadata too, are put together as Annif's transform `select` does.
+    """
+    (path,) = paths
+    texts = dialect.text_columns or (TEXT,)
+    check_columns(texts, read_header(path, dialect.encoding), f"{path}: --text-column")
+    for row in read_rows(path, dialect.encoding):
+        yield _document(row, texts, path) if isinstance(row, Row) else row
+
+
+def _document(row: Row, texts: tuple[str, ...], path: Path) -> Document | UserError:
+    labels = [found.label for found in labels_in(row.cells[LABELS])]
+    if "" in labels:
+        return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
+    return Document(joined(row.cells[name] for name in texts), labels, row.cells.get(ID) or None)
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """With a column of ids where a document has one; labels in angle brackets."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        header = [TEXT, LABELS, ID] if split.ids else [TEXT, LABELS]
+        rows = (
+            _cells(document, f"{name} document {number}", lost)[: len(header)]
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_rows(folder / f"{name}.csv", header, rows)
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    return [document.text, bracketed(document.labels, where, NAME), document.id or ""]

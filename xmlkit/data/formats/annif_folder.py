@@ -1,0 +1,137 @@
+"""Annif's full-text corpus: a folder a split, a file a document, its subjects in another of the same name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.console import say
+from xmlkit.data.annif_json import EXAMPLE, document_of
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import ByName, Document
+from xmlkit.data.json_lines import parse_object
+from xmlkit.data.lines import LONGEST_LINE, find_file, read_lines
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import BYTE_ORDER_MARK, told
+from xmlkit.errors import UserError
+from xmlkit.files import errors_named
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus, Split
+
+NAME = "annif-folder"
+DESCRIPTION = "folders train, test with x.txt and x.tsv or x.key, or x.json, for each document x"
+SUFFIXES = ()
+TEXT, JSON, TABLE = ".txt", ".json", ".arrow"
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """The folder `train` or `test`, where there is a text in it, or JSON that is not about a table."""
+    path = folder / split
+    if not path.is_dir():
+        return None
+    kinds = {_kind(file) for file in path.iterdir()}
+    return (path,) if TEXT in kinds or (JSON in kinds and TABLE not in kinds) else None
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """None: a split is a folder."""
+    return False
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """In the order of the files' names, which are the documents' ids; first texts, then JSON, as in Annif.
+
+    A text without a file of subjects is a document without labels.
+    """
+    (folder,) = paths
+    files = sorted(folder.iterdir())
+    without = 0
+    for path in files:
+        if _kind(path) == TEXT:
+            stem = path.name.removesuffix(".gz").removesuffix(TEXT)
+            subjects = find_file(folder, f"{stem}.tsv") or find_file(folder, f"{stem}.key")
+            without += subjects is None
+            try:
+                labels, by_name = ([], ()) if subjects is None else _subjects(subjects, dialect.encoding)
+                yield Document(_whole(path, dialect.encoding), labels, stem, by_name=by_name)
+            except UserError as error:
+                yield error
+    if without:
+        say(f"{folder}: {without:,} texts have no .tsv or .key beside them, and so no labels")
+    for path in files:
+        if _kind(path) == JSON:
+            stem = path.name.removesuffix(".gz").removesuffix(JSON)
+            text = _whole(path, dialect.encoding)
+            try:
+                record = parse_object(text, EXAMPLE, lambda: None)
+                document = document_of(record, dialect.text_columns, str(path))
+                yield document._replace(id=document.id or stem)
+            except UserError as error:
+                yield UserError(f"{path}: {error}")
+
+
+def _kind(path: Path) -> str:
+    """How its name ends, `.gz` left out."""
+    return Path(path.name.removesuffix(".gz")).suffix
+
+
+def _whole(path: Path, encoding: str) -> str:
+    return "".join(line for _, line in read_lines(path, encoding, ends=True))
+
+
+def _subjects(path: Path, encoding: str) -> tuple[list[str], tuple[ByName, ...]]:
+    """Of each line the URI in angle brackets or, where it has none, the first of what tabs part."""
+    uris, names = [], []
+    for number, line in read_lines(path, encoding):
+        parts = [part for part in map(str.strip, line.split("\t")) if part]
+        bracketed = [part[1:-1] for part in parts if part.startswith("<") and part.endswith(">")]
+        if "" in bracketed:
+            raise UserError(f"{path}:{number}: an empty label <>; remove it or name it")
+        if bracketed:
+            uris.append(bracketed[0])
+        elif parts:
+            names.append(ByName(parts[0], f"{path}:{number}"))
+    return uris, tuple(names)
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """Files are called by the documents' ids where that keeps their order, or else by numbers."""
+    lost: Counter[str] = Counter()
+    names = {label: corpus.labels.name(row) for row, label in enumerate(corpus.labels.ids)}
+    for split_name, split in corpus.splits.items():
+        place, stems = folder / split_name, _stems(split)
+        place.mkdir()
+        for number, (stem, document) in enumerate(zip(stems, split.documents()), start=1):
+            lost["documents whose ids become numbers"] += document.id != stem
+            lost["documents whose filters are left out"] += bool(document.left_out)
+            where = f"{split_name} document {number}"
+            _write(place / f"{stem}{TEXT}", document.text)
+            _write(place / f"{stem}.tsv", "".join(_line(one, names, where) for one in document.labels))
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _stems(split: Split) -> list[str]:
+    """Of the files of each document; in their order, so that they are read in it."""
+    ids = [id for id in split.ids or [] if id is not None and re.fullmatch(r"[\w-][\w.-]{0,99}", id)]
+    if len(ids) == len(split) and ids == sorted(set(ids), key=lambda id: id + TEXT):
+        return ids
+    return [f"{number:08}" for number in range(1, len(split) + 1)]
+
+
+def _line(label: str, names: dict[str, str], where: str) -> str:
+    if any(character in label for character in "<>\t\n") or not label.strip():
+        raise UserError(f"{where}: the label {label!r} has <, > or white space, which {NAME} can't hold")
+    return f"<{label}>\t{' '.join(names.get(label, label).split())}\n"
+
+
+def _write(path: Path, text: str) -> None:
+    if text.startswith(BYTE_ORDER_MARK):  # the first one is none of the text's
+        text = BYTE_ORDER_MARK + text
+    if max(map(len, text.encode().split(b"\n"))) > LONGEST_LINE:
+        raise UserError(f"{path}: a line longer than {LONGEST_LINE >> 20} MiB, the most that is read")
+    with errors_named(path):
+        path.write_bytes(text.encode())

@@ -1,0 +1,64 @@
+"""Annif's JSON Lines: `{"text": "...", "subjects": [{"uri": "..."}, {"label": "..."}]}` a line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xmlkit.data.annif_json import EXAMPLE, KEYS, document_of
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import Document
+from xmlkit.data.json_lines import first_keys, read_objects
+from xmlkit.data.lines import find_file, has_suffix
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import told, write_lines
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+NAME = "annif-jsonl"
+DESCRIPTION = "train.jsonl, test.jsonl with subjects"
+SUFFIXES = (".jsonl",)
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """`train.jsonl` or `test.jsonl` with Annif's keys."""
+    path = find_file(folder, f"{split}.jsonl")
+    return (path,) if path and takes(path, dialect) else None
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.jsonl` with Annif's keys, and none called `labels`."""
+    if not has_suffix(path, SUFFIXES):
+        return False
+    keys = first_keys(path, dialect.encoding)
+    return not KEYS.isdisjoint(keys) and "labels" not in keys
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """Blank lines are skipped; keys that Annif does not know are ignored."""
+    (path,) = paths
+
+    def made_of(record: dict[str, Any], where: str) -> Document:
+        return document_of(record, dialect.text_columns, where)
+
+    return read_objects(path, dialect.encoding, made_of, EXAMPLE)
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """With a `document_id` where a document has one that is not empty."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        write_lines(folder / f"{name}.jsonl", (_line(document, lost) for document in split.documents()))
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _line(document: Document, lost: Counter[str]) -> str:
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    id = {"document_id": document.id} if document.id else {}
+    subjects = [{"uri": label} for label in document.labels]
+    return json.dumps({**id, "text": document.text, "subjects": subjects}, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""Tables in CSV: a column of labels and one or several of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xmlkit.data.cells import choose_columns, document
+from xmlkit.data.csv_rows import Row, read_header, read_rows, write_rows
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import Document, annif_csv
+from xmlkit.data.lines import find_file, has_suffix
+from xmlkit.data.vocabularies import tsv
+from xmlkit.data.writing import told
+from xmlkit.errors import UserError
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+
+NAME = "csv"
+DESCRIPTION = "train.csv, test.csv with columns text and labels, or any that are named"
+SUFFIXES = (".csv",)
+
+
+def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
+    """`train.csv` or `test.csv` with other columns than Annif's."""
+    path = find_file(folder, f"{split}.csv")
+    return (path,) if path and takes(path, dialect) else None
+
+
+def takes(path: Path, dialect: Dialect) -> bool:
+    """`.csv` with other columns than Annif's."""
+    return has_suffix(path, SUFFIXES) and not annif_csv.takes(path, dialect)
+
+
+def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
+    """Row by row."""
+    (path,) = paths
+    columns = choose_columns(read_header(path, dialect.encoding), dialect, str(path))
+    for row in read_rows(path, dialect.encoding):
+        if not isinstance(row, Row):
+            yield row
+            continue
+        try:
+            yield document(row.cells, columns, dialect.label_separator)
+        except UserError as error:
+            yield UserError(f"{path}:{row.number}: {error}")
+
+
+def write(folder: Path, corpus: Corpus) -> list[str]:
+    """Columns `text` and `labels`, and `id` where a document has one; white space between labels."""
+    lost: Counter[str] = Counter()
+    for name, split in corpus.splits.items():
+        header = ["text", "labels", "id"] if split.ids else ["text", "labels"]
+        rows = (
+            _cells(document, f"{name} document {number}", lost)[: len(header)]
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_rows(folder / f"{name}.csv", header, rows)
+    return [*told(lost), *tsv.write(folder, corpus)]
+
+
+def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
+    lost["documents whose filters are left out"] += bool(document.left_out)
+    for label in document.labels:
+        if label.split() != [label]:
+            raise UserError(f"{where}: the label {label!r} has white space, which {NAME} can't hold")
+    return [document.text, " ".join(document.labels), document.id or ""]

@@ -86,11 +86,7 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
             (
                 plain(text),
                 sorted(called.get(name, name) for name in names),
-                None
-                if "ids of documents" in said
-                else " ".join(id.split())
-                if "ids whose" in said and id
-                else id,
+                None if "ids" in said.replace("ids of labels", "") else id,
                 () if "filters" in said else tuple(called.get(label, label) for label in filtered),
             )
             for text, names, id, filtered, *_ in split.documents()

@@ -73,6 +73,6 @@ def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserErr
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A file that `read_rows` reads as these."""
     with errors_named(path), path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)  # ends lines by CR LF, so that cells with either of them are quoted
         writer.writerow(header)
         writer.writerows(rows)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmlkit.data.csv_rows import read_header, read_rows
+from xmlkit.data.csv_rows import read_header, read_rows, write_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
 from xmlkit.errors import UserError
-from xmlkit.files import errors_named
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
@@ -58,16 +56,15 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     """As `..._full.csv`, with the number of words as `length`; there is no patient in `SUBJECT_ID`."""
     lost: Counter[str] = Counter()
     for name, split in corpus.splits.items():
-        path = folder / f"{name}_full.csv"
-        with errors_named(path), path.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)  # ends lines by CR LF, so that cells with either of them are quoted
-            rows.writerow(["SUBJECT_ID", ID, TEXT, LABELS, "length"])
-            for number, document in enumerate(split.documents(), start=1):
-                rows.writerow(_row(document, f"{name} document {number}", lost))
+        rows = (
+            _cells(document, f"{name} document {number}", lost)
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_rows(folder / f"{name}_full.csv", ["SUBJECT_ID", ID, TEXT, LABELS, "length"], rows)
     return [*told(lost), *tsv.write(folder, corpus)]
 
 
-def _row(document: Document, where: str, lost: Counter[str]) -> list[str]:
+def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
     lost["documents whose filters are left out"] += bool(document.left_out)
     for label in document.labels:
         if ";" in label or label != label.strip():

@@ -144,15 +144,16 @@ def test_the_files_themselves(tmp_path: Path) -> None:
     """By hand, as others read them."""
     corpus = Corpus.of(["a text", ""], [["y", "x"], []], ["ü"], [["new"]])
     corpus = replace(corpus, labels=Labels(["x", "y"], ["an x", "y"]))
-    for name in ("annif-tsv", "lightxml", "jsonl"):
-        assert write_corpus(corpus, tmp_path / name, FORMATS[name]) == []
+    for name in ("annif-tsv", "annif-csv", "annif-folder", "annif-jsonl", "csv", "lightxml", "jsonl"):
+        numbered = ["documents whose ids become numbers: 3"] if name == "annif-folder" else []
+        assert write_corpus(corpus, tmp_path / name, FORMATS[name]) == numbered
         assert (tmp_path / name / "labels.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-tsv/train.tsv").read_bytes() == b"a text\t<x> <y>\n\t\n"
     assert (tmp_path / "annif-tsv/test.tsv").read_bytes() == "ü\t<new>\n".encode()
     assert (tmp_path / "lightxml/train_raw_texts.txt").read_bytes() == b"a text\n\n"
     assert (tmp_path / "lightxml/train_labels.txt").read_bytes() == b"x y\n\n"
-    assert (tmp_path / "annif-csv/train.csv").read_bytes() == b"text,subject_uris\na text,<x> <y>\n,\n"
-    assert (tmp_path / "csv/train.csv").read_bytes() == b"text,labels\na text,x y\n,\n"
+    assert (tmp_path / "annif-csv/train.csv").read_bytes() == b"text,subject_uris\r\na text,<x> <y>\r\n,\r\n"
+    assert (tmp_path / "csv/train.csv").read_bytes() == b"text,labels\r\na text,x y\r\n,\r\n"
     assert (tmp_path / "annif-folder/train/00000001.tsv").read_bytes() == b"<x>\tan x\n<y>\ty\n"
     assert (tmp_path / "annif-folder/train/00000002.txt").read_bytes() == b""
     lines = (tmp_path / "annif-jsonl/train.jsonl").read_text().splitlines()

@@ -12,7 +12,10 @@ from contextlib import suppress
 import httpx
 import pytest
 from commands import xmlkit
+from pydantic import ValidationError
 from serving import Server, serving
+
+from xmlkit.serve.predicting import Question
 
 LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ /\S* \d{3} \d+ ms"
 JSON = {"Content-Type": "application/json"}
@@ -195,3 +198,18 @@ def test_what_to_install(run, tmp_path):
     (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError(name='fastapi')")
     _, err = xmlkit("serve", run, code=1, path=tmp_path)
     assert err == "error: serve needs fastapi: pip install 'xmlkit-xmc[serve]'\n"
+
+
+@pytest.mark.parametrize("name", ["texts", "labels", "without"])
+@pytest.mark.parametrize("wrong", [1, "\ud800", None])
+def test_one_mistake_is_told_of_many(name, wrong):
+    """What describes each of them would take the server's time, and a thousand times the body."""
+    with pytest.raises(ValidationError) as error:
+        Question.model_validate({"texts": ["w1"], name: ["w2", *[wrong] * 1000]})
+    assert error.value.error_count() == 1 and "number 1 is no text" in str(error.value)
+
+
+def test_one_mistake_is_told_of_many_keys():
+    with pytest.raises(ValidationError) as error:
+        Question.model_validate({"texts": ["w1"], **{f"key{n}": 1 for n in range(1000)}})
+    assert error.value.error_count() == 1

@@ -23,13 +23,15 @@ class Watched:
         self._model, self.labels = model, model.labels
         self.asked, self.begun, self.may_go = [], threading.Event(), threading.Event()
 
-    def rank(self, texts, k, kept=False, allowed_L=None):
+    def rank(self, texts, k, allowed_L=None):
         self.asked.append((list(texts), k))
         self.begun.set()
         assert self.may_go.wait(60)
         if "bad" in texts:
             raise RuntimeError("a text that it can't read")
-        return self._model.rank(texts, k, kept, allowed_L)
+        if "leave" in texts:
+            raise SystemExit(3)
+        return self._model.rank(texts, k, allowed_L=allowed_L)
 
 
 @pytest.fixture
@@ -101,6 +103,14 @@ def test_only_the_request_that_fails_fails(worker, watched, model):
     assert rows_of(good) == rows(model, ["w1"]) and rows_of(other) == rows(model, ["w3"])
     with pytest.raises(RuntimeError, match="can't read"):
         bad.result(60)
+    assert rows_of(worker.ask(["w4"], PLAIN)) == rows(model, ["w4"])
+
+
+def test_a_model_that_would_leave_does_not(worker, watched, model):
+    left = worker.ask(["leave"], PLAIN)
+    watched.may_go.set()
+    with pytest.raises(RuntimeError, match="SystemExit"):
+        left.result(60)
     assert rows_of(worker.ask(["w4"], PLAIN)) == rows(model, ["w4"])
 
 

@@ -174,7 +174,7 @@ def test_no_loss_learns_from_them(settings, tmp_path):
     with pytest.raises(UserError, match="no loss learns from texts without labels: add --plugin distil"):
         training.train(named_corpus(), {**settings, "plugins": []}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="it is no file"):
         training.train(named_corpus(), {**settings, "unlabelled": "nowhere"}, tmp_path / "run")
 
 

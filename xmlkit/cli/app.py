@@ -8,7 +8,7 @@ import typer
 
 import xmlkit
 from xmlkit.cli.compare import compare
-from xmlkit.cli.data import convert, describe, sample, split
+from xmlkit.cli.data import convert, describe, formats, sample, split
 from xmlkit.cli.ensemble import ensemble
 from xmlkit.cli.evaluate import evaluate
 from xmlkit.cli.init_weights import init_weights
@@ -32,7 +32,7 @@ for command in (
 ):
     app.command()(command)
 for group, does, inside in (
-    ("data", "Looks at corpora, and makes others of them.", (describe, convert, split, sample)),
+    ("data", "Looks at corpora, and makes others of them.", (describe, formats, convert, split, sample)),
     ("labels", "Adds labels to runs.", (add,)),
     ("plugin", "Begins plugins of your own.", (new,)),
 ):

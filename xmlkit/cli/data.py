@@ -1,4 +1,4 @@
-"""`xmlkit data describe`, `convert`, `split` and `sample`."""
+"""`xmlkit data describe`, `formats`, `convert`, `split` and `sample`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from xmlkit.cli.options import Read, format_named, spread
-from xmlkit.cli.saying import out, remark
+from xmlkit.cli.saying import out, print_uncut, remark
 from xmlkit.console import say
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ def describe(
     corpus = load_documents(path, read.dialect())
     out.print(render(describe_corpus(corpus)))
     remark(corpus)
+
+
+def formats() -> None:
+    """Lists the formats, as `--format` calls them, and the files by which each is found."""
+    from xmlkit.data.formats import formats as every
+
+    table = Table("format", "files, each plain or .gz where it is text")
+    for format in every():
+        table.add_row(format.NAME, format.DESCRIPTION)
+    print_uncut(table)
 
 
 @spread

@@ -51,6 +51,7 @@ def ensemble(
     from xmlkit.data.corpus import load_corpus
 
     budget = None if fast is None else milliseconds_in(fast)
+    read.check_data(data)
     corpus = load_corpus(data, read.dialect()) if data else None
     made = blend(members, corpus, out_, for_, summed, budget)
     print_uncut(ensemble_table(made))

@@ -35,7 +35,7 @@ def evaluate(
             min=0.0,
             max=1.0,
             help="Adds precision, recall and F1 of the labels that score as much; default: as `xmlkit "
-            "threshold` found, where it did.",
+            "threshold` found, where it did; 0 with --limit.",
             show_default=False,
         ),
     ] = None,
@@ -64,6 +64,7 @@ def evaluate(
     Of labels that no training document has it says apart how well they are found among themselves. The
     figures of an ensemble on its own corpus stay in its metrics.json where there is none yet.
     """
+    from xmlkit.blend.member import NAMED
     from xmlkit.blend.opening import Ensemble, load, source_of
     from xmlkit.cli.display import metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
@@ -77,6 +78,7 @@ def evaluate(
         raise UserError("--annif prints what annif eval prints: leave out --per-label and --deciles")
     if per_label and not per_label.parent.is_dir():
         raise UserError(f"--per-label {per_label}: no such folder; make it first")
+    read.check_data(data)
     model = load(run)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
     source, dialect = (data, read.dialect()) if data else source_of(run)
@@ -93,7 +95,9 @@ def evaluate(
         _print_annif(model, ranking, cut)
         return
     print(visible(f"{run} on {source}, {len(split):,} documents"))
-    metrics = model.scoring.of(ranking)
+    # Where more is asked of its members than usually, a whole ranks otherwise.
+    usual = depth <= NAMED or not isinstance(model, Ensemble)
+    metrics = model.scoring.of(ranking) if usual else model.evaluate(split)
     out.print(metric_table(metrics))
     if calibration:
         if data is None and not (run / METRICS).exists() and os.access(run, os.W_OK):

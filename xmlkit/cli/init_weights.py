@@ -37,5 +37,5 @@ def init_weights(
     from xmlkit.training.train import store_start
 
     folder = store_start(load_corpus(data or DEMO, read.dialect()), settings, out_)
-    settings_file = folder / "config.json"
-    say(f"start: {folder}; next: xmlkit train {data or DEMO} --config {settings_file} --init-from {folder}")
+    words = " ".join(["xmlkit train", data or DEMO, *read.words])
+    say(f"start: {folder}; next: {words} --config {folder / 'config.json'} --init-from {folder}")

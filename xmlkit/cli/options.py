@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
 from enum import StrEnum
@@ -174,6 +175,23 @@ class Read:
             rich_help_panel=PANEL,
         ),
     ] = None
+
+    @property
+    def words(self) -> list[str]:
+        """The options as they are typed."""
+        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [
+            f"--{name.replace('_', '-')} {shlex.quote(','.join(value) if isinstance(value, list) else value)}"
+            for name, value in given
+            if value is not None
+        ]
+
+    def check_data(self, data: object) -> None:
+        """Raises UserError where they are given, and nothing is that they could be for."""
+        if data is None and self.words:
+            raise UserError(
+                f"{self.words[0]}: a run remembers how its corpus was read; leave it out, or name DATA"
+            )
 
     def dialect(self) -> Dialect:
         """What they say."""

@@ -99,7 +99,7 @@ def predict(
 
     least, top_k = _cut(run, threshold, top_k)
     model = xmlkit.load(run)
-    allowed = allowed_labels(model.labels, labels, without)
+    allowed = allowed_labels(model.labels, labels, without, read.dialect())
     if allowed is not None and model.shortlists:
         say(
             "of the labels that the model shortlists for a text only those may be suggested: it may get fewer"

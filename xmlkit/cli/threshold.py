@@ -48,6 +48,7 @@ def threshold(
     from xmlkit.data.corpus import load_corpus
 
     model = load(run)
+    read.check_data(data)
     corpus = load_corpus(data, read.dialect()) if data else load_corpus(*source_of(run))
     fitted = {found.measure: found for found in fit(run, model, model.held_out(corpus))}
     keep(run, fitted[for_])

@@ -129,6 +129,8 @@ def train(
         return _train_ensemble(data, read, out_, each)
     if budget and (init_from or preset or resume):
         raise UserError("--budget chooses settings: leave out --init-from, --preset and --resume")
+    if resume:
+        read.check_data(data)
     if resume and (settings or out_ or init_from):
         raise UserError("--resume RUN takes its settings from the run: leave out all else but DATA")
     if init_from and preset:

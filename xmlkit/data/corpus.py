@@ -220,17 +220,17 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
 
 
 def load_documents(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
-    """Like `load_corpus`; one file is a corpus too, that has nothing but training documents."""
+    """Like `load_corpus`; one file is one too, with the list of labels that lies beside it."""
     path = Path(data)
     if data == DEMO or not path.is_file():
         return load_corpus(data, dialect)
     found = _find_file(path, dialect)
     name = path.name.removesuffix(".gz").rpartition(".")[0]
-    labels = Labels([], None)
+    vocabulary = _find_vocabulary(path.parent)
+    labels = _read_vocabulary(vocabulary, dialect)
     corpus = _corpus(name, str(path), labels, found.documents(labels), None)
-    return replace(
-        corpus, source=str(path.resolve()), dialect=dialect, format=found.format.NAME, files=found.paths
-    )
+    files = (*found.paths, *([vocabulary[1]] if vocabulary else ()))
+    return replace(corpus, source=str(path.resolve()), dialect=dialect, format=found.format.NAME, files=files)
 
 
 def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: Dialect = PLAIN) -> Split:
@@ -400,8 +400,10 @@ def _what_lacks(folder: Path, split: str) -> str:
 
 
 def _expected_files() -> str:
-    descriptions = "; or ".join(format.DESCRIPTION for format in formats())
-    return f"give a folder with {descriptions} (each plain or .gz), or the word {DEMO}"
+    return (
+        "give a folder with train.tsv, a text, a tab and <label> <label> a line, or files of another format "
+        f"(xmlkit data formats lists them), or the word {DEMO}"
+    )
 
 
 def _find_vocabulary(folder: Path) -> tuple[Vocabulary, Path] | None:

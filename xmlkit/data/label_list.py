@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from xmlkit.data.dialect import PLAIN
+from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.data.lines import read_lines
 from xmlkit.data.vocabularies import vocabularies
 from xmlkit.errors import UserError
 
 
-def read_label_list(path: Path) -> list[str]:
+def read_label_list(path: Path, dialect: Dialect = PLAIN) -> list[str]:
     """The ids, in the order of the file; each may be in angle brackets, and blank lines are passed over.
 
     A file that a kind of vocabulary takes by its name is read as one. Raises UserError where it names none.
@@ -19,10 +19,10 @@ def read_label_list(path: Path) -> list[str]:
         raise UserError(f"{path}: no such file; name one with a label id a line, or a vocabulary")
     for vocabulary in vocabularies():
         if vocabulary.takes(path):
-            ids = [label.id for label in vocabulary.read(path, PLAIN)]
+            ids = [label.id for label in vocabulary.read(path, dialect)]
             break
     else:
-        lines = (line.strip() for _, line in read_lines(path))
+        lines = (line.strip() for _, line in read_lines(path, dialect.encoding))
         ids = [line[1:-1] if line.startswith("<") and line.endswith(">") else line for line in lines if line]
     if not ids:
         raise UserError(f"{path}: it names no label; write an id a line")

@@ -13,7 +13,7 @@ from xmlkit.errors import UserError
 def check_unlabelled(path: str) -> None:
     """Raises UserError where it is no file."""
     if not Path(path).is_file():
-        raise UserError(f"unlabelled={path}: no such file; name one of texts, one a line, or of a corpus")
+        raise UserError(f"unlabelled={path}: it is no file; name one of texts, one a line, or of a corpus")
 
 
 def read_unlabelled(path: str, corpus: Corpus) -> list[str]:

@@ -11,11 +11,14 @@ import numpy as np
 
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
+from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.data.label_list import read_label_list
 from xmlkit.errors import UserError
 
 
-def allowed_labels(labels: Labels, only: Path | None, without: Path | None) -> np.ndarray | None:
+def allowed_labels(
+    labels: Labels, only: Path | None, without: Path | None, dialect: Dialect = PLAIN
+) -> np.ndarray | None:
     """Bool (L,): those in `only` that are not in `without`; None where neither is named.
 
     Says how many of a file are unknown. Raises UserError for a file that can't be read, or if none is left.
@@ -24,16 +27,16 @@ def allowed_labels(labels: Labels, only: Path | None, without: Path | None) -> n
         return None
     allowed_L = np.full(len(labels), only is None)
     if only is not None:
-        allowed_L[_rows(labels, only)] = True
+        allowed_L[_rows(labels, only, dialect)] = True
     if without is not None:
-        allowed_L[_rows(labels, without)] = False
+        allowed_L[_rows(labels, without, dialect)] = False
     if not allowed_L.any():
         raise UserError(f"no label of the model is left to be suggested: check {only or without}")
     return allowed_L
 
 
-def _rows(labels: Labels, path: Path) -> list[int]:
-    ids = dict.fromkeys(read_label_list(path))
+def _rows(labels: Labels, path: Path, dialect: Dialect) -> list[int]:
+    ids = dict.fromkeys(read_label_list(path, dialect))
     unknown = [label for label in ids if label not in labels.rows]
     if unknown:
         example = f"such as {unknown[0]!r}"

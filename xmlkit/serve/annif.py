@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from xmlkit.serve.asking import ask
 from xmlkit.serve.limits import Limits
@@ -49,7 +50,7 @@ class Document(BaseModel):
 
     text: Text
     document_id: Text | None = None
-    metadata: dict[Text, Text] | None = Field(None, description="Is passed over.")
+    metadata: Any = Field(None, description="Is passed over.")
 
 
 class Documents(BaseModel):
@@ -160,11 +161,13 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
     async def suggest(project_id: str, request: Request) -> Subjects:
         """Subjects of a text."""
         project = served(project_id)
-        async with request.form() as fields:  # FastAPI's own forms take an empty text for none
-            try:
+        try:
+            async with request.form() as fields:  # FastAPI's own forms take an empty text for none
                 form = TextForm.model_validate(dict(fields))
-            except ValidationError as error:
-                raise RequestValidationError(error.errors()) from None
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
+        except ClientDisconnect:
+            raise Refused(400, "the request ended before its form did") from None
         [found] = await suggested(project, [form.text], form)
         return Subjects(results=found)
 

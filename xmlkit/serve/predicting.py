@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
 
 from xmlkit.data.corpus import Labels
+from xmlkit.data.lines import is_unicode
 from xmlkit.serve.asking import ask
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused, described
@@ -24,21 +25,38 @@ def _several(texts: Any) -> Any:
     return [texts] if isinstance(texts, str) else texts
 
 
+def _with_one_mistake(texts: Any) -> Any:
+    """Else each of a million that are wrong would be described."""
+    for place, text in enumerate(texts if isinstance(texts, list) else []):
+        if not isinstance(text, str) or not is_unicode(text):
+            raise ValueError(f"number {place} is no text")
+    return texts
+
+
+Many = Annotated[list[Text], BeforeValidator(_with_one_mistake)]
+MOST_KEYS = 32  # of which each that is not known is described
+
+
 class Question(BaseModel):
     """What is asked about texts."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    texts: Annotated[list[Text], BeforeValidator(_several, json_schema_input_type=Text | list[Text])] = Field(
+    texts: Annotated[Many, BeforeValidator(_several, json_schema_input_type=Text | Many)] = Field(
         description="One text, or several."
     )
     model: Text | None = Field(None, description="One of /models; the first, where none is named.")
     top_k: Annotated[StrictInt, Field(ge=1)] = Field(5, description="Labels of a text, at most.")
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
-    labels: list[Text] | None = Field(
-        None, min_length=1, description="Ids of labels: only these may be suggested."
-    )
-    without: list[Text] = Field([], description="Ids of labels that may not be suggested.")
+    labels: Many | None = Field(None, min_length=1, description="Ids of labels: only these may be suggested.")
+    without: Many = Field([], description="Ids of labels that may not be suggested.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_keys(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > MOST_KEYS:
+            raise ValueError(f"more than {MOST_KEYS} keys")
+        return given
 
 
 class Suggestion(BaseModel):

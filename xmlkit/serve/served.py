@@ -57,6 +57,8 @@ class Served:
 
 def read_vocabulary(path: Path, language: str | None) -> Listed:
     """A file of labels, of any kind that a corpus may have. Raises UserError where it is none."""
+    if not path.is_file():
+        raise UserError(f"--vocab {path}: no such file; give one like labels.tsv")
     for kind in vocabularies():
         if kind.takes(path):
             listed = {label.id: label for label in kind.read(path, Dialect(language=language))}

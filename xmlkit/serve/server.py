@@ -38,10 +38,10 @@ class Address:
 
     def __post_init__(self) -> None:
         if self.token is not None and not (
-            self.token.isascii() and self.token.isprintable() and self.token.strip()
+            self.token.isascii() and self.token.isprintable() and self.token == self.token.strip() != ""
         ):
             raise UserError(
-                "--token: only printable ASCII characters, and at least one, can stand in a header"
+                "--token: a header holds printable ASCII characters, one at least and no space around them"
             )
 
 

@@ -139,12 +139,13 @@ class Worker:
     def _answer(self, batch: list[_Part]) -> None:
         try:
             rankings = self._ranked(batch)
-        except Exception as error:
+        except BaseException as error:  # a plugin's SystemExit would leave all who ask waiting
             if len(batch) > 1:  # whose text it is, is found by asking each alone
                 for part in batch:
                     self._answer([part])
                 return
-            self._give_up(batch[0][0], error)
+            known = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            self._give_up(batch[0][0], known)
             return
         for (job, _), (scores_NK, ids_NK) in zip(batch, rankings, strict=True):
             job.found += map(job.wish.taken, scores_NK, ids_NK)

@@ -17,7 +17,7 @@ from xmlkit.model.folder import write_json
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.claim import LOG, is_free
 from xmlkit.training.report import outcome_of, seconds_of
-from xmlkit.training.train import Trained, resume, train
+from xmlkit.training.train import METRICS, Trained, resume, train
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -75,6 +75,8 @@ def is_trained(folder: Path) -> bool:
 def train_once(corpus: Corpus, config: Config, folder: Path) -> Trained:
     """Trains what `check_same` let pass, goes on with it, or opens it."""
     if is_trained(folder):
+        if corpus.test is not None and not (folder / METRICS).is_file():
+            return resume(folder, corpus)  # its scoring was broken off
         outcome = outcome_of(folder / LOG)
         assert outcome is not None
         return Trained(folder, outcome, load_run(folder), seconds=seconds_of(folder / LOG))

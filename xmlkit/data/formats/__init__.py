@@ -47,7 +47,7 @@ class Format(Protocol):
     """What `--format` calls it."""
 
     DESCRIPTION: str
-    """The files that it looks for, for error messages."""
+    """The files that it looks for."""
 
     SUFFIXES: tuple[str, ...]
     """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from xmlkit.cli.options import format_named
+from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
@@ -218,6 +221,26 @@ def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
 def test_bad_csv(tmp_path: Path, content: str, problem: str) -> None:
     (tmp_path / "train.csv").write_text(content)
     assert error_of(tmp_path).startswith(f"{tmp_path}/train.csv{problem}")
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("csv", "text,labels", "{},w1"),
+        ("annif-csv", "text,subject_uris", "{},<w1>"),
+        ("caml", "SUBJECT_ID,HADM_ID,TEXT,LABELS", ",,{},w1"),
+    ],
+)
+@pytest.mark.parametrize("count", [2, 20_000])  # what fits into a buffer, and what doesn't
+def test_a_table_that_comes_through_a_pipe(
+    tmp_path: Path, name: str, header: str, row: str, count: int
+) -> None:
+    texts = [f"text {number}" for number in range(count)]
+    (tmp_path / "table").write_text("\n".join([header, *map(row.format, texts)]))
+    with subprocess.Popen(["cat", tmp_path / "table"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        found = asked(f"/dev/fd/{process.stdout.fileno()}", format_named(name), Dialect())
+        assert [document.text for document in found] == texts
 
 
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

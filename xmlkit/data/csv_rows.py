@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from xmlkit.data.cells import check_once
 from xmlkit.data.lines import LONGEST_LINE, read_lines
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -33,8 +34,8 @@ class Table(NamedTuple):
     rows: Iterator[Row | UserError]
     """What stands below the header; blank lines are skipped.
 
-    In place of a row that has more or fewer cells than the header, or quotes that don't fit, why. Raises
-    UserError for a header with a column that is there twice.
+    In place of a row that has more or fewer cells than the header, why; and of each line of one whose quotes
+    don't fit, as it may be a row of its own. Raises UserError for a header with a column that is there twice.
     """
 
 
@@ -51,9 +52,7 @@ def open_rows(path: Path, encoding: str) -> Table:
 def _below(
     header: list[str], rows: Iterator[tuple[int, list[str]] | UserError], path: Path
 ) -> Iterator[Row | UserError]:
-    twice = [name for place, name in enumerate(header) if name in header[:place]]
-    if twice:
-        raise UserError(f"{path}:1: the column {twice[0]!r} is there twice; name each once")
+    check_once(header, f"{path}:1")
     for found in rows:
         if isinstance(found, UserError):
             yield found
@@ -75,6 +74,8 @@ def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserErr
             return
         except csv.Error as error:
             yield UserError(f"{path}:{number}: not valid CSV ({error})")
+            for more in range(number + 1, reader.line_num + 1):
+                yield UserError(f"{path}:{more}: in quotes since line {number}")
             continue
         if cells:
             yield number, cells

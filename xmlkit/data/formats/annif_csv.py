@@ -52,12 +52,14 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     texts = dialect.text_columns or (TEXT,)
     header, rows = open_rows(path, dialect.encoding)
     check_columns(texts, header, f"{path}: --text-column")
+    if not dialect.unlabelled:
+        check_columns((LABELS,), header, f"{path}:")
     for row in rows:
         yield _document(row, texts, path) if isinstance(row, Row) else row
 
 
 def _document(row: Row, texts: tuple[str, ...], path: Path) -> Document | UserError:
-    labels = [found.label for found in labels_in(row.cells[LABELS])]
+    labels = [found.label for found in labels_in(row.cells.get(LABELS, ""))]
     if "" in labels:
         return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
     return Document(joined(row.cells[name] for name in texts), labels, row.cells.get(ID) or None)

@@ -40,7 +40,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     """An id is that of the stay, `HADM_ID`; between labels there are semicolons, and a cell may be empty."""
     (path,) = paths
     header, rows = open_rows(path, dialect.encoding)
-    missing = [name for name in COLUMNS if name not in header]
+    missing = [name for name in ((TEXT,) if dialect.unlabelled else COLUMNS) if name not in header]
     if missing:
         raise UserError(
             f"{path}:1: no column {' and no '.join(missing)}; the header is: SUBJECT_ID,HADM_ID,TEXT,LABELS"
@@ -49,8 +49,8 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         if isinstance(row, UserError):
             yield row
         else:
-            labels = filter(None, map(str.strip, row.cells[LABELS].split(";")))
-            yield Document(row.cells[TEXT], list(labels), row.cells[ID] or None)
+            labels = filter(None, map(str.strip, row.cells.get(LABELS, "").split(";")))
+            yield Document(row.cells[TEXT], list(labels), row.cells.get(ID) or None)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:

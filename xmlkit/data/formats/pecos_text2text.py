@@ -50,9 +50,13 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     """Labels are lines of the list, from 0; a relevance of 0 is none. Blank lines at the end are skipped."""
     (path,) = paths
     names = read_listed(path.parent, listed, dialect)
-    assert names is not None
+    if names is None:
+        raise UserError(f"{path}: no {' or '.join(listed.NAMES)} beside it, whose lines its labels are")
     for number, line in without_blank_end(read_lines(path, dialect.encoding)):
         cell, tab, text = line.partition("\t")
+        if not tab and dialect.unlabelled:
+            yield Document(line, [])
+            continue
         try:
             if not tab:
                 raise UserError("no tab; a line is: 0,2,3 TAB text")

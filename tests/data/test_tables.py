@@ -133,6 +133,27 @@ def test_a_class_that_has_no_name(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("names", [None, 7, [1, 2]])
+def test_classes_whose_names_are_none(tmp_path: Path, names) -> None:
+    """Numbers are then labels as any others."""
+    feature = {"names": names, "_type": "ClassLabel"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    write_parquet(tmp_path, pa.table({"text": ["a", "b"], "label": [1, 0]}).replace_schema_metadata(metadata))
+    assert load_corpus(tmp_path).labels.ids == ["0", "1"]
+
+
+@pytest.mark.parametrize("write", WRITERS.values())
+def test_a_column_that_is_there_twice(tmp_path: Path, write) -> None:
+    write(tmp_path, pa.table([["a"] * 3, ["x"] * 3, ["b"] * 3], names=["text", "labels", "text"]))
+    assert error_of(tmp_path).endswith(": the column 'text' is there twice; name each once")
+
+
+def test_documents_to_be_labelled_need_no_column_of_labels(tmp_path: Path) -> None:
+    write_parquet(tmp_path, pa.table({"text": ["a", "b"], "id": [1, 2]}))
+    found = asked(str(tmp_path / "train.parquet"), None, Dialect(label_column="nope"))
+    assert [(document.text, document.id) for document in found] == [("a", "1"), ("b", "2")]
+
+
 @pytest.mark.parametrize(
     "columns, problem",
     [
@@ -178,6 +199,19 @@ def test_parts_that_lack(tmp_path: Path) -> None:
     assert message.endswith(
         "train.parquet and data/train-00000-of-00001.parquet are one split; keep one of them"
     )
+
+
+def test_a_dataset_without_splits_is_to_train_on(tmp_path: Path) -> None:
+    """As `datasets` saves one that is no dictionary: its files are in the folder itself."""
+    saved_dataset(tmp_path / "saved", pa.table(ROWS), parts=3)
+    folder = (tmp_path / "saved/train").rename(tmp_path / "alone")
+    corpus = load_corpus(folder)
+    assert (corpus.format, len(corpus.train), corpus.test) == ("datasets", 3, None)
+    write_feather(folder / "..", pa.table(ROWS))
+    (tmp_path / "state.json").write_text("{}")
+    assert load_corpus(tmp_path).format == "feather"  # such a file alone is none of these
+    (folder / "data-00002-of-00003.arrow").unlink()
+    assert error_of(folder).startswith(f"{folder}/data-00002-of-00003.arrow: missing; state.json names it")
 
 
 def test_a_dataset_that_is_not_whole(tmp_path: Path) -> None:

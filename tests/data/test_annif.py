@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import annif_csv
 from xmlkit.errors import UserError
 
 CATS, DOGS = "http://example.org/cats", "http://example.org/dogs"
@@ -79,6 +81,25 @@ def test_a_bad_row_of_csv_is_skipped_alone(tmp_path: Path) -> None:
     rows = ["a,<x>"] * 10 + ['"a"b,c', "a", "last,<y>"] + ["a,<x>"] * 10
     write(tmp_path / "train.csv", "\n".join(["text,subject_uris", *rows]))
     assert load_corpus(tmp_path, Dialect(bad_lines="skip")).train.texts == ["a"] * 10 + ["last"] + ["a"] * 10
+
+
+def test_each_line_that_a_stray_quote_swallows_is_a_bad_one(tmp_path: Path, capsys) -> None:
+    """Lines 3 to 7: the quote of the first is closed by the one that opens the last."""
+    bad = ['"a,<x>', *["a,<x>"] * 3, '"b" it says,<x>']
+    path = write(tmp_path / "train.csv", "\n".join(["text,subject_uris", "a,<x>", *bad, *["a,<x>"] * 44]))
+    assert error_of(tmp_path).startswith(f"{path}:3: not valid CSV")
+    assert len(load_corpus(tmp_path, Dialect(bad_lines="skip")).train) == 45
+    said = " ".join(capsys.readouterr().err.split())
+    assert "5 of 50 documents were skipped" in said and "train.csv:4: in quotes since line 3" in said
+    write(path, "\n".join(["text,subject_uris", *bad, *["a,<x>"] * 44]))
+    assert "5 of 49 documents can't be read" in error_of(tmp_path, Dialect(bad_lines="skip"))
+
+
+@pytest.mark.parametrize("lost", ["text", "subject_uris"])
+def test_csv_that_lacks_a_column(tmp_path: Path, lost: str) -> None:
+    path = write(tmp_path / "train.csv", "text,subject_uris\n".replace(lost, "topic"))
+    with pytest.raises(UserError, match=f"{lost}: there is no such column; there are .*topic"):
+        next(annif_csv.read((path,), Dialect()))
 
 
 def test_a_text_longer_than_pythons_csv_takes(tmp_path: Path) -> None:
@@ -226,6 +247,37 @@ def test_a_full_text_of_another_encoding_is_one_bad_document(tmp_path: Path) -> 
     (tmp_path / "train/07.txt").write_bytes(b"caf\xe9")
     assert error_of(tmp_path).startswith(f"{tmp_path}/train/07.txt:1: not valid UTF-8")
     assert len(load_corpus(tmp_path, Dialect(bad_lines="skip")).train) == 19
+
+
+def test_json_of_another_encoding_is_one_bad_document(tmp_path: Path) -> None:
+    for number in range(20):
+        record = {"text": "text", "subjects": [{"uri": "x"}]}
+        write(tmp_path / f"train/{number:02}.json", json.dumps(record))
+    (tmp_path / "train/07.json").write_bytes(b'{"text": "caf\xe9"}')
+    assert error_of(tmp_path).startswith(f"{tmp_path}/train/07.json:1: not valid UTF-8")
+    assert len(load_corpus(tmp_path, Dialect(bad_lines="skip")).train) == 19
+
+
+def test_hidden_files_are_no_documents_and_a_packed_copy_is_none_more(tmp_path: Path, capsys) -> None:
+    for name in ("a.txt", "a.txt.gz", "._a.txt", ".b.json"):
+        write(tmp_path / "train" / name, "text")
+    write(tmp_path / "train/a.tsv", "<x>")
+    assert documents(load_corpus(tmp_path)) == [("text", ["x"], "a")]
+    assert "a.txt is read, and a.txt.gz beside it is not" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_text_beside_another_format_is_no_document(tmp_path: Path) -> None:
+    """In `train`, a folder that is a corpus too: `train` of one format, `LICENSE.txt` of none."""
+    write(tmp_path / "train.tsv", "text\t<x>\n")
+    write(tmp_path / "train/LICENSE.txt", "do as you like")
+    assert load_corpus(tmp_path).format == "annif-tsv"
+    write(tmp_path / "train/LICENSE.key", "x")
+    assert "are two formats of one split" in error_of(tmp_path)
+
+
+def test_texts_to_be_labelled_need_no_subjects(tmp_path: Path) -> None:
+    write(tmp_path / "test/a.txt", "alone")
+    assert [document.text for document in asked(str(tmp_path), None, Dialect())] == ["alone"]
 
 
 # Vocabularies

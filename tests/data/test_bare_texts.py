@@ -6,7 +6,10 @@ import gzip
 
 import pytest
 
+from xmlkit.cli.options import format_named
+from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.unlabelled import read_unlabelled
 from xmlkit.errors import UserError
 
@@ -33,6 +36,52 @@ def test_by_the_files_name(tmp_path, name, lines, capsys):
     assert read_unlabelled(str(path), CORPUS) == ["first", "second\u00e9", "third"]
     said = f"unlabelled={path}: 3 texts; 5 are blank, there twice, or documents of mine: left out"
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("beside", [[], ["output-labels.txt"]])
+def test_a_text_file_is_of_texts_whatever_tabs_they_have(tmp_path, beside):
+    """It is of another format where that is named."""
+    for name in beside:
+        (tmp_path / name).write_text("zero\none\n")
+    path = tmp_path / "texts.txt"
+    path.write_text("A title\tits abstract\nno tab\n")
+    assert read_unlabelled(str(path), CORPUS) == ["A title\tits abstract", "no tab"]
+    named = asked(str(path), format_named("libmultilabel"), Dialect(bad_lines="error"))
+    assert next(iter(named)).text == "its abstract"
+
+
+def test_documents_to_be_labelled_may_lack_what_says_labels(tmp_path):
+    """Tables without a column of labels, and lines without a tab; those that are there need not fit."""
+    texts = ["one", "two"]
+
+    def found(name, content, format=None):
+        (tmp_path / name).write_text(content)
+        documents = asked(str(tmp_path / name), format and format_named(format), Dialect())
+        return [document.text for document in documents]
+
+    assert found("a.csv", "id,text\n1,one\n2,two\n") == texts
+    assert found("a.csv", "text,labels,label\none,x,y\ntwo,,\n") == texts
+    assert found("a.csv", "text,topic\none,x\ntwo,y\n", "annif-csv") == texts
+    assert found("a.csv", "TEXT,HADM_ID\none,1\ntwo,2\n", "caml") == texts
+    assert found("a.csv", "TEXT\none\ntwo\n", "caml") == texts
+    (tmp_path / "output-labels.txt").write_text("zero\n")
+    assert found("a.txt", "0\tone\ntwo\n", "pecos-text2text") == texts
+    (tmp_path / "lbl.json").write_text('{"title": "zero"}\n')
+    (tmp_path / "tst.json").write_text('{"title": "one"}\n{"title": "two", "target_ind": [0]}\n')
+    assert [document.text for document in asked(str(tmp_path), None, Dialect())] == texts
+
+
+def test_columns_that_no_dialect_can_do_without(tmp_path):
+    (tmp_path / "a.csv").write_text("topic\nx\n")
+    for name, message in (
+        ("csv", "which column has the texts"),
+        ("annif-csv", "--text-column text: there is no such column; there are topic"),
+        ("caml", ":1: no column TEXT; the header is"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(asked(str(tmp_path / "a.csv"), format_named(name), Dialect()))
+    with pytest.raises(UserError, match=r"a\.csv: no output-items\.txt or output-labels\.txt beside it"):
+        list(asked(str(tmp_path / "a.csv"), format_named("pecos-text2text"), Dialect()))
 
 
 def test_of_texts_that_are_all_new_nothing_is_left_out(tmp_path, capsys):

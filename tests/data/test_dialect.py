@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from xmlkit.cli.options import Read
 from xmlkit.data.corpus import load_corpus
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
@@ -48,3 +49,23 @@ def test_an_encoding_of_ones_own(tmp_path: Path) -> None:
 def test_an_encoding_by_which_no_lines_are_found(encoding: str) -> None:
     with pytest.raises(ValueError):
         Dialect(encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    "options, problem",
+    [
+        ({"encoding": "klingon"}, "--encoding klingon: no such encoding"),
+        ({"label_separator": ""}, "--label-separator '': empty; leave it out where white space is between"),
+    ],
+)
+def test_options_that_make_none(options: dict[str, str], problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Read(**options).dialect()
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_utf_8_with_a_byte_order_mark_is_utf_8(tmp_path: Path, mark: bytes) -> None:
+    (tmp_path / "train.tsv").write_bytes(mark + "Grüße\t<ä>\nß\t<ä>\n".encode())
+    corpus = load_corpus(tmp_path, Dialect(encoding="UTF-8-SIG"))
+    assert corpus.train.texts == ["Grüße", "ß"]

@@ -127,6 +127,14 @@ def test_a_list_of_another_length(tmp_path: Path) -> None:
     assert message.startswith(f"{tmp_path / 'output-items.txt'} has 2 labels and Y.trn.npz has columns for 3")
 
 
+def test_a_matrix_of_more_labels_than_there_can_be(tmp_path: Path) -> None:
+    (pecos_folder(tmp_path) / "output-items.txt").unlink()
+    matrix = sparse.csr_matrix((np.ones(1), np.array([0]), np.array([0, 1, 1, 1])), shape=(3, 10**12))
+    sparse.save_npz(tmp_path / "Y.trn.npz", matrix)
+    expected = "Y.trn.npz has columns for 1,000,000,000,000 labels, more than the 100,000,000 that are read"
+    assert error_of(tmp_path).startswith(f"{tmp_path}: {expected}")
+
+
 def archive(**arrays: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -270,6 +278,8 @@ def test_filters(tmp_path: Path) -> None:
         ("1 2 3", "not two numbers"),
         ("1 -1", "not two numbers"),
         ("a b", "not two numbers"),
+        (f"0 {'9' * 5000}", "not two numbers"),
+        (f"{'9' * 5000} 0", "not two numbers"),
         ("0 3", "label 3, where the last one is 2"),
         ("3 0", "document 3, where the last one is 2"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from xmlkit.cli.options import format_named
+from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
@@ -130,6 +133,27 @@ def test_a_class_that_has_no_name(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("names", [None, 7, [1, 2]])
+def test_classes_whose_names_are_none(tmp_path: Path, names) -> None:
+    """Numbers are then labels as any others."""
+    feature = {"names": names, "_type": "ClassLabel"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    write_parquet(tmp_path, pa.table({"text": ["a", "b"], "label": [1, 0]}).replace_schema_metadata(metadata))
+    assert load_corpus(tmp_path).labels.ids == ["0", "1"]
+
+
+@pytest.mark.parametrize("write", WRITERS.values())
+def test_a_column_that_is_there_twice(tmp_path: Path, write) -> None:
+    write(tmp_path, pa.table([["a"] * 3, ["x"] * 3, ["b"] * 3], names=["text", "labels", "text"]))
+    assert error_of(tmp_path).endswith(": the column 'text' is there twice; name each once")
+
+
+def test_documents_to_be_labelled_need_no_column_of_labels(tmp_path: Path) -> None:
+    write_parquet(tmp_path, pa.table({"text": ["a", "b"], "id": [1, 2]}))
+    found = asked(str(tmp_path / "train.parquet"), None, Dialect(label_column="nope"))
+    assert [(document.text, document.id) for document in found] == [("a", "1"), ("b", "2")]
+
+
 @pytest.mark.parametrize(
     "columns, problem",
     [
@@ -177,6 +201,19 @@ def test_parts_that_lack(tmp_path: Path) -> None:
     )
 
 
+def test_a_dataset_without_splits_is_to_train_on(tmp_path: Path) -> None:
+    """As `datasets` saves one that is no dictionary: its files are in the folder itself."""
+    saved_dataset(tmp_path / "saved", pa.table(ROWS), parts=3)
+    folder = (tmp_path / "saved/train").rename(tmp_path / "alone")
+    corpus = load_corpus(folder)
+    assert (corpus.format, len(corpus.train), corpus.test) == ("datasets", 3, None)
+    write_feather(folder / "..", pa.table(ROWS))
+    (tmp_path / "state.json").write_text("{}")
+    assert load_corpus(tmp_path).format == "feather"  # such a file alone is none of these
+    (folder / "data-00002-of-00003.arrow").unlink()
+    assert error_of(folder).startswith(f"{folder}/data-00002-of-00003.arrow: missing; state.json names it")
+
+
 def test_a_dataset_that_is_not_whole(tmp_path: Path) -> None:
     folder = saved_dataset(tmp_path, pa.table(ROWS), parts=3)
     (folder / "train/data-00002-of-00003.arrow").unlink()
@@ -218,6 +255,26 @@ def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
 def test_bad_csv(tmp_path: Path, content: str, problem: str) -> None:
     (tmp_path / "train.csv").write_text(content)
     assert error_of(tmp_path).startswith(f"{tmp_path}/train.csv{problem}")
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "row"),
+    [
+        ("csv", "text,labels", "{},w1"),
+        ("annif-csv", "text,subject_uris", "{},<w1>"),
+        ("caml", "SUBJECT_ID,HADM_ID,TEXT,LABELS", ",,{},w1"),
+    ],
+)
+@pytest.mark.parametrize("count", [2, 20_000])  # what fits into a buffer, and what doesn't
+def test_a_table_that_comes_through_a_pipe(
+    tmp_path: Path, name: str, header: str, row: str, count: int
+) -> None:
+    texts = [f"text {number}" for number in range(count)]
+    (tmp_path / "table").write_text("\n".join([header, *map(row.format, texts)]))
+    with subprocess.Popen(["cat", tmp_path / "table"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        found = asked(f"/dev/fd/{process.stdout.fileno()}", format_named(name), Dialect())
+        assert [document.text for document in found] == texts
 
 
 def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,7 @@ def test_the_last_documents_may_be_empty(tmp_path: Path, end: str) -> None:
         ("3 3\n0:1\n\n3:1\n", ":4: label 3, where the last one is 2"),
         ("3 3\n0:1\n\n1\n", ":4: '1' is no label"),
         ("3 3\n0:1\n\n1:x\n", ":4: '1:x' is no label"),
+        (f"3 3\n0:1\n\n{'9' * 5000}:1\n", f":4: {'9' * 40!r} is no label"),
         ("3 3\n0:1\n\n1:-\n", ":4: '1:-' is no label"),
         ("2 3\n0:1\n\n1:1\n", " has 3 documents, and its header says 2"),
         ("4 3\n0:1\n\n1:1\n", " has 3 documents, and its header says 4"),
@@ -190,6 +191,17 @@ def test_the_last_documents_may_be_empty(tmp_path: Path, end: str) -> None:
 def test_texts_with_labels_that_are_wrong(tmp_path: Path, lines: str, problem: str) -> None:
     path = write(text_folder(tmp_path) / "trn_X_Y.txt", lines)
     assert error_of(tmp_path).startswith(f"{path}{problem}")
+
+
+def test_a_header_of_more_labels_than_there_can_be(tmp_path: Path) -> None:
+    (text_folder(tmp_path) / "Y.txt").unlink()
+    write(tmp_path / "trn_X_Y.txt", f"3 {10**12}\n0:1\n\n3:1\n")
+    expected = (
+        "the header of trn_X_Y.txt says 1,000,000,000,000 labels, more than the 100,000,000 that are read"
+    )
+    assert error_of(tmp_path).startswith(f"{tmp_path}: {expected}")
+    write(tmp_path / "trn_X_Y.txt", f"3 {'9' * 5000}\n0:1\n\n3:1\n")
+    assert error_of(tmp_path).startswith(f"{tmp_path / 'trn_X_Y.txt'}:1: no header")
 
 
 def test_a_header_of_another_list(tmp_path: Path) -> None:

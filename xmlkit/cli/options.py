@@ -209,7 +209,8 @@ class Read:
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]).replace("_", "-")
-            raise UserError(f"--{name} {first['input']}: {first['ctx']['error']}") from None
+            value = first["input"] or "''"
+            raise UserError(f"--{name} {value}: {first['ctx']['error']}") from None
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xmlkit.data.cells import choose_columns, document
+from xmlkit.data.cells import check_once, choose_columns, document
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.errors import UserError
@@ -71,17 +71,18 @@ def _documents(
 ) -> Iterator[Document | UserError]:
     """Of a table's rows; numbers of a column of classes are their names, and -1 is none.
 
-    Raises UserError where the columns that are to be read are not there.
+    Raises UserError where the columns that are to be read are not there, or one is there twice.
     """
     columns = choose_columns(schema.names, dialect, str(path))
-    read = [*dict.fromkeys([*columns.texts, columns.labels, *([columns.id] if columns.id else [])])]
-    names = _class_names(schema, columns.labels)
+    read = [*dict.fromkeys(filter(None, [*columns.texts, columns.labels, columns.id]))]
+    check_once([name for name in schema.names if name in read], str(path))
+    names = None if columns.labels is None else _class_names(schema, columns.labels)
     row = 0
     for batch in batches:
         for cells in batch.select(read).to_pylist():
             row += 1
             try:
-                if names is not None:
+                if columns.labels is not None and names is not None:
                     cells[columns.labels] = _named(cells[columns.labels], names, columns.labels)
                 yield document(cells, columns, dialect.label_separator)
             except UserError as error:
@@ -99,7 +100,9 @@ def _class_names(schema: Any, column: str) -> list[str] | None:
     elif isinstance(feature, list) and feature:
         feature = feature[0]
     is_of_classes = isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel"
-    return list(feature["names"]) if is_of_classes and "names" in feature else None
+    names = feature.get("names") if is_of_classes else None
+    is_of_strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_of_strings else None
 
 
 def _named(cell: Any, names: list[str], column: str) -> list[str | None]:

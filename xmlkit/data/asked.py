@@ -19,8 +19,9 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
     """One after the other, in constant memory where the format has that.
 
     A folder gives its test split. A file is of the format that is named, else of the one that takes it, else
-    a text a line. A pipe can be read once only: no format looks into it to see whether it is its own, so that
-    one that several take must be named.
+    a text a line; so is `.txt`, unless its format is named, since a text may have tabs. A pipe can be read
+    once only: no format looks into it to see whether it is its own, so that one that several take must be
+    named.
     """
     dialect = dialect.model_copy(update={"unlabelled": True})
     path = Path("/dev/stdin" if file == STANDARD_INPUT else file)
@@ -32,10 +33,10 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
         return _texts(read_stream(sys.stdin.buffer, "standard input", dialect.encoding))
     if file == DEMO or path.is_dir():
         return documents_of(file, dialect=dialect)
+    takers = [one for one in formats() if has_suffix(path, one.SUFFIXES) and ".txt" not in one.SUFFIXES]
     if path.is_file():
-        takers = [one for one in formats() if one.takes(path, dialect)]
+        takers = [one for one in takers if one.takes(path, dialect)]
     else:
-        takers = [one for one in formats() if has_suffix(path, one.SUFFIXES)]
         if len(takers) > 1:
             names = " or ".join(f"--from {one.NAME}" for one in takers)
             raise UserError(f"{file}: a pipe is read once only, so that its format must be named: {names}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,16 +17,21 @@ class Columns(NamedTuple):
     """The names of those that are read."""
 
     texts: tuple[str, ...]
-    labels: str
+    labels: str | None
     id: str | None
 
 
 def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Columns:
-    """Those that the dialect names, or whose names are plain. Raises UserError where there are none."""
+    """Those that the dialect names, or whose names are plain; of labels none of documents to be labelled.
+
+    Raises UserError where there are none.
+    """
     texts = dialect.text_columns or (_plain(there, TEXTS, "text", where),)
-    labels = dialect.label_column or _plain(there, LABELS, "label", where)
-    for option, names in (("text", texts), ("label", (labels,))):
-        check_columns(names, there, f"{where}: --{option}-column")
+    check_columns(texts, there, f"{where}: --text-column")
+    labels = None
+    if not dialect.unlabelled:
+        labels = dialect.label_column or _plain(there, LABELS, "label", where)
+        check_columns((labels,), there, f"{where}: --label-column")
     id = next((name for name in IDS if name in there and name not in (*texts, labels)), None)
     return Columns(texts, labels, id)
 
@@ -35,6 +41,13 @@ def check_columns(names: Iterable[str], there: Sequence[str], where: str) -> Non
     for name in names:
         if name not in there:
             raise UserError(f"{where} {name}: there is no such column; {_listed(there)}")
+
+
+def check_once(there: Sequence[str], where: str) -> None:
+    """Raises UserError for a column that is there twice."""
+    twice = [name for name, count in Counter(there).items() if count > 1]
+    if twice:
+        raise UserError(f"{where}: the column {twice[0]!r} is there twice; name each once")
 
 
 def _plain(there: Sequence[str], names: Sequence[str], what: str, where: str) -> str:
@@ -58,7 +71,7 @@ def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) 
         raise UserError(f"{columns.id} holds {_kind(id)}; an id is a string or an integer")
     return Document(
         joined(_text(cells[name], name) for name in columns.texts),
-        _labels(cells[columns.labels], columns.labels, separator),
+        [] if columns.labels is None else _labels(cells[columns.labels], columns.labels, separator),
         None if id in (None, "") else str(id),
     )
 

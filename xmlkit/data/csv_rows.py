@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from xmlkit.data.cells import check_once
 from xmlkit.data.lines import LONGEST_LINE, read_lines
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -24,26 +25,34 @@ class Row(NamedTuple):
     """By column."""
 
 
-def read_header(path: Path, encoding: str) -> list[str]:
-    """The names of the columns; none of an empty file. Raises UserError where they can't be read."""
-    found = next(_read(path, encoding), (1, []))
-    if isinstance(found, UserError):
-        raise found
-    return [name.strip() for name in found[1]]
+class Table(NamedTuple):
+    """A file that is opened once, as a pipe must be."""
 
+    header: list[str]
+    """The names of the columns; none of an empty file."""
 
-def read_rows(path: Path, encoding: str) -> Iterator[Row | UserError]:
+    rows: Iterator[Row | UserError]
     """What stands below the header; blank lines are skipped.
 
-    In place of a row that has more or fewer cells than the header, or quotes that don't fit, why. Raises
-    UserError for a header with a column that is there twice.
+    In place of a row that has more or fewer cells than the header, why; and of each line of one whose quotes
+    don't fit, as it may be a row of its own. Raises UserError for a header with a column that is there twice.
     """
-    header = read_header(path, encoding)
-    twice = [name for place, name in enumerate(header) if name in header[:place]]
-    if twice:
-        raise UserError(f"{path}:1: the column {twice[0]!r} is there twice; name each once")
-    rows = _read(path, encoding)
-    next(rows, None)
+
+
+def open_rows(path: Path, encoding: str) -> Table:
+    """Raises UserError where the header can't be read."""
+    found = _read(path, encoding)
+    first = next(found, (1, []))
+    if isinstance(first, UserError):
+        raise first
+    header = [name.strip() for name in first[1]]
+    return Table(header, _below(header, found, path))
+
+
+def _below(
+    header: list[str], rows: Iterator[tuple[int, list[str]] | UserError], path: Path
+) -> Iterator[Row | UserError]:
+    check_once(header, f"{path}:1")
     for found in rows:
         if isinstance(found, UserError):
             yield found
@@ -65,13 +74,15 @@ def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserErr
             return
         except csv.Error as error:
             yield UserError(f"{path}:{number}: not valid CSV ({error})")
+            for more in range(number + 1, reader.line_num + 1):
+                yield UserError(f"{path}:{more}: in quotes since line {number}")
             continue
         if cells:
             yield number, cells
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A file that `read_rows` reads as these."""
+    """A file that `open_rows` reads as these."""
     with errors_named(path), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)  # ends lines by CR LF, so that cells with either of them are quoted
         writer.writerow(header)

@@ -32,13 +32,20 @@ class Dialect(BaseModel):
     @classmethod
     def _is_known(cls, name: str) -> str:
         try:
-            found = codecs.lookup(name).name
+            found = codecs.lookup(name).name.removesuffix("-sig")  # a byte order mark is dropped anyway
             ends_lines = "\n".encode(found) == b"\n"
         except LookupError:  # also of a codec that is for other things than text
             raise ValueError("no such encoding; for instance utf-8, latin-1 or cp1252") from None
         if not ends_lines:
             raise ValueError("its lines do not end as ours do; save the files as UTF-8")
         return found
+
+    @field_validator("label_separator")
+    @classmethod
+    def _parts(cls, separator: str | None) -> str | None:
+        if separator == "":
+            raise ValueError("empty; leave it out where white space is between labels")
+        return separator
 
 
 PLAIN = Dialect()

@@ -3,6 +3,7 @@ that a ranking of the document is not asked about, such as the document itself."
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Labels, Split
+
+LINE = re.compile(r"\s*([0-9]{1,18})\s+([0-9]{1,18})\s*")
 
 
 def find_filter(folder: Path, split: str) -> tuple[Path, ...]:
@@ -36,10 +39,10 @@ class Filters:
                     self._add(line, labels, f"{path}:{number}")
 
     def _add(self, line: str, labels: Sequence[str], where: str) -> None:
-        numbers = line.split()
-        if len(numbers) != 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+        numbers = LINE.fullmatch(line)
+        if not numbers:
             raise UserError(f"{where}: not two numbers; a line is: document label, both from 0")
-        document, label = map(int, numbers)
+        document, label = int(numbers[1]), int(numbers[2])
         if label >= len(labels):
             raise UserError(f"{where}: label {label}, where the last one is {len(labels) - 1}")
         self._of.setdefault(document, []).append(labels[label])

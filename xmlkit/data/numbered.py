@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,8 +17,8 @@ from xmlkit.errors import UserError
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus, Labels
 
-
 SHORT = {"train": "trn", "test": "tst"}  # how their files call a split
+MOST_LABELS = 10**8  # whose numbers alone take some gigabytes
 
 
 class Listed(NamedTuple):
@@ -25,16 +27,44 @@ class Listed(NamedTuple):
     ids: list[str]
     path: Path
 
-    def check(self, count: int, there: str) -> None:
-        """Raises UserError where there are not so many; `there` is what says otherwise."""
-        if len(self.ids) != count:
-            raise UserError(f"{self.path} has {len(self.ids)} labels and {there} {count}; is it another one?")
-
 
 def read_listed(folder: Path, vocabulary: Vocabulary, dialect: Dialect) -> Listed | None:
     """None where the folder has none of this kind."""
     path = vocabulary.find(folder)
     return None if path is None else Listed([label.id for label in vocabulary.read(path, dialect)], path)
+
+
+def ids_of(folder: Path, vocabulary: Vocabulary, dialect: Dialect, count: int, there: str) -> list[str]:
+    """The ids by number: those of the list or, where the folder has none, the numbers.
+
+    Raises UserError where the list has not so many, or none could; `there` is what says how many.
+    """
+    names = read_listed(folder, vocabulary, dialect)
+    if names and len(names.ids) != count:
+        raise UserError(f"{names.path} has {len(names.ids)} labels and {there} {count}; is it another one?")
+    if count > MOST_LABELS:
+        most = f"more than the {MOST_LABELS:,} that are read; is the file damaged?"
+        raise UserError(f"{folder}: {there} {count:,} labels, {most}")
+    return names.ids if names else [str(number) for number in range(count)]
+
+
+def numbers_in(items: Iterable[str], kind: re.Pattern[str], advice: str, count: int) -> list[int]:
+    """Of labels that come with a relevance, or without where `kind` lets them; one of 0 is no label.
+
+    Raises UserError for an item that is not of this kind, and a number that is not below `count`.
+    """
+    found = []
+    for item in items:
+        match = kind.fullmatch(item)
+        try:
+            label, relevance = int(match[1]), float(match[2] or 1)  # type: ignore[index]
+        except (TypeError, ValueError):
+            raise UserError(f"{item[:40]!r} is no label; {advice}") from None
+        if label >= count:
+            raise UserError(f"label {label}, where the last one is {count - 1}")
+        if relevance > 0:
+            found.append(label)
+    return found
 
 
 def lose_notes(labels: Labels, lost: Counter[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.cells import check_columns, joined
-from xmlkit.data.csv_rows import Row, read_header, read_rows, write_rows
+from xmlkit.data.csv_rows import Row, open_rows, write_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix
@@ -40,7 +40,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
         or dialect.label_separator
     ):
         return False
-    return {TEXT, LABELS} <= set(read_header(path, dialect.encoding))
+    return {TEXT, LABELS} <= set(open_rows(path, dialect.encoding).header)
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
@@ -50,13 +50,16 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     """
     (path,) = paths
     texts = dialect.text_columns or (TEXT,)
-    check_columns(texts, read_header(path, dialect.encoding), f"{path}: --text-column")
-    for row in read_rows(path, dialect.encoding):
+    header, rows = open_rows(path, dialect.encoding)
+    check_columns(texts, header, f"{path}: --text-column")
+    if not dialect.unlabelled:
+        check_columns((LABELS,), header, f"{path}:")
+    for row in rows:
         yield _document(row, texts, path) if isinstance(row, Row) else row
 
 
 def _document(row: Row, texts: tuple[str, ...], path: Path) -> Document | UserError:
-    labels = [found.label for found in labels_in(row.cells[LABELS])]
+    labels = [found.label for found in labels_in(row.cells.get(LABELS, ""))]
     if "" in labels:
         return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
     return Document(joined(row.cells[name] for name in texts), labels, row.cells.get(ID) or None)

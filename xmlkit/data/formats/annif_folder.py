@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.console import say
 from xmlkit.data.annif_json import EXAMPLE, document_of
+from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import ByName, Document
 from xmlkit.data.json_lines import parse_object
@@ -29,12 +30,18 @@ TEXT, JSON, TABLE = ".txt", ".json", ".arrow"
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """The folder `train` or `test`, where there is a text in it, or JSON that is not about a table."""
+    """The folder `train` or `test` with JSON that is not about a table, or a text that has subjects.
+
+    One to be labelled may have none.
+    """
     path = folder / split
     if not path.is_dir():
         return None
-    kinds = {_kind(file) for file in path.iterdir()}
-    return (path,) if TEXT in kinds or (JSON in kinds and TABLE not in kinds) else None
+    names = set(_names(path))
+    kinds = {Path(name).suffix for name in names}
+    stems = (name.removesuffix(TEXT) for name in names if name.endswith(TEXT))
+    has_texts = any(dialect.unlabelled or names & {f"{stem}.tsv", f"{stem}.key"} for stem in stems)
+    return (path,) if has_texts or (JSON in kinds and TABLE not in kinds) else None
 
 
 def takes(path: Path, dialect: Dialect) -> bool:
@@ -45,14 +52,14 @@ def takes(path: Path, dialect: Dialect) -> bool:
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """In the order of the files' names, which are the documents' ids; first texts, then JSON, as in Annif.
 
-    A text without a file of subjects is a document without labels.
+    A text without a file of subjects is a document without labels. Hidden files are none.
     """
     (folder,) = paths
-    files = sorted(folder.iterdir())
+    names = _names(folder)
     without = 0
-    for path in files:
-        if _kind(path) == TEXT:
-            stem = path.name.removesuffix(".gz").removesuffix(TEXT)
+    for name in names:
+        if name.endswith(TEXT) and (path := find_file(folder, name)):
+            stem = name.removesuffix(TEXT)
             subjects = find_file(folder, f"{stem}.tsv") or find_file(folder, f"{stem}.key")
             without += subjects is None
             try:
@@ -62,21 +69,24 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
                 yield error
     if without:
         say(f"{folder}: {without:,} texts have no .tsv or .key beside them, and so no labels")
-    for path in files:
-        if _kind(path) == JSON:
-            stem = path.name.removesuffix(".gz").removesuffix(JSON)
-            text = _whole(path, dialect.encoding)
+    for name in names:
+        if name.endswith(JSON) and (path := find_file(folder, name)):
+            try:
+                text = _whole(path, dialect.encoding)
+            except UserError as error:
+                yield error
+                continue
             try:
                 record = parse_object(text, EXAMPLE, lambda: None)
                 document = document_of(record, dialect.text_columns, str(path))
-                yield document._replace(id=document.id or stem)
+                yield document._replace(id=document.id or name.removesuffix(JSON))
             except UserError as error:
                 yield UserError(f"{path}: {error}")
 
 
-def _kind(path: Path) -> str:
-    """How its name ends, `.gz` left out."""
-    return Path(path.name.removesuffix(".gz")).suffix
+def _names(folder: Path) -> list[str]:
+    """Of its files in order, `.gz` left out, but for hidden ones, which some systems add."""
+    return sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.name[0] != "."})
 
 
 def _whole(path: Path, encoding: str) -> str:
@@ -88,7 +98,7 @@ def _subjects(path: Path, encoding: str) -> tuple[list[str], tuple[ByName, ...]]
     uris, names = [], []
     for number, line in read_lines(path, encoding):
         parts = [part for part in map(str.strip, line.split("\t")) if part]
-        bracketed = [part[1:-1] for part in parts if part.startswith("<") and part.endswith(">")]
+        bracketed = [bare for part in parts if (bare := without_brackets(part)) != part]
         if "" in bracketed:
             raise UserError(f"{path}:{number}: an empty label <>; remove it or name it")
         if bracketed:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmlkit.data.csv_rows import read_header, read_rows, write_rows
+from xmlkit.data.csv_rows import open_rows, write_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix
@@ -33,23 +33,24 @@ def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
 
 def takes(path: Path, dialect: Dialect) -> bool:
     """`.csv` with these columns."""
-    return has_suffix(path, SUFFIXES) and set(COLUMNS) <= set(read_header(path, dialect.encoding))
+    return has_suffix(path, SUFFIXES) and set(COLUMNS) <= set(open_rows(path, dialect.encoding).header)
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """An id is that of the stay, `HADM_ID`; between labels there are semicolons, and a cell may be empty."""
     (path,) = paths
-    missing = [name for name in COLUMNS if name not in read_header(path, dialect.encoding)]
+    header, rows = open_rows(path, dialect.encoding)
+    missing = [name for name in ((TEXT,) if dialect.unlabelled else COLUMNS) if name not in header]
     if missing:
         raise UserError(
             f"{path}:1: no column {' and no '.join(missing)}; the header is: SUBJECT_ID,HADM_ID,TEXT,LABELS"
         )
-    for row in read_rows(path, dialect.encoding):
+    for row in rows:
         if isinstance(row, UserError):
             yield row
         else:
-            labels = filter(None, map(str.strip, row.cells[LABELS].split(";")))
-            yield Document(row.cells[TEXT], list(labels), row.cells[ID] or None)
+            labels = filter(None, map(str.strip, row.cells.get(LABELS, "").split(";")))
+            yield Document(row.cells[TEXT], list(labels), row.cells.get(ID) or None)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:

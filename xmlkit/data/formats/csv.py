@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.cells import choose_columns, document
-from xmlkit.data.csv_rows import Row, read_header, read_rows, write_rows
+from xmlkit.data.csv_rows import Row, open_rows, write_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document, annif_csv
 from xmlkit.data.lines import find_file, has_suffix
@@ -38,8 +38,9 @@ def takes(path: Path, dialect: Dialect) -> bool:
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Row by row."""
     (path,) = paths
-    columns = choose_columns(read_header(path, dialect.encoding), dialect, str(path))
-    for row in read_rows(path, dialect.encoding):
+    header, rows = open_rows(path, dialect.encoding)
+    columns = choose_columns(header, dialect, str(path))
+    for row in rows:
         if not isinstance(row, Row):
             yield row
             continue

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
 
 NAME = "datasets"
-DESCRIPTION = "folders train, test that Hugging Face's datasets saved"
+DESCRIPTION = "folders train, test that Hugging Face's datasets saved, or such a folder alone"
 SUFFIXES = ()
-STATE = "state.json"
+STATE, INFO = "state.json", "dataset_info.json"
 UNSAID: dict[str, Any] = {  # in a split's state, which `datasets` reads all of
     "_fingerprint": "0",
     "_format_columns": None,
@@ -33,18 +33,23 @@ UNSAID: dict[str, Any] = {  # in a split's state, which `datasets` reads all of
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """The Arrow files that the split's `state.json` lists. Raises UserError where it can't be read."""
+    """The Arrow files that the split's `state.json` lists. Raises UserError where it can't be read.
+
+    A dataset that is no dictionary of splits is saved as the folder itself, and is train.
+    """
     state = folder / split / STATE
+    if split == "train" and not (folder / split).is_dir() and (folder / INFO).is_file():
+        state = folder / STATE
     if not state.is_file():
         return None
     try:
         listed = json.loads(state.read_bytes())["_data_files"]
-        paths = tuple(folder / split / file["filename"] for file in listed)
+        paths = tuple(state.parent / file["filename"] for file in listed)
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{state}: names no Arrow files; save the dataset again") from None
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path}: missing; {split}/{STATE} names it")
+            raise UserError(f"{path}: missing; {state.relative_to(folder)} names it")
     return paths or None
 
 
@@ -73,7 +78,7 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
         string = {"dtype": "string", "_type": "Value"}
         features: dict[str, Any] = {column: string for column in schema.names}
         features["labels"] = {"feature": string, "_type": "List"}
-        _write(place / "dataset_info.json", {"features": features})
+        _write(place / INFO, {"features": features})
         _write(place / STATE, {"_data_files": [{"filename": file_name}], "_split": name, **UNSAID})
     return [*told(lost), *tsv.write(folder, corpus)]
 

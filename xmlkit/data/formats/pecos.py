@@ -12,7 +12,7 @@ from xmlkit.data.filters import Filters, find_filter, write_filter
 from xmlkit.data.formats import Document
 from xmlkit.data.label_matrix import read_matrix, write_matrix
 from xmlkit.data.lines import find_file, read_lines
-from xmlkit.data.numbered import SHORT, labels_to_list, read_listed
+from xmlkit.data.numbered import SHORT, ids_of, labels_to_list
 from xmlkit.data.title_mark import lose_mark, without_mark
 from xmlkit.data.vocabularies import listed
 from xmlkit.data.writing import on_one_line, told, write_lines
@@ -53,10 +53,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     """An empty line is an empty text; labels are columns of the matrix, lines of the list of labels."""
     texts, matrix, *filters = paths
     labels, label_count = read_matrix(matrix)
-    names = read_listed(texts.parent, listed, dialect)
-    if names:
-        names.check(label_count, f"{matrix.name} has columns for")
-    ids = names.ids if names else [str(number) for number in range(label_count)]
+    ids = ids_of(texts.parent, listed, dialect, label_count, f"{matrix.name} has columns for")
     filtered = Filters(tuple(filters), ids, dialect)
     filtered.check(len(labels))
     count = 0

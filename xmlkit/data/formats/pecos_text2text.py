@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
-from xmlkit.data.numbered import labels_to_list, read_listed
+from xmlkit.data.numbered import labels_to_list, numbers_in, read_listed
 from xmlkit.data.vocabularies import listed
 from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
 from xmlkit.errors import UserError
@@ -50,30 +50,21 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     """Labels are lines of the list, from 0; a relevance of 0 is none. Blank lines at the end are skipped."""
     (path,) = paths
     names = read_listed(path.parent, listed, dialect)
-    assert names is not None
+    if names is None:
+        raise UserError(f"{path}: no {' or '.join(listed.NAMES)} beside it, whose lines its labels are")
     for number, line in without_blank_end(read_lines(path, dialect.encoding)):
         cell, tab, text = line.partition("\t")
+        if not tab and dialect.unlabelled:
+            yield Document(line, [])
+            continue
         try:
             if not tab:
                 raise UserError("no tab; a line is: 0,2,3 TAB text")
-            yield Document(text, [names.ids[label] for label in _numbers(cell, len(names.ids))])
+            items = filter(None, map(str.strip, cell.split(",")))
+            found = numbers_in(items, LABEL, "write its number, or NUMBER::RELEVANCE", len(names.ids))
+            yield Document(text, [names.ids[label] for label in found])
         except UserError as error:
             yield UserError(f"{path}:{number}: {error}")
-
-
-def _numbers(cell: str, count: int) -> list[int]:
-    found = []
-    for item in filter(None, map(str.strip, cell.split(","))):
-        match = LABEL.fullmatch(item)
-        try:
-            label, relevance = int(match[1]), float(match[2] or 1)  # type: ignore[index]
-        except (TypeError, ValueError):
-            raise UserError(f"{item[:40]!r} is no label; write its number, or NUMBER::RELEVANCE") from None
-        if label >= count:
-            raise UserError(f"label {label}, where the last one is {count - 1}")
-        if relevance > 0:
-            found.append(label)
-    return found
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:

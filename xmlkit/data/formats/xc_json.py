@@ -61,7 +61,8 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     count = 0
 
     def made_of(record: dict[str, Any], where: str) -> Document:
-        labels = [names.ids[label] for label in _numbers(record, len(names.ids))]
+        is_bare = dialect.unlabelled and "target_ind" not in record
+        labels = [] if is_bare else [names.ids[label] for label in _numbers(record, len(names.ids))]
         return Document(text_of(record, ("title", "content")), labels, uid_of(record), filtered.of(count))
 
     for document in read_objects(path, dialect.encoding, made_of, EXAMPLE):

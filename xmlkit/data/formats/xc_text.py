@@ -12,7 +12,7 @@ from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
 from xmlkit.data.formats import Document, xc_json
 from xmlkit.data.lines import find_file, read_lines
-from xmlkit.data.numbered import SHORT, labels_to_list, read_listed
+from xmlkit.data.numbered import SHORT, ids_of, labels_to_list, numbers_in
 from xmlkit.data.vocabularies import listed
 from xmlkit.data.writing import on_one_line, told, write_lines
 from xmlkit.errors import UserError
@@ -24,7 +24,7 @@ NAME = "xc-text"
 DESCRIPTION = "trn_X.txt with trn_X_Y.txt and Y.txt (likewise tst_X.txt, ...)"
 SUFFIXES = ()
 
-HEADER = re.compile(r"\s*([0-9]+)\s+([0-9]+)\s*")
+HEADER = re.compile(r"\s*([0-9]{1,18})\s+([0-9]{1,18})\s*")
 ITEM = re.compile(r"([0-9]+):([0-9.eE+-]+)")
 
 
@@ -62,10 +62,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     if not header:
         raise UserError(f"{labels}:1: no header; the first line is: DOCUMENTS LABELS, two numbers")
     row_count, label_count = int(header[1]), int(header[2])
-    names = read_listed(texts.parent, listed, dialect)
-    if names:
-        names.check(label_count, f"the header of {labels.name} says")
-    ids = names.ids if names else [str(number) for number in range(label_count)]
+    ids = ids_of(texts.parent, listed, dialect, label_count, f"the header of {labels.name} says")
     filtered = Filters(tuple(filters), ids, dialect)
     filtered.check(row_count)
     text_count = document_count = 0
@@ -76,7 +73,10 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
             text_count += text is not None
             if text is not None:
                 try:
-                    found = [ids[label] for label in _numbers(line, label_count)]
+                    found = [
+                        ids[label]
+                        for label in numbers_in(line.split(), ITEM, "write NUMBER:RELEVANCE", label_count)
+                    ]
                     yield Document(text[1], found, left_out=filtered.of(document_count))
                 except UserError as error:
                     yield UserError(f"{labels}:{number}: {error}")
@@ -88,21 +88,6 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         raise UserError(
             f"{texts} has {text_count} lines and {labels} has {row_count}; each needs one a document"
         )
-
-
-def _numbers(line: str, count: int) -> list[int]:
-    found = []
-    for item in line.split():
-        match = ITEM.fullmatch(item)
-        try:
-            label, relevance = int(match[1]), float(match[2])  # type: ignore[index]
-        except (TypeError, ValueError):
-            raise UserError(f"{item[:40]!r} is no label; write NUMBER:RELEVANCE") from None
-        if label >= count:
-            raise UserError(f"label {label}, where the last one is {count - 1}")
-        if relevance > 0:
-            found.append(label)
-    return found
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:

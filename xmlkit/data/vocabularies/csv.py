@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xmlkit.data.brackets import without_brackets
-from xmlkit.data.csv_rows import Row, read_header, read_rows
+from xmlkit.data.csv_rows import Row, open_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.language import choose_language
 from xmlkit.data.lines import find_file, has_suffix
@@ -31,13 +31,13 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
 
     Raises UserError for other columns, a row without an id, and an id that is there twice.
     """
-    header = read_header(path, dialect.encoding)
+    header, rows = open_rows(path, dialect.encoding)
     languages = [name.removeprefix(NAME) for name in header if name.startswith(NAME)]
     if ID not in header or not languages:
         raise UserError(f"{path}:1: no column {ID} or none for names, such as {NAME}en; the header has both")
     column = NAME + choose_language(languages, dialect.language, str(path))
     seen: set[str] = set()
-    for row in read_rows(path, dialect.encoding):
+    for row in rows:
         if not isinstance(row, Row):
             raise row
         where, label = f"{path}:{row.number}", without_brackets(row.cells[ID])

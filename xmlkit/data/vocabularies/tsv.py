@@ -11,7 +11,7 @@ import numpy as np
 
 from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.lines import find_file, read_lines, without_blank_end
+from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.data.vocabularies import Label
 from xmlkit.data.writing import on_one_line, told, write_lines
 from xmlkit.errors import UserError
@@ -27,7 +27,7 @@ def find(folder: Path) -> Path | None:
 
 def takes(path: Path) -> bool:
     """`.tsv`."""
-    return path.name.removesuffix(".gz").endswith(".tsv")
+    return has_suffix(path, (".tsv",))
 
 
 def read(path: Path, dialect: Dialect) -> Iterator[Label]:

@@ -201,6 +201,10 @@ def test_what_predict_cannot_read(odd_run, files):
     for arguments, reason in (
         (["nothing"], "nothing: no such file; for a text: echo"),
         ([files / "texts.txt", "--from", "jsonl"], "texts.txt:1: not valid JSON"),
+        (
+            [files, "--from", "jsonl"],
+            f"error: --from jsonl: {files} is a folder, whose files tell its format",
+        ),
         (["-", "--from", "json"], "error: --from json: no such format: did you mean 'jsonl'?"),
         (
             ["-", "--from", "lightxml"],

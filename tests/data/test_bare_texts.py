@@ -109,5 +109,5 @@ def test_mistakes(tmp_path, name, content, message):
 
 def test_what_is_no_file(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=f"unlabelled={path}: no such file"):
+        with pytest.raises(UserError, match=f"unlabelled={path}: it is no file"):
             read_unlabelled(str(path), CORPUS)

@@ -25,7 +25,11 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
     """
     dialect = dialect.model_copy(update={"unlabelled": True})
     path = Path("/dev/stdin" if file == STANDARD_INPUT else file)
-    if format is not None and not path.is_dir():
+    if format is not None and path.is_dir():
+        raise UserError(
+            f"--from {format.NAME}: {file} is a folder, whose files tell its format; leave it out"
+        )
+    if format is not None:
         if not format.SUFFIXES:
             raise UserError(f"--from {format.NAME}: a split of it is several files; give their folder")
         return _documents(format, path, dialect)

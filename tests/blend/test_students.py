@@ -136,7 +136,7 @@ def test_ctrl_c_and_the_same_command(place, tmp_path, when):
         ("whole", {"distil": {"teacher": "other"}}, "--distil names the teacher: leave out distil.teacher"),
         ("whole", {"distil": {"top_k": 0}}, "distil.top_k=0"),
         ("whole", {"plugins": []}, "--encoder none: no plugin makes document vectors"),
-        ("whole", {"unlabelled": "nowhere"}, "nowhere: no such file; name one of texts"),
+        ("whole", {"unlabelled": "nowhere"}, "nowhere: it is no file; name one of texts"),
     ],
 )
 def test_mistakes(place, corpus, tmp_path, teacher, changed, message):

@@ -4,8 +4,8 @@ r"""Whether peers read what `xmlkit data convert` writes: the same texts, and wh
         napkinxc=PYTHON
 
 Each PYTHON is of an environment that has the peer, since their pins leave no room for ours: annif 1.4;
-libpecos with NumPy below 2; libmultilabel with python-graphblas; napkinxc with gdown. There this file runs again, by
-itself, and reads with the peer's own functions.
+libpecos with NumPy below 2; libmultilabel with python-graphblas; napkinxc with gdown. There this file runs
+again, by itself, and reads with the peer's own functions.
 """
 
 from __future__ import annotations

@@ -97,12 +97,12 @@ def test_source_that_warns_is_silent(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_standard_library() -> None:
     documents = demo_documents()
-    counts = Counter(label for _, labels in documents for label in labels)
+    counts = Counter(label for document in documents for label in document.labels)
     assert len(documents) > 5_000
     assert len(counts) > 2_000
     assert min(counts.values()) >= 3
-    assert all(text and labels for text, labels in documents)
-    assert len({text for text, _ in documents}) == len(documents)
+    assert all(document.text and document.labels for document in documents)
+    assert len({document.text for document in documents}) == len(documents)
     assert {label.partition(":")[0] for label in counts} == {"in", "calls", "raises", "takes"}
     assert not [label for label in counts if label.startswith(("in:test", "in:site-packages"))]
     assert demo_documents() == documents

@@ -11,26 +11,15 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from test_annif import documents, error_of
 
 from xmlkit.cli.options import format_named
 from xmlkit.data.asked import asked
-from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
+from xmlkit.data.corpus import Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
-from xmlkit.errors import UserError
 
 ROWS = {"text": ["one", None, "three"], "labels": [["x", "a b"], None, ["x", None]], "id": [7, 8, None]}
 CLASSES = {"names": ["World", "Sports news"], "_type": "ClassLabel"}
-
-
-def documents(corpus: Corpus) -> list[tuple[str, list[str], str | None]]:
-    return [(text, labels, id) for text, labels, id, *_ in corpus.train.documents()]
-
-
-def error_of(folder: Path, dialect: Dialect | None = None) -> str:
-    with pytest.raises(UserError) as caught:
-        load_corpus(folder, dialect or Dialect())
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def write_stream(path: Path, table: pa.Table) -> None:

@@ -29,6 +29,15 @@ def without_brackets(label: str) -> str:
     return label[1:-1] if label.startswith("<") and label.endswith(">") else label
 
 
+def bare(labels: Iterable[str], where: str, format: str) -> str:
+    """As they are written without brackets. Raises UserError for one that can't be."""
+    labels = list(labels)
+    for label in labels:
+        if label.split() != [label]:
+            raise UserError(f"{where}: the label {label!r} has white space, which {format} can't hold")
+    return " ".join(labels)
+
+
 def bracketed(labels: Iterable[str], where: str, format: str) -> str:
     """As they are written. Raises UserError for one that can't be."""
     labels = list(labels)

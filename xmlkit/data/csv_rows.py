@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from xmlkit.data.cells import check_once
 from xmlkit.data.lines import LONGEST_LINE, read_lines
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
+
+if TYPE_CHECKING:
+    from xmlkit.data.corpus import Corpus
+    from xmlkit.data.formats import Document
 
 csv.field_size_limit(LONGEST_LINE)  # its own is shorter than many a text
 
@@ -79,6 +83,22 @@ def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserErr
             continue
         if cells:
             yield number, cells
+
+
+def write_splits(
+    folder: Path, corpus: Corpus, header: Sequence[str], cells: Callable[[Document, str], Sequence[str]]
+) -> None:
+    """A table a split of the cells of each document, called as in `train document 3`.
+
+    The last column is of ids, and there where a document has one.
+    """
+    for name, split in corpus.splits.items():
+        columns = len(header) if split.ids else len(header) - 1
+        rows = (
+            cells(document, f"{name} document {number}")[:columns]
+            for number, document in enumerate(split.documents(), start=1)
+        )
+        write_rows(folder / f"{name}.csv", header[:columns], rows)
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.data.lines import read_lines
 from xmlkit.data.vocabularies import vocabularies
@@ -22,8 +23,8 @@ def read_label_list(path: Path, dialect: Dialect = PLAIN) -> list[str]:
             ids = [label.id for label in vocabulary.read(path, dialect)]
             break
     else:
-        lines = (line.strip() for _, line in read_lines(path, dialect.encoding))
-        ids = [line[1:-1] if line.startswith("<") and line.endswith(">") else line for line in lines if line]
+        lines = read_lines(path, dialect.encoding)
+        ids = [without_brackets(line) for _, line in lines if line.strip()]
     if not ids:
         raise UserError(f"{path}: it names no label; write an id a line")
     return ids

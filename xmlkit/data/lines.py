@@ -59,6 +59,11 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def squeezed(text: str) -> str:
+    """The same for texts that differ in white space alone."""
+    return " ".join(text.split())
+
+
 def without_blank_end(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """The same lines without the blank ones after the last that is not."""
     held: list[tuple[int, str]] = []

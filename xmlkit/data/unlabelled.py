@@ -7,6 +7,7 @@ from pathlib import Path
 from xmlkit.console import say
 from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus
+from xmlkit.data.lines import squeezed
 from xmlkit.errors import UserError
 
 
@@ -23,11 +24,11 @@ def read_unlabelled(path: str, corpus: Corpus) -> list[str]:
     held out stays so. Says how many were left out; raises UserError where none are left.
     """
     check_unlabelled(path)
-    known = {_squeezed(text) for split in corpus.splits.values() for text in split.texts}
+    known = {squeezed(text) for split in corpus.splits.values() for text in split.texts}
     known.add("")
     left, count = list[str](), 0
     for document in asked(path, None, corpus.dialect):
-        key, count = _squeezed(document.text), count + 1
+        key, count = squeezed(document.text), count + 1
         if key not in known:
             known.add(key)
             left.append(document.text)
@@ -37,8 +38,3 @@ def read_unlabelled(path: str, corpus: Corpus) -> list[str]:
         raise UserError(f"{found}; name other texts, or leave it out")
     say(found)
     return left
-
-
-def _squeezed(text: str) -> str:
-    """The same for texts that differ in white space alone."""
-    return " ".join(text.split())

@@ -65,6 +65,12 @@ def on_one_line(text: str, lost: Counter[str], what: str, characters: str = "\n"
     return text.translate(dict.fromkeys(map(ord, characters), " "))
 
 
+def text_alone(document: Document, lost: Counter[str]) -> str:
+    """For formats with a text a line, whose ids have no room; they are counted."""
+    lost["ids of documents that are left out"] += document.id is not None
+    return on_one_line(document.text, lost, "texts whose line feeds become spaces", "\r\n")
+
+
 def without_ids_and_filters(document: Document, lost: Counter[str]) -> Document:
     """What a format that knows texts and labels alone has room for; the others are counted."""
     lost["ids of documents that are left out"] += document.id is not None

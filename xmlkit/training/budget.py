@@ -144,8 +144,8 @@ def _pace(corpus: Corpus, settings: Mapping[str, Any]) -> Pace:
         "epochs": 1,
         "validation": 0.2,
         "validation_max": SAMPLE,
-        "start": "prior",
-    }  # warm reads them all
+        "start": "prior",  # warm reads them all
+    }
     with TemporaryDirectory(prefix="xmlkit-") as folder, cache_in(Path(folder)), unsaid():
         trainer = prepare(few, {**settings, **trial}, Path(folder) / "trial")
         begun = time.perf_counter()

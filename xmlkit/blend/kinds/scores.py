@@ -28,7 +28,7 @@ from xmlkit.blend.member import Candidates, Making, Member
 from xmlkit.blend.towers import Towers
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
-from xmlkit.data.lines import read_lines
+from xmlkit.data.lines import read_lines, squeezed
 from xmlkit.errors import UserError
 
 FILE = "scores.jsonl.gz"
@@ -68,7 +68,7 @@ class Scores(Member):
         said, corpus = read_scores(Path(what)), making.corpus
         member = cls(said, corpus.labels)
         held_out = [corpus.train.texts[row] for row in np.flatnonzero(making.held_out_N).tolist()]
-        count = sum(_squeezed(text) in member._rows_of for text in held_out)
+        count = sum(squeezed(text) in member._rows_of for text in held_out)
         strangers = {label for scores in said.values() for label in scores} - corpus.labels.rows.keys()
         found = f"scores:{what}: {count:,} of {len(held_out):,} held-out documents have scores"
         if strangers:
@@ -85,7 +85,7 @@ class Scores(Member):
         evidence_NK = np.full((len(texts), top_k), np.log(LEAST), np.float32)
         floor_N = np.full(len(texts), np.log(LEAST), np.float32)
         for row, text in enumerate(texts):
-            if scores := self._rows_of.get(_squeezed(text)):
+            if scores := self._rows_of.get(squeezed(text)):
                 best = sorted(scores, key=lambda label: (-scores[label], label))
                 evidence = np.log(np.array([scores[label] for label in best]).clip(min=LEAST))
                 ids_NK[row, : len(best)] = best[:top_k]
@@ -128,7 +128,7 @@ def _read_jsonl(path: Path) -> Said:
             first = error.errors()[0]
             wrong = f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
             raise UserError(f"{path}:{number}: {wrong}; write {JSONL}") from None
-        said[_squeezed(read.text)] = {scored.label: scored.score for scored in read.labels}
+        said[squeezed(read.text)] = {scored.label: scored.score for scored in read.labels}
     return said
 
 
@@ -141,7 +141,7 @@ def _read_tsv(path: Path) -> Said:
         if len(cells) != 3:
             raise UserError(f"{path}:{number}: {len(cells)} cells; a line is: text TAB label TAB score")
         text, label, score = cells
-        said.setdefault(_squeezed(text), {})[label] = _score(score, f"{path}:{number}")
+        said.setdefault(squeezed(text), {})[label] = _score(score, f"{path}:{number}")
     return said
 
 
@@ -153,8 +153,3 @@ def _score(cell: str, where: str) -> float:
     if not 0 <= score <= 1:
         raise UserError(f"{where}: the score {cell!r} is not from 0 to 1; scale all of them") from None
     return score
-
-
-def _squeezed(text: str) -> str:
-    """The same for texts that differ in white space alone."""
-    return " ".join(text.split())

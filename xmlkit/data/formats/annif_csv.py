@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.cells import check_columns, joined
-from xmlkit.data.csv_rows import Row, open_rows, write_rows
+from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, has_suffix
@@ -68,13 +69,7 @@ def _document(row: Row, texts: tuple[str, ...], path: Path) -> Document | UserEr
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """With a column of ids where a document has one; labels in angle brackets."""
     lost: Counter[str] = Counter()
-    for name, split in corpus.splits.items():
-        header = [TEXT, LABELS, ID] if split.ids else [TEXT, LABELS]
-        rows = (
-            _cells(document, f"{name} document {number}", lost)[: len(header)]
-            for number, document in enumerate(split.documents(), start=1)
-        )
-        write_rows(folder / f"{name}.csv", header, rows)
+    write_splits(folder, corpus, [TEXT, LABELS, ID], partial(_cells, lost=lost))
     return [*told(lost), *tsv.write(folder, corpus)]
 
 

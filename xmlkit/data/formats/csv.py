@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.data.brackets import bare
 from xmlkit.data.cells import choose_columns, document
-from xmlkit.data.csv_rows import Row, open_rows, write_rows
+from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document, annif_csv
 from xmlkit.data.lines import find_file, has_suffix
@@ -53,19 +55,10 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """Columns `text` and `labels`, and `id` where a document has one; white space between labels."""
     lost: Counter[str] = Counter()
-    for name, split in corpus.splits.items():
-        header = ["text", "labels", "id"] if split.ids else ["text", "labels"]
-        rows = (
-            _cells(document, f"{name} document {number}", lost)[: len(header)]
-            for number, document in enumerate(split.documents(), start=1)
-        )
-        write_rows(folder / f"{name}.csv", header, rows)
+    write_splits(folder, corpus, ["text", "labels", "id"], partial(_cells, lost=lost))
     return [*told(lost), *tsv.write(folder, corpus)]
 
 
 def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
     lost["documents whose filters are left out"] += bool(document.left_out)
-    for label in document.labels:
-        if label.split() != [label]:
-            raise UserError(f"{where}: the label {label!r} has white space, which {NAME} can't hold")
-    return [document.text, " ".join(document.labels), document.id or ""]
+    return [document.text, bare(document.labels, where, NAME), document.id or ""]

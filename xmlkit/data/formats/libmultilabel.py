@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.features import holds_features
 from xmlkit.data.formats import Document
@@ -78,9 +79,7 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 def _line(document: Document, has_ids: bool, where: str, lost: Counter[str]) -> str:
     lost["documents whose filters are left out"] += bool(document.left_out)
-    for label in document.labels:
-        if label.split() != [label]:
-            raise UserError(f"{where}: the label {label!r} has white space, which {NAME} can't hold")
+    labels = bare(document.labels, where, NAME)
     id = on_one_line(document.id or "", lost, "ids whose tabs and line feeds become spaces", "\t\r\n")
     text = on_one_line(document.text, lost, "texts whose tabs and line feeds become spaces", "\t\r\n")
-    return "\t".join([*([id] if has_ids else []), " ".join(document.labels), text])
+    return "\t".join([*([id] if has_ids else []), labels, text])

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import Document
 from xmlkit.data.lines import find_file, read_lines
@@ -76,15 +77,8 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
         )
         write_lines(folder / f"{name}_raw_texts.txt", texts)
         labels = (
-            _line(document.labels, f"{name} document {number}")
+            bare(document.labels, f"{name} document {number}", NAME)
             for number, document in enumerate(split.documents(), start=1)
         )
         write_lines(folder / f"{name}_labels.txt", labels)
     return [*told(lost), *tsv.write(folder, corpus)]
-
-
-def _line(labels: list[str], where: str) -> str:
-    for label in labels:
-        if label.split() != [label]:
-            raise UserError(f"{where}: the label {label!r} has white space, which {NAME} can't hold")
-    return " ".join(labels)

@@ -15,7 +15,7 @@ from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list
 from xmlkit.data.title_mark import lose_mark, without_mark
 from xmlkit.data.vocabularies import listed
-from xmlkit.data.writing import on_one_line, told, write_lines
+from xmlkit.data.writing import text_alone, told, write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,13 +73,8 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     listed.write(folder / "output-items.txt", labels, lost)
     for name, split in corpus.splits.items():
         short, split = SHORT[name], split.numbered_as(labels)
-        write_lines(folder / f"X.{short}.txt", (_line(document, lost) for document in split.documents()))
+        texts = (lose_mark(text_alone(document, lost), lost) for document in split.documents())
+        write_lines(folder / f"X.{short}.txt", texts)
         write_matrix(folder / f"Y.{short}.npz", split.labels, len(labels))
         write_filter(folder, name, split, labels, lost)
     return told(lost)
-
-
-def _line(document: Document, lost: Counter[str]) -> str:
-    lost["ids of documents that are left out"] += document.id is not None
-    text = on_one_line(document.text, lost, "texts whose line feeds become spaces", "\r\n")
-    return lose_mark(text, lost)

@@ -14,7 +14,7 @@ from xmlkit.data.formats import Document, xc_json
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list, numbers_in
 from xmlkit.data.vocabularies import listed
-from xmlkit.data.writing import on_one_line, told, write_lines
+from xmlkit.data.writing import text_alone, told, write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -97,14 +97,9 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     listed.write(folder / "Y.txt", labels, lost)
     for name, split in corpus.splits.items():
         short, split = SHORT[name], split.numbered_as(labels)
-        write_lines(folder / f"{short}_X.txt", (_line(document, lost) for document in split.documents()))
+        write_lines(folder / f"{short}_X.txt", (text_alone(document, lost) for document in split.documents()))
         rows = (split.labels[row].tolist() for row in range(len(split)))
         lines = (" ".join(f"{label}:1.00000" for label in row) for row in rows)
         write_lines(folder / f"{short}_X_Y.txt", [f"{len(split)} {len(labels)}", *lines])
         write_filter(folder, name, split, labels, lost)
     return told(lost)
-
-
-def _line(document: Document, lost: Counter[str]) -> str:
-    lost["ids of documents that are left out"] += document.id is not None
-    return on_one_line(document.text, lost, "texts whose line feeds become spaces", "\r\n")

@@ -11,8 +11,11 @@ into one of `buckets` rows (the hashing trick: Weinberger et al., ICML 2009):
 x stands beside the document vector, in both of its forms, so that shortlist and ranker see it. Frequencies
 are those of the training texts. A text without any known term has x = 0.
 
+A label's logit is linear in x, and so a sum over terms: g being what x is multiplied with, term t adds
+scale w_Bt / (|w_B| |s_BF|) <E[t], g>, in equal parts at each place where it occurs.
+
 Shapes: B documents, W tokens of all texts, T unique ones, V tokens of the vocabulary, P pieces of a token,
-G n-grams of tokens, Q all terms, U unique ones, D document width, F width of the bag, L buckets.
+G n-grams of tokens, Q all terms, U unique ones, D document width, F width of the bag, L buckets, O labels that are asked about.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from torch import Tensor, nn
 
 from xmlkit import (
     BuildContext,
+    Contributions,
     LayerStates,
     RaggedTokens,
     Representation,
@@ -45,6 +49,7 @@ tiny_options = {"buckets": 2**10, "width": 16}
 PRIME = 2**31 - 1
 MOST_PIECES = 32  # n-grams of characters of one token; the longest tokens have more
 DOCUMENTS_AT_ONCE = 4096  # whose terms are counted in one go
+SHORTEST = 1e-6  # of a sum's length that is divided by
 
 
 def _as_list(given: Any) -> Any:
@@ -114,7 +119,34 @@ class Bag(Representation):
         """The bag's vector of each text."""
         ids_U, weights_UB = self.weights(text)
         sums_BF = self.rows.sums_BE(F.normalize(weights_UB, dim=0).T, ids_U)
-        return self.dropout(self.options.scale * F.normalize(sums_BF, dim=1, eps=1e-6))
+        return self.dropout(self.options.scale * F.normalize(sums_BF, dim=1, eps=SHORTEST))
+
+    def contributions(self, states: LayerStates, directions_OD: Tensor) -> Contributions | None:
+        """Of each n-gram of tokens, and of each token by the characters in it, beside what the inner says."""
+        text, width = states.documents.text, self.options.width
+        ids_U, weights_U1 = self.weights(text)
+        known_U = weights_U1[:, 0] > 0
+        ids_U, shares_U = ids_U[known_U], F.normalize(weights_U1[known_U, 0], dim=0)
+        length = self.rows.sums_BE(shares_U[None], ids_U).norm().clamp(min=SHORTEST)
+        products_UO = self.rows(ids_U) @ directions_OD[:, -width:].T
+        adds_UO = self.options.scale / length * shares_U[:, None] * products_UO
+
+        _, read_W, buckets_G = self.grams(text)
+        pieces_WP = self.pieces_VP[text.values_W].long() * read_W[:, None]
+        of_orders = buckets_G.view(len(self.options.orders), len(read_W), 1)
+        places_W = torch.arange(len(read_W), device=read_W.device)
+        spans, slots = [], []  # behind all terms that are known there is a slot for the others
+        for order, buckets_WX in [(1, pieces_WP), *zip(self.options.orders, of_orders)]:
+            slots_WX = torch.searchsorted(ids_U, buckets_WX.contiguous())
+            is_known_WX = F.pad(ids_U, (0, 1), value=-1)[slots_WX] == buckets_WX
+            some_W = is_known_WX.any(1)
+            slots.append(torch.where(is_known_WX, slots_WX, len(ids_U))[some_W])
+            spans.append(torch.stack([places_W, places_W + order], 1)[some_W])
+        counts_U = torch.bincount(torch.cat([some.flatten() for some in slots]), minlength=len(ids_U) + 1)
+        each_UO = F.pad(adds_UO / counts_U[:-1, None], (0, 0, 0, 1))
+        found = [Contributions(*pair) for pair in zip(spans, (each_UO[some].sum(1) for some in slots))]
+        inner = self.inner.contributions(states, directions_OD[:, :-width])
+        return Contributions.joined(found if inner is None else [*found, inner])
 
     def weights(self, text: RaggedTokens) -> tuple[Tensor, Tensor]:
         """Buckets of the known terms, and how much each weighs in each document: (U,) and (U, B).

@@ -31,12 +31,14 @@ from torch import Tensor
 from xmlkit import (
     BuildContext,
     Documents,
+    RaggedLabels,
     Reading,
     Run,
     Shortlist,
     Shortlister,
     Training,
     Vectors,
+    Voters,
     hookimpl,
     say,
 )
@@ -123,6 +125,17 @@ class Neighbours(Shortlister):
         if short is None:
             return _shortlist(vectors.rank_BD, ids_BX, mask_BX, prior_BX, logits_BX)
         return short.extended(ids_BX, mask_BX, None, prior_BX, logits_BX)
+
+    def voters(self, vectors: Vectors, documents: Documents) -> Voters | None:
+        """The nearest documents, as many as vote."""
+        if not len(self.values_G) or self._is_silent:
+            return None
+        cos_1K, at_1K = self.nearest(vectors.rank_BD, documents.seen)
+        share_K = (cos_1K[0] / self.numbers.temperature).softmax(0).nan_to_num()
+        at_N, share_N = at_1K[0][share_K > 0], share_K[share_K > 0]
+        all_labels = RaggedLabels(self.values_G.long(), self.offsets, self.num_labels, 0)
+        labels = all_labels.map(Tensor.cpu).take(at_N.cpu())
+        return Voters(at_N, len(self.bank_ND), cos_1K[0][share_K > 0], share_N, labels)
 
     def _inner(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist | None:
         asks = not self.every_label or self.inner.adds_votes

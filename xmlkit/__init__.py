@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xmlkit.inference.predict import Prediction as Prediction
     from xmlkit.inference.predict import Predictor as Predictor
     from xmlkit.labels.cooccurrence import cooccurring_labels as cooccurring_labels
+    from xmlkit.passing import Contributions as Contributions
     from xmlkit.passing import Documents as Documents
     from xmlkit.passing import LayerStates as LayerStates
     from xmlkit.passing import RaggedLabels as RaggedLabels
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from xmlkit.passing import Start as Start
     from xmlkit.passing import Training as Training
     from xmlkit.passing import Vectors as Vectors
+    from xmlkit.passing import Voters as Voters
     from xmlkit.tables import ClusterTable as ClusterTable
     from xmlkit.tables import RowTable as RowTable
     from xmlkit.tables import unique_ids as unique_ids
@@ -67,6 +69,7 @@ _HOME = {
     "xmlkit.doors": ["Head", "LossCombiner", "Representation", "Shortlister"],
     "xmlkit.hooks": ["BuildContext", "DocumentSet", "Reading", "Run", "hookimpl"],
     "xmlkit.passing": [
+        "Contributions",
         "Documents",
         "LayerStates",
         "RaggedLabels",
@@ -75,6 +78,7 @@ _HOME = {
         "Start",
         "Training",
         "Vectors",
+        "Voters",
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor"],

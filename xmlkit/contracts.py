@@ -113,6 +113,39 @@ def vectors(part: Representation, found: Any, states: LayerStates) -> str:
     )
 
 
+def contributions(part: Representation, found: Any, states: LayerStates, directions_UD: Tensor) -> str:
+    """Spans within the text, and what each adds for each direction."""
+    if found is None:
+        return ""
+    if wrong := _unless_it_has(found, "Contributions", "spans_P2", "adds_PU"):
+        return wrong
+    spans = len(found.spans_P2) if isinstance(found.spans_P2, Tensor) else 0
+    return _tensor("spans_P2", found.spans_P2, (spans, 2), "int64") or _tensor(
+        "adds_PU", found.adds_PU, (spans, len(directions_UD)), like=(directions_UD,)
+    )
+
+
+def voters(part: Shortlister, found: Any, vectors: Vectors, documents: Documents) -> str:
+    """Documents with a likeness, a share of the vote and labels each."""
+    if found is None:
+        return ""
+    if wrong := _unless_it_has(found, "Voters", "places_N", "kept", "likeness_N", "share_N", "labels"):
+        return wrong
+    count = len(found.places_N) if isinstance(found.places_N, Tensor) else 0
+    if len(found.labels) != count:
+        return f"labels are of {len(found.labels)} documents, expected {count}"
+    return (
+        _tensor("places_N", found.places_N, (count,), "int64")
+        or _tensor("likeness_N", found.likeness_N, (count,), like=(vectors.rank_BD,))
+        or _tensor("share_N", found.share_N, (count,), like=(vectors.rank_BD,))
+    )
+
+
+def directions(part: Head, found: Any, rank_1D: Tensor, vectors_UE: Tensor) -> str:
+    """(U, D)."""
+    return "" if found is None else _tensor("it", found, (len(vectors_UE), rank_1D.shape[1]), like=(rank_1D,))
+
+
 def cluster_logits(part: Shortlister, found: Any, recall_BD: Tensor) -> str:
     """(B, K)."""
     return _tensor("it", found, (len(recall_BD), part.clusters.num_clusters if part.clusters else 0))

@@ -16,7 +16,17 @@ from torch import Tensor, nn
 
 from xmlkit import contracts
 from xmlkit.contracts import promises
-from xmlkit.passing import Documents, LayerStates, Shortlist, Start, Training, Vectors, binary_cross_entropy
+from xmlkit.passing import (
+    Contributions,
+    Documents,
+    LayerStates,
+    Shortlist,
+    Start,
+    Training,
+    Vectors,
+    Voters,
+    binary_cross_entropy,
+)
 from xmlkit.tables import ClusterTable, unique_ids
 
 
@@ -83,6 +93,15 @@ class Representation(Part):
         """recall_BD is `recall_width` wide, rank_BD `rank_width`."""
         return self.inner(states)
 
+    @promises(contracts.contributions)
+    def contributions(self, states: LayerStates, directions_UD: Tensor) -> Contributions | None:
+        """What spans of one document's text add to its product with each direction; None: nobody can say.
+
+        Of the sum that `rank_BD` is, as much as can be told apart by spans; lengths that are divided by are
+        taken as they are. Asked where it is explained why a text got its labels, never in training.
+        """
+        return self.inner.contributions(states, directions_UD) if leaves_out(self, "forward") else None
+
 
 class Shortlister(Part):
     """Chooses the labels that are scored for a document."""
@@ -146,6 +165,14 @@ class Shortlister(Part):
         """Begins to score clusters as this does, before the first step; one that wraps nothing need not."""
         if self.inner is not None:
             self.inner.take_start(start)
+
+    @promises(contracts.voters)
+    def voters(self, vectors: Vectors, documents: Documents) -> Voters | None:
+        """Whose votes one document gets, the likest first; None: nobody's, or nobody can say.
+
+        Asked where it is explained why a text got its labels, never in training.
+        """
+        return self.inner.voters(vectors, documents) if leaves_out(self, "forward") else None
 
 
 class Head(Part):
@@ -219,6 +246,15 @@ class Head(Part):
         """The same of queries that are there already."""
         return self.vector_maker.products_BU(query_BE, rows_U) + self.label_bias_U(rows_U)
 
+    @promises(contracts.directions)
+    def directions_UD(self, rank_1D: Tensor, vectors_UE: Tensor) -> Tensor | None:
+        """What one document's vector is multiplied with, in all, where its query is with label vectors.
+
+        So <directions, x> is <vectors, query(x)> but for a constant, for this x: lengths that a query is
+        divided by are taken as they are. None: a query is no such product.
+        """
+        return self.inner.directions_UD(rank_1D, vectors_UE) if leaves_out(self, "query_BE") else None
+
     @property
     def vector_maker(self) -> Head:
         """The part that the label vectors come from: this one, or the one within that it leaves them to."""
@@ -229,6 +265,13 @@ class Head(Part):
         """Logits of each document's own candidates: unique labels once, one product, then a gather."""
         ids_U, slots_BC = unique_ids(ids_BC, num_labels)
         return self.scores_BU(rank_BD, ids_U).gather(1, slots_BC)
+
+
+def leaves_out(part: Part, method: str) -> bool:
+    """Whether it wraps another and leaves this method of its contract to that: what it does there, it adds
+    nothing to."""
+    contract = next(base for base in type(part).__mro__ if "door" in vars(base))
+    return part.inner is not None and getattr(type(part), method) is getattr(contract, method)
 
 
 class LossCombiner(Part):

@@ -5,12 +5,12 @@ lie in their order, but for labels that came after training.
 
 Shapes: B documents, T tokens, W tokens of whole texts, N layers, H encoder width, D document width,
 K clusters, S shortlisted ones, C candidates, X added candidates, Y most true labels of a document, V true
-labels in the batch, R labels or clusters.
+labels in the batch, R labels or clusters, U labels that are asked about, P spans of a text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -277,3 +277,27 @@ class Start:
     centre_D: Tensor  # the mean document vector
     vectors_RD: Tensor
     bias_R: Tensor
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What spans of a text's tokens add to the logits of U labels; a span may be there more than once."""
+
+    spans_P2: Tensor  # int64, the first token of each and the one behind its last
+    adds_PU: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Contributions]) -> Contributions:
+        """All of them."""
+        return cls(torch.cat([part.spans_P2 for part in parts]), torch.cat([part.adds_PU for part in parts]))
+
+
+@dataclass(frozen=True)
+class Voters:
+    """Training documents that vote for the labels of one document: N of those that are kept."""
+
+    places_N: Tensor  # int64, among the kept ones, which are in the order of the corpus
+    kept: int  # how many are kept: all that were trained on, or a sample
+    likeness_N: Tensor  # cosines
+    share_N: Tensor  # of the vote: each label of the document gets so much
+    labels: RaggedLabels  # of each

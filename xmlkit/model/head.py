@@ -15,7 +15,7 @@ from xmlkit.hooks import BuildContext
 from xmlkit.model.device import full_precision
 from xmlkit.model.prior import prior_log_odds
 from xmlkit.model.projection import projection
-from xmlkit.model.start import centring, take_rows
+from xmlkit.model.start import Centred, centring, take_rows
 from xmlkit.passing import Start
 from xmlkit.tables import RowTable
 
@@ -77,6 +77,12 @@ class RowHead(Head):
     def query_BE(self, rank_BD: Tensor) -> Tensor:
         """Projected."""
         return self.project(self.centre(rank_BD))
+
+    def directions_UD(self, rank_1D: Tensor, vectors_UE: Tensor) -> Tensor:
+        """Back through the projection, over the length of the centred vector."""
+        if isinstance(self.project, nn.Linear):
+            vectors_UE = vectors_UE @ self.project.weight
+        return vectors_UE / self.centre.length_B1(rank_1D) if isinstance(self.centre, Centred) else vectors_UE
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Rows of the table, in full precision whatever they are kept in."""

@@ -14,6 +14,8 @@ from xmlkit.model.projection import Projection
 from xmlkit.passing import Start
 from xmlkit.tables import RowTable
 
+LEAST = 1e-6  # of a length that is divided by
+
 
 class Centred(nn.Module):
     """Document vectors less the mean one, at length one: what is compared in `start=warm`."""
@@ -28,10 +30,14 @@ class Centred(nn.Module):
         """See `centred`."""
         return centred(x_BD, self.centre_D)
 
+    def length_B1(self, x_BD: Tensor) -> Tensor:
+        """What is divided by."""
+        return (x_BD - self.centre_D).norm(dim=1, keepdim=True).clamp(min=LEAST)
+
 
 def centred(x_BD: Tensor, centre_D: Tensor) -> Tensor:
     """(x - centre) / |x - centre|."""
-    return F.normalize(x_BD - centre_D, dim=1, eps=1e-6)
+    return F.normalize(x_BD - centre_D, dim=1, eps=LEAST)
 
 
 def centring(build: BuildContext, width: int) -> nn.Module:

@@ -13,6 +13,7 @@ import numpy as np
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
+from xmlkit.blend.kinds.run import OfRun
 from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
@@ -27,7 +28,7 @@ from xmlkit.inference.predict import (
 )
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
-from xmlkit.model.folder import run_source, source_there
+from xmlkit.model.folder import Opened, run_source, source_there
 
 
 class Ensemble(Predictor):
@@ -45,6 +46,12 @@ class Ensemble(Predictor):
     def num_parameters(self) -> int:
         """Of all models that read texts."""
         return sum(p.numel() for tower in self._whole.towers.all() for p in tower.model.parameters())
+
+    @property
+    def runs(self) -> list[tuple[str, Opened]]:
+        """Members that are runs."""
+        named = zip(self._whole.described.members, self._whole.members, strict=True)
+        return [(about.name, member.tower.opened) for about, member in named if isinstance(member, OfRun)]
 
     @property
     def scoring(self) -> Scoring:

@@ -11,6 +11,7 @@ from xmlkit.cli.compare import compare
 from xmlkit.cli.data import convert, describe, formats, sample, split
 from xmlkit.cli.ensemble import ensemble
 from xmlkit.cli.evaluate import evaluate
+from xmlkit.cli.explain import explain
 from xmlkit.cli.init_weights import init_weights
 from xmlkit.cli.labels import add
 from xmlkit.cli.plugins import new, plugins
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 for command in (
     *(train, compare, ensemble, init_weights, presets),
-    *(evaluate, threshold, predict, serve, plugins, settings),
+    *(evaluate, threshold, predict, explain, serve, plugins, settings),
 ):
     app.command()(command)
 for group, does, inside in (

@@ -40,8 +40,10 @@ def say_run(folder: Path) -> None:
     say(f'run: {folder}; next: echo "some text" | xmlkit predict {folder}')
 
 
-def say_what_next() -> None:
-    """After a first run on `demo`: a line to copy for each thing that people then want."""
+def say_what_next(folder: Path) -> None:
+    """After a first run on `demo`, which lies there: a line to copy for each thing that people then want."""
+    say("why a text gets its labels:")
+    say(f'    xmlkit explain {folder} "some text"')
     say("your own texts, where FOLDER/train.tsv has a text, a tab and its labels a line:")
     say("    xmlkit train FOLDER --encoder auto")
     say("what a plugin brings, with intervals:")

@@ -171,7 +171,7 @@ def train(
         out.print(example_table(few, corpus.labels, trained.model.predict(few.texts)))
     say_run(trained.folder)
     if corpus.source == DEMO:
-        say_what_next()
+        say_what_next(trained.folder)
 
 
 def _train_student(

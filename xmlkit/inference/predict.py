@@ -95,6 +95,11 @@ class Predictor(ABC):
 
     @property
     @abstractmethod
+    def runs(self) -> list[tuple[str, Opened]]:
+        """The runs that it is made of, whose parts can be asked for reasons: names and what they are."""
+
+    @property
+    @abstractmethod
     def scoring(self) -> Scoring:
         """How it is scored."""
 
@@ -209,6 +214,11 @@ class RunPredictor(Predictor):
     def num_parameters(self) -> int:
         """Of the whole model, the encoder's included."""
         return sum(parameter.numel() for parameter in self._opened.model.parameters())
+
+    @property
+    def runs(self) -> list[tuple[str, Opened]]:
+        """Itself, without a name."""
+        return [("", self._opened)]
 
     @property
     def scoring(self) -> Scoring:

@@ -1,0 +1,74 @@
+"""`xmlkit explain`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import xmlkit
+from xmlkit.cli.options import RunArgument
+from xmlkit.console import CONTROLS, visible
+
+if TYPE_CHECKING:
+    from xmlkit.explain.explain import Reasons
+
+SHOWN = 8  # words, or documents, of each kind of reason
+
+
+class Layout(StrEnum):
+    """Of reasons."""
+
+    table = "table"
+    json = "json"
+
+
+def explain(
+    run: RunArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text itself; `-`: standard input.")] = "-",
+    top_k: Annotated[int, typer.Option(min=1, help="Labels, at most.")] = 5,
+    format_: Annotated[Layout, typer.Option("--format", help="`json` has all, `table` the strongest.")] = (
+        Layout.table
+    ),
+) -> None:
+    """Says why a text gets its labels: which words and which training documents speak for each."""
+    from xmlkit.explain.explain import explain as explained
+
+    found = explained(xmlkit.load(run), sys.stdin.read() if text == "-" else text, top_k)
+    if format_ == Layout.json:
+        line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=False)
+        print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+        return
+    for one in found:
+        print(visible("\n".join(_lines(one))))
+
+
+def _lines(one: Reasons) -> list[str]:
+    lines = [f"{one.score:8.3f}  {one.name}"]
+    strongest = sorted(one.falls, key=lambda fall: -fall.fall)[:SHOWN]
+    if lost := [f"{_short(fall.text)} {fall.fall:+.3f}" for fall in strongest if fall.fall >= 0.0005]:
+        lines.append(f"          without it the score falls by: {', '.join(lost)}")
+    for said in one.said:
+        of = f" of {said.run}" if said.run else ""
+        if said.by_words is not None:
+            words = ", ".join(f"{_short(word.text)} {word.adds:+.2f}" for word in said.words[:SHOWN])
+            rest = said.logit - said.by_words - said.by_votes
+            sums = f"{said.by_words:+.2f} by words, {said.by_votes:+.2f} by votes, {rest:+.2f} by the rest"
+            lines.append(f"          the logit{of} is {said.logit:.2f}: {sums}")
+            lines.append(f"          words add to it: {words or 'none is known'}")
+        for near in said.documents[:SHOWN]:
+            labels = ", ".join(near.labels[:SHOWN])
+            lines.append(
+                f"          training document {near.place} votes for it{of}: likeness {near.likeness:.2f}, "
+                f"{near.share:.0%} of the vote; its labels: {labels}"
+            )
+    return [*lines, ""]
+
+
+def _short(text: str) -> str:
+    squeezed = " ".join(text.split())
+    return squeezed if len(squeezed) <= 40 else f"{squeezed[:18]} … {squeezed[-18:]}"

@@ -1,0 +1,30 @@
+"""The words of a text, by the places of their characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+Place = tuple[int, int]  # the first character, and the one behind the last
+
+
+def words(text: str) -> list[Place]:
+    """Each of them in order."""
+    return [found.span() for found in WORD.finditer(text)]
+
+
+def windows(places: Sequence[Place], most: int) -> list[Place]:
+    """At most so many runs of words, each as long as the others but for the last."""
+    length = max(-(-len(places) // most), 1)
+    runs = (places[start : start + length] for start in range(0, len(places), length))
+    return [(run[0][0], run[-1][1]) for run in runs]
+
+
+def widened(places: Sequence[Place], begin: int, end: int) -> Place:
+    """To whole words, where a piece of one is touched."""
+    touched = [place for place in places if place[0] < end and begin < place[1]]
+    return min([begin, *(place[0] for place in touched[:1])]), max(
+        [end, *(place[1] for place in touched[-1:])]
+    )

@@ -18,7 +18,7 @@ USUAL = Limits()
 def serve(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN ...", help="Folders of runs or ensembles.", show_default=False),
+        typer.Argument(metavar="RUN ...", help="Folders of runs or ensembles, or `hub:user/name`.", show_default=False),
     ],
     host: Annotated[
         str, typer.Option(help="Where it listens: by default for this machine alone.")

@@ -38,7 +38,7 @@ PATIENCE = 3.0  # seconds
 ON_HUB = "hub:"
 # Of a run or an ensemble; whatever else lies beside them is left there.
 OF_RUNS = ["*.json", "*.jsonl", "*.safetensors", "encoder/*", "members/*", "towers/*"]
-NAME = r"[\w.-]+/[\w.-]+"
+NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
 @cache

@@ -30,7 +30,7 @@ def push(
     """Uploads a run or an ensemble to the Hugging Face hub, with a card that says what it is.
 
     What prediction needs is uploaded, with the figures: no checkpoint, no log, no text of a training document
-    unless an ensemble's member looks texts up, which is said. The licence is left for you to name in the card.
+    unless an ensemble's member looks texts up, which is said. The licence is left for you to name.
 
     Example: `xmlkit push runs/mine me/mine`, then `xmlkit predict hub:me/mine`
     """

@@ -55,7 +55,7 @@ def _body(
 ) -> list[str]:
     texts = members_with_texts(folder)
     held = (
-        f"**It holds texts**, and scores of them, in the members {', '.join(map(_code, texts))}."
+        f"**It holds texts**, and scores of them, in the members {', '.join(_code(_last(name)) for name in texts)}."
         if texts
         else "No text of a training document is in it."
     )
@@ -137,7 +137,7 @@ def _of_run(folder: Path) -> dict[str, Any]:
 
 def _of_ensemble(folder: Path) -> dict[str, Any]:
     described, figures = describe(folder), _figures(folder)
-    members = [f"{member.name}: {member.kind}" for member in described.members]
+    members = [f"{_last(member.name)}: {member.kind}" for member in described.members]
     return {
         "source": described.source,
         "digest": described.corpus,
@@ -173,6 +173,12 @@ def _code(text: str) -> str:
 def _value(value: Any) -> str:
     """A path without the folders that it lay in."""
     return _name(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _last(member: str) -> str:
+    """`kind:PATH` and a path without the folders that it lay in."""
+    kind, colon, path = member.rpartition(":")
+    return f"{kind}{colon}{_name(path)}"
 
 
 def _is_path(name: str) -> bool:

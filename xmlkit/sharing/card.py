@@ -53,10 +53,10 @@ def _body(
     figures: Mapping[str, float],
     figures_of: str,
 ) -> list[str]:
-    texts = members_with_texts(folder)
+    named = ", ".join(_code(_last(name)) for name in members_with_texts(folder))
     held = (
-        f"**It holds texts**, and scores of them, in the members {', '.join(_code(_last(name)) for name in texts)}."
-        if texts
+        f"**It holds texts**, and scores of them, in the members {named}."
+        if named
         else "No text of a training document is in it."
     )
     return [

@@ -1,9 +1,13 @@
-"""The Hugging Face hub: which encoder to begin with, where the user has named none."""
+"""The Hugging Face hub: which encoder to begin with, where the user has named none, and models on it."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.console import say
@@ -31,6 +35,10 @@ ENCODERS = {
     "xlnet",
 }
 PATIENCE = 3.0  # seconds
+ON_HUB = "hub:"
+# Of a run or an ensemble; whatever else lies beside them is left there.
+OF_RUNS = ["*.json", "*.jsonl", "*.safetensors", "encoder/*", "members/*", "towers/*"]
+NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 
 @cache
@@ -104,3 +112,56 @@ def is_reachable() -> bool:
     except Exception:  # of whichever library speaks with it, or of what stands between
         return False
     return True
+
+
+def local(run: str | Path) -> Path:
+    """The folder of a run; of `hub:user/name` (`@revision` may follow) what the hub has, in its cache.
+
+    What is fetched is data, read like any other run. Raises UserError where there is none.
+    """
+    name = Path(run).as_posix()
+    if not name.startswith(ON_HUB):
+        return Path(run)
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.removeprefix(ON_HUB).partition("@")
+    checked_name(repository)
+    with told_by_hub(repository, "is the name right, and may you read it (`hf auth login`)?"):
+        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=OF_RUNS))
+    if not any((folder / file).is_file() for file in ("model.json", "ensemble.json")):
+        raise UserError(f"{name} holds no run of xmlkit: name one that `xmlkit push` has made")
+    return folder
+
+
+def checked_name(name: str) -> None:
+    """Raises UserError where it is no repository's."""
+    if not re.fullmatch(NAME, name, re.ASCII):
+        raise UserError(f"{name}: no name on the hub; write user/name, as in {ON_HUB}{SMALL}")
+
+
+@contextmanager
+def told_by_hub(name: str, advice: str) -> Iterator[None]:
+    """What goes wrong between here and the hub, in one line."""
+    from httpx import HTTPError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
+
+    try:
+        yield
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
+        if isinstance(error, HfHubHTTPError):
+            raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
+        raise UserError(
+            f"{ON_HUB}{name}: the hub cannot be reached, and its cache does not have all of it"
+        ) from None
+    except (HfHubHTTPError, HFValidationError, EntryNotFoundError) as error:
+        raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip(" .") for line in str(error).splitlines() if line.strip()), type(error).__name__)

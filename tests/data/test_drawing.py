@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from xmlkit.data.corpus import Corpus
-from xmlkit.data.drawing import parted, sampled
+from xmlkit.data.corpus import Corpus, load_documents
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.drawing import parted, parted_by_time, parted_by_value, parted_where, sampled
 from xmlkit.data.duplicates import near_duplicates
 from xmlkit.errors import UserError
 
@@ -106,3 +110,93 @@ def test_a_sample() -> None:
     rare = Corpus.of([f"text {row}" for row in range(50)], [["x"], *([] for _ in range(49))])
     with pytest.raises(UserError, match="none of the documents drawn has a label"):
         sampled(rare, 1, seed=0)
+
+
+ROWS = [(f"text {row} {WORDS[row]} {WORDS[row + 1]}", 2000 + row // 4, "ab"[row % 2]) for row in range(40)]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    lines = [f'"{text}",x,{year},{group}' for text, year, group in ROWS]
+    (tmp_path / "train.csv").write_text("\n".join(["text,labels,year,group", *lines]))
+    return tmp_path / "train.csv"
+
+
+def by(column: str, path: Path) -> Corpus:
+    return load_documents(path, Dialect(column=column))
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.1, 2009), (0.13, 2009), (0.16, 2008), (0.01, 2009)])
+def test_the_latest_are_tested_whole_years_at_once(table: Path, share: float, first: int) -> None:
+    """Four documents a year: of 40 a share of 0.13 is 5.2, nearer to 4 than to 8."""
+    found = parted_by_time(by("year", table), share).corpus
+    assert list(found.test.texts) == [text for text, year, _ in ROWS if year >= first]
+    assert list(found.train.texts) == [text for text, year, _ in ROWS if year < first]
+
+
+def test_numbers_are_ordered_as_such_and_dates_as_text(tmp_path: Path) -> None:
+    for values, latest in ((["9", "10", "8.5"], 1), (["2024-05", "2024-05-31", "2023-12-31 10:00"], 1)):
+        path = tmp_path / "train.jsonl"
+        rows = [{"text": f"text {row}", "labels": ["x"], "t": value} for row, value in enumerate(values)]
+        path.write_text("\n".join(map(json.dumps, rows)))
+        assert list(parted_by_time(by("t", path), 0.3).corpus.test.texts) == [f"text {latest}"]
+
+
+def test_values_lie_on_one_side(table: Path) -> None:
+    found = parted_by_value(by("year", table), 0.3, seed=0).corpus
+    years = [{text: year for text, year, _ in ROWS}[text] for text in found.test.texts]
+    assert len(years) == 12 and all(years.count(year) == 4 for year in years)
+    assert parted_by_value(by("year", table), 0.3, seed=1).corpus.test.texts != found.test.texts
+
+
+def test_chosen_values_are_tested(table: Path) -> None:
+    found = parted_where(by("group", table), ["b"]).corpus
+    assert list(found.test.texts) == [text for text, _, group in ROWS if group == "b"]
+    with pytest.raises(UserError, match="this leaves one side empty"):
+        parted_where(by("group", table), ["c"])
+
+
+def test_copies_on_both_sides_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    texts = [*random_texts(10, 8)]
+    lines = [f"{text},x,{part}" for part in (1, 2) for text in (texts if part == 1 else texts[:3])]
+    path.write_text("\n".join(["text,labels,part", *lines]))
+    assert parted_where(by("part", path), ["2"]).near_duplicates == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("train.csv", "text,labels\na,x\n", "no such column; there are text, labels"),
+        ("train.csv", "text,labels,year\na,x,1\nb,x,\n", "train.csv:3: year holds nothing"),
+        ("train.csv", "text,labels,year\na,x,1\nb,x,soon\n", "year: 'soon'; write numbers alone"),
+        ("train.csv", "text,subject_uris,year\na,<x>,1\nb,<x>,\n", "train.csv:3: year holds nothing"),
+        ("train.jsonl", '{"text": "a", "labels": ["x"], "year": [1]}\n', "train.jsonl:1: year holds a list"),
+        ("train.jsonl", '{"text": "a", "subjects": [{"uri": "x"}]}\n', "train.jsonl:1: year holds nothing"),
+        ("train.tsv", "a\t<x>\nb\t<x>\n", "annif-tsv has no columns"),
+    ],
+)
+def test_what_has_no_such_column(tmp_path: Path, file: str, content: str, reason: str) -> None:
+    (tmp_path / file).write_text(content)
+    with pytest.raises(UserError, match=reason):
+        parted_by_time(by("year", tmp_path / file), 0.5)
+
+
+def test_every_format_with_columns_has_their_values(tmp_path: Path) -> None:
+    uid, year = {"text": "a", "document_id": "1"}, {"year": "2001"}
+    (tmp_path / "annif").mkdir()
+    (tmp_path / "annif/train.jsonl").write_text(
+        json.dumps({**uid, "metadata": year, "subjects": [{"uri": "x"}]})
+    )
+    (tmp_path / "xc").mkdir()
+    (tmp_path / "xc/trn.json").write_text(json.dumps({"title": "a", "target_ind": [0], "year": 2001}))
+    (tmp_path / "xc/lbl.json").write_text(json.dumps({"title": "x"}))
+    (tmp_path / "caml").mkdir()
+    (tmp_path / "caml/train_full.csv").write_text("SUBJECT_ID,HADM_ID,TEXT,LABELS,year\n1,2,a,x,2001\n")
+    (tmp_path / "parquet").mkdir()
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow reads tables")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"text": ["a"], "labels": [["x"]], "year": [date(2001, 1, 1)]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "parquet/train.parquet")
+    for name, expected in {"annif": "2001", "xc": "2001", "caml": "2001", "parquet": "2001-01-01"}.items():
+        assert load_documents(tmp_path / name, Dialect(column="year")).train.values == [expected]

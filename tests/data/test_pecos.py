@@ -11,12 +11,14 @@ import pytest
 from scipy import sparse
 from test_formats import documents, error_of, write
 
-from xmlkit.data.corpus import Corpus, load_corpus, load_split
+from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import lightxml, pecos, pecos_text2text
+from xmlkit.data.formats import formats, lightxml, pecos, pecos_text2text
+from xmlkit.data.remarks import remarks
 from xmlkit.data.writing import write_corpus
 from xmlkit.errors import UserError
 
+FORMATS = {format.NAME: format for format in formats()}
 Y = np.array([[1, 0, 0.5], [0, 0, 0], [0, 1, 1]], np.float32)
 ITEMS = "one thing\nanother\nanother\n"
 
@@ -59,7 +61,28 @@ def test_values_are_relevances_and_zero_is_none(tmp_path: Path) -> None:
     stored = sparse.csr_matrix(([0.0, 0.1, 3], [0, 1, 1], [0, 2, 2, 3]), shape=(3, 3))
     pecos_folder(tmp_path)
     sparse.save_npz(tmp_path / "Y.trn.npz", stored)
-    assert [labels for _, labels in documents(load_corpus(tmp_path), "train")] == [["1"], [], ["1"]]
+    corpus = load_corpus(tmp_path)
+    assert [labels for _, labels in documents(corpus, "train")] == [["1"], [], ["1"]]
+    assert corpus.train.relevances.tolist() == [0.1, 3]
+    assert remarks(corpus)[0] == "2 relevances are not 1: each label counts as one all the same"
+    for name in ("pecos", "pecos-text2text", "xc-json", "xc-text"):
+        assert write_corpus(corpus, tmp_path / name, FORMATS[name]) == []
+        again = load_corpus(tmp_path / name)
+        assert again.train.relevances == pytest.approx([0.1, 3], rel=1e-7), name
+    assert (tmp_path / "pecos-text2text/training-data.txt").read_text().splitlines()[2].startswith("1::3.0\t")
+    assert (tmp_path / "xc-text/trn_X_Y.txt").read_text() == "3 3\n1:0.10000\n\n1:3.00000\n"
+    lost = write_corpus(corpus, tmp_path / "jsonl", FORMATS["jsonl"])
+    assert lost == ["relevances other than 1 that are left out: 2"]
+
+
+def test_of_two_relevances_of_one_label_the_larger_counts(tmp_path: Path) -> None:
+    write(tmp_path / "output-labels.txt", "an art\na craft\n")
+    write(tmp_path / "training-data.txt", "1::0.5,0::2,1::0.75\ttext\n")
+    split = load_corpus(tmp_path).train
+    assert (split.labels[0].tolist(), split.relevances.tolist()) == ([0, 1], [2, 0.75])
+    order = split.numbered_as(Labels(["1", "0"], None))
+    assert (order.labels[0].tolist(), order.relevances.tolist()) == ([0, 1], [0.75, 2])
+    assert split.take(np.array([0, 0])).relevances.tolist() == [2, 0.75, 2, 0.75]
 
 
 @pytest.mark.parametrize("kind", ["csc_matrix", "coo_matrix", "csr_array"])

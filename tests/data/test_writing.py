@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,14 @@ def corpora(draw, texts, labels) -> Corpus:
             split = replace(split, ids=ids if any(ids) else None)
         if draw(st.booleans()):
             split = replace(split, left_out=Ragged.of([[0]] * len(split)))
+        if draw(st.booleans()):
+            some = st.lists(
+                st.sampled_from([0.25, 1.0, 3.0]),
+                min_size=(count := len(split.labels.values)),
+                max_size=count,
+            )
+            relevances = np.array(draw(some))
+            split = replace(split, relevances=relevances if (relevances != 1).any() else None)
         splits[name] = split
     return replace(corpus, labels=known, **splits)
 
@@ -88,8 +97,10 @@ def content(corpus: Corpus, left_out: list[str] = ()) -> dict:
                 sorted(called.get(name, name) for name in names),
                 None if "ids" in said.replace("ids of labels", "") else id,
                 () if "filters" in said else tuple(called.get(label, label) for label in filtered),
+                "relevances" not in said
+                and sorted(zip((called.get(name, name) for name in names), relevances or [1.0] * len(names))),
             )
-            for text, names, id, filtered, *_ in split.documents()
+            for text, names, id, filtered, _, relevances, _ in split.documents()
         ]
     return found
 
@@ -135,7 +146,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     for name, lines in names.items():
         ids = [] if name == "jsonl" else ["ids of documents that are left out: 1"]
         filters = ["documents whose filters are left out: 1"]
-        assert write_corpus(IDS, tmp_path / name, FORMATS[name]) == ids + filters + lines
+        assert write_corpus(IDS, tmp_path / name, FORMATS[name]) == filters + ids + lines
     assert load_corpus(tmp_path / "jsonl").train.ids == ["7", None]
     assert load_corpus(tmp_path / "lightxml").train.texts == ["one\ttwo three", "four"]
 

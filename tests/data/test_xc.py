@@ -128,7 +128,7 @@ def test_json_as_it_is_written(tmp_path: Path) -> None:
         "title": "Title a body",
         "content": "",
         "target_ind": [0, 2],
-        "target_rel": [1.0, 1.0],
+        "target_rel": [0.5, 1.0],
     }
     assert json.loads((tmp_path / "new/lbl.json").read_text().splitlines()[2]) == {
         "uid": "L9",

@@ -30,7 +30,7 @@ from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named
 from xmlkit.inference.predict import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
-from xmlkit.model.folder import write_json
+from xmlkit.model.folder import files_of_run, write_json
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 
 DESCRIPTION = "ensemble.json"
@@ -134,6 +134,21 @@ def describe(folder: Path) -> Description:
     return _read(folder / DESCRIPTION, Description)
 
 
+def files_of_ensemble(folder: Path) -> list[str]:
+    """The names of all files that opening it needs. Raises UserError where one is not as it was written."""
+    described = describe(folder)
+    _check(folder, described)
+    runs = [Path(name).parent for name in described.files if Path(name).name == RUN]
+    inside = [(run / name).as_posix() for run in runs for name in files_of_run(folder / run)]
+    return sorted({DESCRIPTION, *described.files, *inside})
+
+
+def _check(folder: Path, described: Description) -> None:
+    if (name := changed(folder, described.files)) is not None:
+        state = "not as it was written" if (folder / name).is_file() else "missing"
+        raise UserError(f"{folder / name} is {state}: put the file back")
+
+
 def _read(path: Path, kind_: type[RecordedT]) -> RecordedT:
     try:
         return kind_.model_validate_json(path.read_bytes())
@@ -148,9 +163,7 @@ class Whole:
 
     def __init__(self, folder: Path):
         self.described = described = describe(folder)
-        if (name := changed(folder, described.files)) is not None:
-            state = "not as it was written" if (folder / name).is_file() else "missing"
-            raise UserError(f"{folder / name} is {state}: put the file back")
+        _check(folder, described)
         if not {LABELS, FUSION} <= described.files.keys():
             raise UserError(f"{folder / DESCRIPTION} is damaged: it names neither labels nor weights")
         labels = _read(folder / LABELS, RecordedLabels)

@@ -55,6 +55,7 @@ class Member(ABC):
     tower_number: str | None = None  # of what it reads texts with, where that is a tower
     # What its evidence is of a score from 0 to 1, which can be added up; None: there is none.
     of_score: Literal["logit", "logarithm"] | None = None
+    keeps_texts = False  # in what it saves, so that whoever is given it can read them
 
     @classmethod
     @abstractmethod

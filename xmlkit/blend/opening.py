@@ -18,6 +18,7 @@ from xmlkit.blend.member import NAMED
 from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
+from xmlkit.hub import local
 from xmlkit.inference.predict import (
     TEXTS_AT_ONCE,
     Predictor,
@@ -123,11 +124,11 @@ class Ensemble(Predictor):
 
 
 def load(run: str | Path) -> Predictor:
-    """Opens the folder of a run or an ensemble.
+    """Opens the folder of a run or an ensemble, or one on the Hugging Face hub, `hub:user/name`.
 
     Raises UserError where it is neither, or needs a plugin that is missing.
     """
-    folder = Path(run)
+    folder = local(run)
     return Ensemble(Whole(folder)) if is_ensemble(folder) else load_run(folder)
 
 

@@ -17,6 +17,7 @@ from xmlkit.cli.labels import add
 from xmlkit.cli.plugins import new, plugins
 from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
+from xmlkit.cli.push import push
 from xmlkit.cli.serve import serve
 from xmlkit.cli.settings import settings
 from xmlkit.cli.threshold import threshold
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 for command in (
     *(train, compare, ensemble, init_weights, presets),
-    *(evaluate, threshold, predict, explain, serve, plugins, settings),
+    *(evaluate, threshold, predict, explain, serve, push, plugins, settings),
 ):
     app.command()(command)
 for group, does, inside in (

@@ -11,6 +11,7 @@ from rich.table import Table
 from xmlkit.cli.options import Read, format_named, spread
 from xmlkit.cli.saying import out, print_uncut, remark
 from xmlkit.console import say
+from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
@@ -87,19 +88,59 @@ def split(
     test: Annotated[
         float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Of the documents, for the test split.")
     ] = 0.1,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Documents with one value of this column (or key) lie on one side.",
+            show_default=False,
+        ),
+    ] = None,
+    by_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The latest by this column, of numbers or dates as 2024-05-31, are the test split.",
+            show_default=False,
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN=A,B",
+            help="Documents with one of these values are the test split.",
+            show_default=False,
+        ),
+    ] = None,
     seed: SeedOption = 0,
     format_: FormatOption = None,
     *,
     read: Read,
 ) -> None:
-    """Parts a corpus into train and test at random, with texts that are nearly the same on one side."""
+    """Parts a corpus into train and test: at random, with texts that are nearly the same on one side, or by a
+    column."""
     from xmlkit.data.corpus import load_documents
-    from xmlkit.data.drawing import parted
+    from xmlkit.data.drawing import parted, parted_by_time, parted_by_value, parted_where
 
+    if sum(option is not None for option in (by, by_time, where)) > 1:
+        raise UserError("--by, --by-time and --where: give one of them")
+    chosen, equals, values = (where or "").partition("=")
+    if where is not None and not (chosen and equals and values):
+        raise UserError(f"--where {where}: write COLUMN=VALUE or COLUMN=A,B")
     format = format_ and format_named(format_)
-    corpus = load_documents(in_, read.dialect())
-    found = parted(corpus, test, seed)
-    say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
+    column = by or by_time or chosen or None
+    corpus = load_documents(in_, read.dialect().model_copy(update={"column": column}))
+    if column is None:
+        found = parted(corpus, test, seed)
+        say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
+    else:
+        if by is not None:
+            found = parted_by_value(corpus, test, seed)
+        elif by_time is not None:
+            found = parted_by_time(corpus, test)
+        else:
+            found = parted_where(corpus, values.split(","))
+        say(f"{found.near_duplicates:,} test documents are nearly the same as a training document")
     _write(found.corpus, out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 

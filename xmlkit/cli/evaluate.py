@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, RunArgument, spread
+from xmlkit.cli.options import Read, RunOrHubArgument, spread
 from xmlkit.cli.saying import out, print_uncut
 from xmlkit.console import say, visible
 from xmlkit.errors import UserError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @spread
 def evaluate(
-    run: RunArgument,
+    run: RunOrHubArgument,
     data: Annotated[
         str | None,
         typer.Argument(

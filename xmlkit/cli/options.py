@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from xmlkit.config import check_recipe, merge, nearest, parse_assignments, read_config_file
 from xmlkit.data.dialect import MOST_BAD, Dialect
 from xmlkit.errors import UserError
+from xmlkit.hub import local
 from xmlkit.presets import preset_settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ class BadLines(StrEnum):
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+RunOrHubArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run, or `hub:user/name` of one on the Hugging Face hub.",
+        callback=local,
+        show_default=False,
+    ),
+]
 DataArgument = Annotated[
     str | None,
     typer.Argument(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import xmlkit
-from xmlkit.cli.options import Read, RunArgument, format_named, spread
+from xmlkit.cli.options import Read, RunOrHubArgument, format_named, spread
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -33,7 +33,7 @@ class Layout(StrEnum):
 
 @spread
 def predict(
-    run: RunArgument,
+    run: RunOrHubArgument,
     file: Annotated[
         str,
         typer.Argument(

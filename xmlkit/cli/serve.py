@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,9 @@ USUAL = Limits()
 def serve(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN ...", help="Folders of runs or ensembles.", show_default=False),
+        typer.Argument(
+            metavar="RUN ...", help="Folders of runs or ensembles, or `hub:user/name`.", show_default=False
+        ),
     ],
     host: Annotated[
         str, typer.Option(help="Where it listens: by default for this machine alone.")
@@ -72,6 +75,9 @@ def serve(
     Example: `xmlkit serve runs/mine`, then
     `curl localhost:8000/predict -H 'Content-Type: application/json' -d '{"texts": "some text"}'`
     """
+    # oneDNN keeps what it has prepared for each shape of a batch, 1,024 of them by default, and these are
+    # hundreds of MiB: texts of all lengths make many. It is read when torch is imported.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     try:
         from xmlkit.serve.served import read_vocabulary
         from xmlkit.serve.server import Address

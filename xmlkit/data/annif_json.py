@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmlkit.data.cells import joined
+from xmlkit.data.cells import further_value, joined
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import ByName, Document
 from xmlkit.data.json_lines import kind
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
@@ -14,11 +15,12 @@ KEYS = frozenset({"document_id", "metadata", "subjects"})  # any of these tells 
 EXAMPLE = '{"text": "...", "subjects": [{"uri": "..."}, ...]}'
 
 
-def document_of(record: dict[str, Any], columns: tuple[str, ...], where: str) -> Document:
-    """Metadata are no text unless `columns` names them, as in Annif, whose transform `select` does so.
+def document_of(record: dict[str, Any], dialect: Dialect, where: str) -> Document:
+    """Metadata are no text unless text columns name them, as in Annif, whose transform `select` does so.
 
     Where a subject has a URI, its label is not looked at. Raises UserError for a record that is none.
     """
+    columns = dialect.text_columns
     id, text = record.get("document_id"), record.get("text")
     metadata, subjects = record.get("metadata", {}), record.get("subjects", [])
     if not isinstance(id, str | None):
@@ -32,7 +34,7 @@ def document_of(record: dict[str, Any], columns: tuple[str, ...], where: str) ->
         raise UserError(f'"text" is not a string but {kind(text)}; put it in quotes')
     if not isinstance(subjects, list):
         raise UserError(f'"subjects" is not a list but {kind(subjects)}; write [{{"uri": "..."}}, ...]')
-    texts = {**metadata, "text": text or ""}
+    texts: dict[str, str] = {**metadata, "text": text or ""}
     whole = joined(texts.get(name, "") for name in columns or ("text",))
     uris: list[str] = []
     names: list[str] = []
@@ -41,7 +43,9 @@ def document_of(record: dict[str, Any], columns: tuple[str, ...], where: str) ->
         (uris if key == "uri" else names).append(value)
     if not is_unicode("".join([whole, *uris, *names, id or ""])):
         raise UserError(HALF_A_PAIR)
-    return Document(whole, uris, id or None, by_name=tuple(ByName(name, where) for name in names))
+    by_name = tuple(ByName(name, where) for name in names)
+    of_column = further_value({**record, **metadata}, dialect.column)
+    return Document(whole, uris, id or None, by_name=by_name, value=of_column)
 
 
 def _called(subject: object) -> tuple[str, str]:

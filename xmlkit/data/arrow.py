@@ -74,7 +74,7 @@ def _documents(
     Raises UserError where the columns that are to be read are not there, or one is there twice.
     """
     columns = choose_columns(schema.names, dialect, str(path))
-    read = [*dict.fromkeys(filter(None, [*columns.texts, columns.labels, columns.id]))]
+    read = [*dict.fromkeys(filter(None, [*columns.texts, columns.labels, columns.id, columns.further]))]
     check_once([name for name in schema.names if name in read], str(path))
     names = None if columns.labels is None else _class_names(schema, columns.labels)
     row = 0
@@ -123,7 +123,6 @@ def table_of(split: Split, lost: Counter[str]) -> tuple[Any, Iterator[Any]]:
     def batches() -> Iterator[Any]:
         documents = split.documents()
         while some := list(islice(documents, AT_ONCE)):
-            lost["documents whose filters are left out"] += sum(bool(one.left_out) for one in some)
             rows = [{"id": one.id, "text": one.text, "labels": one.labels} for one in some]
             yield pyarrow.RecordBatch.from_pylist(rows, schema)
 

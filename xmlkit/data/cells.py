@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 from xmlkit.data.dialect import Dialect
@@ -19,6 +20,7 @@ class Columns(NamedTuple):
     texts: tuple[str, ...]
     labels: str | None
     id: str | None
+    further: str | None
 
 
 def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Columns:
@@ -33,7 +35,9 @@ def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Column
         labels = dialect.label_column or _plain(there, LABELS, "label", where)
         check_columns((labels,), there, f"{where}: --label-column")
     id = next((name for name in IDS if name in there and name not in (*texts, labels)), None)
-    return Columns(texts, labels, id)
+    if dialect.column is not None:
+        check_columns((dialect.column,), there, f"{where}: column")
+    return Columns(texts, labels, id, dialect.column)
 
 
 def check_columns(names: Iterable[str], there: Sequence[str], where: str) -> None:
@@ -73,7 +77,20 @@ def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) 
         joined(_text(cells[name], name) for name in columns.texts),
         [] if columns.labels is None else _labels(cells[columns.labels], columns.labels, separator),
         None if id in (None, "") else str(id),
+        value=further_value(cells, columns.further),
     )
+
+
+def further_value(cells: Mapping[str, Any], name: str | None) -> str | None:
+    """What a column, or a key of an object, holds, as text. Raises UserError where it holds nothing."""
+    if name is None:
+        return None
+    cell = cells.get(name)
+    if cell is None or cell == "":
+        raise UserError(f"{name} holds nothing, and every document needs a value of it")
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | date):
+        raise UserError(f"{name} holds {_kind(cell)}; a value is a string, a number or a date")
+    return str(cell)
 
 
 def joined(texts: Iterable[str]) -> str:

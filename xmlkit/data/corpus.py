@@ -87,12 +87,15 @@ class Split:
     label_ids: list[str]  # of each row that occurs
     ids: list[str | None] | None = None  # what their owner calls the documents
     left_out: Ragged | None = None  # rows of labels that a ranking of the document is not asked about
+    relevances: np.ndarray | None = None  # of each of the labels, where one is not 1; nothing learns by them
+    values: list[str] | None = None  # of the column that the dialect names, where the format has one
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def documents(self) -> Iterator[Document]:
         """As a file lists them."""
+        relevances = self._relevances
         for row, text in enumerate(self.texts):
             labels = [self.label_ids[label] for label in self.labels[row].tolist()]
             left_out = () if self.left_out is None else self.left_out[row].tolist()
@@ -101,17 +104,24 @@ class Split:
                 labels,
                 None if self.ids is None else self.ids[row],
                 tuple(self.label_ids[label] for label in left_out),
+                relevances=None if relevances is None else tuple(relevances[row].tolist()),
             )
 
     def take(self, rows: np.ndarray) -> Split:
         """The documents with these row numbers, in this order."""
+        relevances = self._relevances
         return Split(
             Texts.of(self.texts).take(rows),
             self.labels.take(rows),
             self.label_ids,
             self.ids and [self.ids[row] for row in rows],
             self.left_out and self.left_out.take(rows),
+            None if relevances is None else relevances.take(rows).values,
         )
+
+    @property
+    def _relevances(self) -> Ragged | None:
+        return None if self.relevances is None else Ragged(self.relevances, self.labels.offsets)
 
     def numbered_as(self, labels: Labels) -> Split:
         """The same documents with the rows of these labels; others get rows from len(labels) on."""
@@ -120,11 +130,16 @@ class Split:
         return self._renumbered(new_rows, list(rows))
 
     def _renumbered(self, new_rows: np.ndarray, label_ids: list[str]) -> Split:
+        order = _order(self.labels, new_rows)
         return replace(
             self,
-            labels=_renumber(self.labels, new_rows),
+            labels=Ragged(new_rows[self.labels.values][order], self.labels.offsets),
             label_ids=label_ids,
-            left_out=self.left_out and _renumber(self.left_out, new_rows),
+            left_out=self.left_out
+            and Ragged(
+                new_rows[self.left_out.values][_order(self.left_out, new_rows)], self.left_out.offsets
+            ),
+            relevances=None if self.relevances is None else self.relevances[order],
         )
 
 
@@ -292,13 +307,23 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
     """Adds each label that is not in `rows` to it, with the next row."""
     ids: list[str | None] = []
     all_left_out: list[tuple[str, ...]] = []
+    of_column: list[str] = []
+    relevances = array("d")
     values, offsets = array("q"), array("q", [0])
 
     def texts_alone() -> Iterator[str]:
-        for text, labels, id, left_out, _ in counted(documents, f"reading {source}"):
+        for text, labels, id, left_out, _, relevant, value in counted(documents, f"reading {source}"):
             ids.append(id)
             all_left_out.append(left_out)
-            values.extend(sorted({rows.setdefault(label, len(rows)) for label in labels}))
+            if value is not None:
+                of_column.append(value)
+            best: dict[int, float] = {}
+            for label, relevance in zip(labels, relevant or (1.0,) * len(labels)):
+                row = rows.setdefault(label, len(rows))
+                best[row] = max(relevance, best.get(row, 0.0))
+            ascending = sorted(best)
+            values.extend(ascending)
+            relevances.extend(best[row] for row in ascending)
             offsets.append(len(values))
             yield text
 
@@ -311,6 +336,8 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
         list(rows),
         ids if any(id is not None for id in ids) else None,
         _left_out(all_left_out, rows) if any(all_left_out) else None,
+        np.array(relevances) if any(relevance != 1 for relevance in relevances) else None,
+        of_column if len(of_column) == len(texts) else None,
     )
 
 
@@ -321,10 +348,10 @@ def _left_out(of_documents: Sequence[tuple[str, ...]], rows: dict[str, int]) -> 
     return Ragged(np.array([row for some in found for row in some], np.int64), offsets)
 
 
-def _renumber(labels: Ragged, rows: np.ndarray) -> Ragged:
-    values = rows[labels.values]
+def _order(labels: Ragged, rows: np.ndarray) -> np.ndarray:
+    """Of the values, so that each document's new rows ascend."""
     documents = np.repeat(np.arange(len(labels)), labels.lengths)
-    return Ragged(values[np.lexsort((values, documents))], labels.offsets)
+    return np.lexsort((rows[labels.values], documents))
 
 
 def _paired(

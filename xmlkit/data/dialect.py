@@ -26,6 +26,7 @@ class Dialect(BaseModel):
     label_column: str | None = None  # of a table
     label_separator: str | None = None  # between the labels of a cell; None: white space
     language: str | None = None  # of labels' names, where there are several
+    column: str | None = None  # a further one of a table, or key of an object: its values are read too
     unlabelled: bool = False  # documents to be labelled, which need not say labels of their own
 
     @field_validator("encoding")

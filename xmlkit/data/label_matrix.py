@@ -14,9 +14,10 @@ from xmlkit.files import errors_named
 
 
 class LabelMatrix(NamedTuple):
-    """Numbers of labels of each document, and how many labels there are."""
+    """Numbers of labels of each document, their relevances, and how many labels there are."""
 
     labels: Ragged
+    relevances: Ragged
     label_count: int
 
 
@@ -39,12 +40,15 @@ def read_matrix(path: Path) -> LabelMatrix:
     if not is_real:
         raise UserError(f"{path}: holds other values than relevances, which are numbers from 0")
     matrix.eliminate_zeros()
-    return LabelMatrix(Ragged(matrix.indices, matrix.indptr), matrix.shape[1])
+    relevances = Ragged(matrix.data, matrix.indptr)
+    return LabelMatrix(Ragged(matrix.indices, matrix.indptr), relevances, matrix.shape[1])
 
 
-def write_matrix(path: Path, labels: Ragged, label_count: int) -> None:
-    """With ones, as float32, which is what others read."""
-    ones = np.ones(len(labels.values), np.float32)
-    matrix = sparse.csr_matrix((ones, labels.values, labels.offsets), shape=(len(labels), label_count))
+def write_matrix(path: Path, labels: Ragged, relevances: np.ndarray | None, label_count: int) -> None:
+    """With these relevances or ones, as float32, which is what others read."""
+    values = np.ones(len(labels.values)) if relevances is None else relevances
+    matrix = sparse.csr_matrix(
+        (values.astype(np.float32), labels.values, labels.offsets), shape=(len(labels), label_count)
+    )
     with errors_named(path):
         sparse.save_npz(path, matrix)

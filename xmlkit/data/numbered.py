@@ -48,12 +48,19 @@ def ids_of(folder: Path, vocabulary: Vocabulary, dialect: Dialect, count: int, t
     return names.ids if names else [str(number) for number in range(count)]
 
 
-def numbers_in(items: Iterable[str], kind: re.Pattern[str], advice: str, count: int) -> list[int]:
+class Relevant(NamedTuple):
+    """Labels of a document, as it calls them, and the relevance of each."""
+
+    labels: list[int]
+    relevances: tuple[float, ...]
+
+
+def numbers_in(items: Iterable[str], kind: re.Pattern[str], advice: str, count: int) -> Relevant:
     """Of labels that come with a relevance, or without where `kind` lets them; one of 0 is no label.
 
     Raises UserError for an item that is not of this kind, and a number that is not below `count`.
     """
-    found = []
+    labels, relevances = [], []
     for item in items:
         match = kind.fullmatch(item)
         try:
@@ -63,8 +70,9 @@ def numbers_in(items: Iterable[str], kind: re.Pattern[str], advice: str, count: 
         if label >= count:
             raise UserError(f"label {label}, where the last one is {count - 1}")
         if relevance > 0:
-            found.append(label)
-    return found
+            labels.append(label)
+            relevances.append(relevance)
+    return Relevant(labels, tuple(relevances))
 
 
 def lose_notes(labels: Labels, lost: Counter[str]) -> None:

@@ -11,6 +11,11 @@ from xmlkit.data.corpus import Corpus
 def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
     labels, found = corpus.labels, []
+    graded = sum(
+        int((split.relevances != 1).sum()) for split in corpus.splits.values() if split.relevances is not None
+    )
+    if graded:
+        found.append(f"{graded:,} relevances are not 1: each label counts as one all the same")
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])
         found.append(

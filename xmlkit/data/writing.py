@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xmlkit.console import counted
 from xmlkit.data.formats import Document, Format
 from xmlkit.data.lines import LONGEST_LINE
@@ -33,7 +35,7 @@ def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:
-            left_out = format.write(unfinished, corpus)
+            left_out = [*_without_room(corpus, format), *format.write(unfinished, corpus)]
             mask = os.umask(0)
             os.umask(mask)
             unfinished.chmod(0o777 & ~mask)  # a temporary folder is for its owner alone
@@ -71,11 +73,21 @@ def text_alone(document: Document, lost: Counter[str]) -> str:
     return on_one_line(document.text, lost, "texts whose line feeds become spaces", "\r\n")
 
 
-def without_ids_and_filters(document: Document, lost: Counter[str]) -> Document:
-    """What a format that knows texts and labels alone has room for; the others are counted."""
+def without_id(document: Document, lost: Counter[str]) -> Document:
+    """For formats that have no room for one; they are counted."""
     lost["ids of documents that are left out"] += document.id is not None
-    lost["documents whose filters are left out"] += bool(document.left_out)
     return document
+
+
+def _without_room(corpus: Corpus, format: Format) -> list[str]:
+    """What the format has none for, a line each."""
+    lost: Counter[str] = Counter()
+    for split in corpus.splits.values():
+        if "filters" not in format.HOLDS and split.left_out is not None:
+            lost["documents whose filters are left out"] += int(np.count_nonzero(split.left_out.lengths))
+        if "relevances" not in format.HOLDS and split.relevances is not None:
+            lost["relevances other than 1 that are left out"] += int((split.relevances != 1).sum())
+    return told(lost)
 
 
 def told(lost: Counter[str]) -> list[str]:

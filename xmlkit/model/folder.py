@@ -136,7 +136,7 @@ def describe_run(
 
 def describe_again(folder: Path, run: Path, opened: Recorded) -> None:
     """Writes everything but the weights of a run that differs from `run` in its labels alone."""
-    description = _describe(run)
+    description = description_of(run)
     encoder = {p.relative_to(run).as_posix() for p in (run / "encoder").rglob("*") if p.is_file()}
     copied = ["config.json", *sorted(encoder & description.files.keys())]  # no names but those that we found
     _check(run, *copied)
@@ -195,7 +195,7 @@ def with_weights(folder: Path, recorded: Recorded, added: int = 0) -> Opened:
 
 def open_description(folder: Path) -> Recorded:
     """All of a run's folder but the weights: the encoder's are random."""
-    description = _describe(folder)
+    description = description_of(folder)
     _check_plugins(folder, description.plugins)
     config = read_config(folder)
     active = activate(config.plugins, config.options)
@@ -219,7 +219,7 @@ def _model(recorded: Recorded) -> Model:
 
 def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
     """A run's tokenizer, and its encoder with random weights, for settings with the run's encoder."""
-    _check(folder, *(name for name in _describe(folder).files if name.startswith("encoder/")))
+    _check(folder, *(name for name in description_of(folder).files if name.startswith("encoder/")))
     tokenizer = load_tokenizer(folder / "encoder")
     try:
         template = Template.of(tokenizer)
@@ -259,7 +259,7 @@ def _check_size(folder: Path, shape: Any) -> None:
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """A run's weights by name. Raises UserError where none were saved or the file is damaged."""
-    _describe(folder)
+    description_of(folder)
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
     return read_tensors(folder, WEIGHTS)[0]
@@ -300,7 +300,7 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
 
 def files_of_run(folder: Path) -> list[str]:
     """The names of all files that opening a run needs. Raises UserError where one is not as it wrote it."""
-    described = list(_describe(folder).files)
+    described = list(description_of(folder).files)
     _check(folder, *described)
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
@@ -309,7 +309,7 @@ def files_of_run(folder: Path) -> list[str]:
 
 def run_source(folder: Path) -> Source:
     """The corpus that a run was trained on. Raises UserError for one made in memory, or gone."""
-    described = _describe(folder)
+    described = description_of(folder)
     return source_there(folder, described.source, described.dialect)
 
 
@@ -324,7 +324,7 @@ def source_there(folder: Path, source: str | None, dialect: Dialect) -> Source:
 
 def run_machine(folder: Path) -> dict[str, str]:
     """What a run was begun on."""
-    return _describe(folder).machine
+    return description_of(folder).machine
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -356,8 +356,11 @@ def check_is_run(folder: Path) -> None:
         raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
 
 
-def _describe(folder: Path) -> Description:
-    """Raises UserError where it is no run's folder, or model.json is not what its weights belong to."""
+def description_of(folder: Path) -> Description:
+    """What model.json holds.
+
+    Raises UserError where it is no run's folder, or the file is not what its weights belong to.
+    """
     check_is_run(folder)
     path = folder / DESCRIPTION
     if (folder / WEIGHTS).is_file():
@@ -382,7 +385,7 @@ def _check_belongs(folder: Path, name: str, note: Mapping[str, Any]) -> None:
 
 def _check(folder: Path, *names: str) -> None:
     """Raises UserError where one of these files is not as the run wrote it."""
-    files = _describe(folder).files
+    files = description_of(folder).files
     name = changed(folder, {name: files.get(name, "") for name in names})
     if name is None:
         return

@@ -16,6 +16,7 @@ from xmlkit.blend.opening import load
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.vocabularies import Label, vocabularies
 from xmlkit.errors import UserError
+from xmlkit.hub import local
 from xmlkit.inference.predict import Predictor
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.watch import Watch
@@ -74,7 +75,8 @@ def opened(
 
     Raises UserError where a folder is none of a model, or has no label of the vocabulary.
     """
-    models = {id: load(run) for id, run in zip(ids(runs), runs, strict=True)}
+    names, runs = ids(runs), list(map(local, runs))
+    models = {id: load(run) for id, run in zip(names, runs, strict=True)}
     served: dict[str, Served] = {}
     try:
         for (id, model), run in zip(models.items(), runs):

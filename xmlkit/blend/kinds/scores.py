@@ -51,6 +51,7 @@ class Scores(Member):
     """The logarithms of scores that were computed elsewhere."""
 
     of_score = "logarithm"
+    keeps_texts = True
 
     def __init__(self, said: Mapping[str, Mapping[str, float]], labels: Labels):
         self.labels = labels

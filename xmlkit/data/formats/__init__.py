@@ -6,13 +6,17 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
+
+
+Extra = Literal["filters", "relevances"]
+NOTHING_MORE: frozenset[Extra] = frozenset()
 
 
 class ByName(NamedTuple):
@@ -39,6 +43,12 @@ class Document(NamedTuple):
     by_name: tuple[ByName, ...] = ()
     """Further labels, whose ids are then looked up in the vocabulary."""
 
+    relevances: tuple[float, ...] | None = None
+    """Of each of `labels`, above 0; where there are none, it is 1."""
+
+    value: str | None = None
+    """What the dialect's `column` holds."""
+
 
 class Format(Protocol):
     """What a format's module defines."""
@@ -48,6 +58,9 @@ class Format(Protocol):
 
     DESCRIPTION: str
     """The files that it looks for."""
+
+    HOLDS: frozenset[Extra]
+    """What it has room for beside texts, labels and ids."""
 
     SUFFIXES: tuple[str, ...]
     """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
-from xmlkit.data.cells import check_columns, joined
+from xmlkit.data.cells import check_columns, further_value, joined
 from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "annif-csv"
 DESCRIPTION = "train.csv, test.csv with columns text and subject_uris"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".csv",)
 TEXT, LABELS, ID = "text", "subject_uris", "document_id"
 
@@ -55,15 +56,22 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     check_columns(texts, header, f"{path}: --text-column")
     if not dialect.unlabelled:
         check_columns((LABELS,), header, f"{path}:")
+    if dialect.column is not None:
+        check_columns((dialect.column,), header, f"{path}: column")
     for row in rows:
-        yield _document(row, texts, path) if isinstance(row, Row) else row
+        yield _document(row, texts, dialect.column, path) if isinstance(row, Row) else row
 
 
-def _document(row: Row, texts: tuple[str, ...], path: Path) -> Document | UserError:
+def _document(row: Row, texts: tuple[str, ...], further: str | None, path: Path) -> Document | UserError:
     labels = [found.label for found in labels_in(row.cells.get(LABELS, ""))]
     if "" in labels:
         return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
-    return Document(joined(row.cells[name] for name in texts), labels, row.cells.get(ID) or None)
+    try:
+        value = further_value(row.cells, further)
+    except UserError as error:
+        return UserError(f"{path}:{row.number}: {error}")
+    text = joined(row.cells[name] for name in texts)
+    return Document(text, labels, row.cells.get(ID) or None, value=value)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
@@ -74,5 +82,4 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
-    lost["documents whose filters are left out"] += bool(document.left_out)
     return [document.text, bracketed(document.labels, where, NAME), document.id or ""]

@@ -12,7 +12,7 @@ from xmlkit.console import say
 from xmlkit.data.annif_json import EXAMPLE, document_of
 from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import ByName, Document
+from xmlkit.data.formats import NOTHING_MORE, ByName, Document
 from xmlkit.data.json_lines import parse_object
 from xmlkit.data.lines import LONGEST_LINE, find_file, read_lines
 from xmlkit.data.vocabularies import tsv
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "annif-folder"
 DESCRIPTION = "folders train, test with x.txt and x.tsv or x.key, or x.json, for each document x"
+HOLDS = NOTHING_MORE
 SUFFIXES = ()
 TEXT, JSON, TABLE = ".txt", ".json", ".arrow"
 
@@ -78,7 +79,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
                 continue
             try:
                 record = parse_object(text, EXAMPLE, lambda: None)
-                document = document_of(record, dialect.text_columns, str(path))
+                document = document_of(record, dialect, str(path))
                 yield document._replace(id=document.id or name.removesuffix(JSON))
             except UserError as error:
                 yield UserError(f"{path}: {error}")
@@ -117,7 +118,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
         place.mkdir()
         for number, (stem, document) in enumerate(zip(stems, split.documents()), start=1):
             lost["documents whose ids become numbers"] += document.id != stem
-            lost["documents whose filters are left out"] += bool(document.left_out)
             where = f"{split_name} document {number}"
             _write(place / f"{stem}{TEXT}", document.text)
             _write(place / f"{stem}.tsv", "".join(_line(one, names, where) for one in document.labels))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmlkit.data.annif_json import EXAMPLE, KEYS, document_of
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.json_lines import first_keys, read_objects
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "annif-jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl with subjects"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".jsonl",)
 
 
@@ -44,7 +45,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     (path,) = paths
 
     def made_of(record: dict[str, Any], where: str) -> Document:
-        return document_of(record, dialect.text_columns, where)
+        return document_of(record, dialect, where)
 
     return read_objects(path, dialect.encoding, made_of, EXAMPLE)
 
@@ -58,7 +59,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _line(document: Document, lost: Counter[str]) -> str:
-    lost["documents whose filters are left out"] += bool(document.left_out)
     id = {"document_id": document.id} if document.id else {}
     subjects = [{"uri": label} for label in document.labels]
     return json.dumps({**id, "text": document.text, "subjects": subjects}, ensure_ascii=False)

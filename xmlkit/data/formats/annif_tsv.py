@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
+from xmlkit.data.writing import on_one_line, told, without_id, write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "annif-tsv"
 DESCRIPTION = "train.tsv, test.tsv"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".tsv",)
 
 
@@ -74,6 +75,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _line(document: Document, where: str, lost: Counter[str]) -> str:
-    text, labels, *_ = without_ids_and_filters(document, lost)
+    text, labels, *_ = without_id(document, lost)
     text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\n")
     return f"{text}\t{bracketed(labels, where, NAME)}"

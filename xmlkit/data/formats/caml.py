@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xmlkit.data.cells import check_columns, further_value
 from xmlkit.data.csv_rows import open_rows, write_rows
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "caml"
 DESCRIPTION = "train_full.csv or train_50.csv (likewise test_full.csv, ...)"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".csv",)
 
 ID, TEXT, LABELS = COLUMNS = ("HADM_ID", "TEXT", "LABELS")
@@ -45,12 +47,19 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         raise UserError(
             f"{path}:1: no column {' and no '.join(missing)}; the header is: SUBJECT_ID,HADM_ID,TEXT,LABELS"
         )
+    if dialect.column is not None:
+        check_columns((dialect.column,), header, f"{path}: column")
     for row in rows:
         if isinstance(row, UserError):
             yield row
+            continue
+        try:
+            value = further_value(row.cells, dialect.column)
+        except UserError as error:
+            yield UserError(f"{path}:{row.number}: {error}")
         else:
             labels = filter(None, map(str.strip, row.cells.get(LABELS, "").split(";")))
-            yield Document(row.cells[TEXT], list(labels), row.cells.get(ID) or None)
+            yield Document(row.cells[TEXT], list(labels), row.cells.get(ID) or None, value=value)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
@@ -66,7 +75,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
-    lost["documents whose filters are left out"] += bool(document.left_out)
     for label in document.labels:
         if ";" in label or label != label.strip():
             raise UserError(

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmlkit.data.cells import further_value
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document, annif_jsonl
+from xmlkit.data.formats import NOTHING_MORE, Document, annif_jsonl
 from xmlkit.data.json_lines import kind, read_objects
 from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode
 from xmlkit.data.vocabularies import tsv
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".jsonl",)
 EXAMPLE = '{"text": "...", "labels": ["...", ...]}'
 
@@ -40,7 +42,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """Integer labels and ids become strings; blank lines are skipped; other keys are ignored."""
     (path,) = paths
-    document = partial(_document, unlabelled=dialect.unlabelled)
+    document = partial(_document, dialect=dialect)
     return read_objects(path, dialect.encoding, document, EXAMPLE)
 
 
@@ -53,14 +55,13 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _line(document: Document, lost: Counter[str]) -> str:
-    lost["documents whose filters are left out"] += bool(document.left_out)
     id = {} if document.id is None else {"id": document.id}
     return json.dumps({**id, "text": document.text, "labels": document.labels}, ensure_ascii=False)
 
 
-def _document(record: dict[str, Any], where: str, unlabelled: bool) -> Document:
+def _document(record: dict[str, Any], where: str, dialect: Dialect) -> Document:
     for key in ("text", "labels"):
-        if key not in record and not (key == "labels" and unlabelled):
+        if key not in record and not (key == "labels" and dialect.unlabelled):
             raise UserError(f'no "{key}"; write {EXAMPLE}')
     text, labels = record["text"], record.get("labels", [])
     if not isinstance(text, str):
@@ -78,4 +79,5 @@ def _document(record: dict[str, Any], where: str, unlabelled: bool) -> Document:
         raise UserError(f'"id" is not a string but {kind(id)}; put it in quotes, or leave it out')
     if not is_unicode("".join([text, *labels, str(id)])):
         raise UserError(HALF_A_PAIR)
-    return Document(text, labels, None if id is None else str(id))
+    value = further_value(record, dialect.column)
+    return Document(text, labels, None if id is None else str(id), value=value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.features import holds_features
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.formats.pecos_text2text import has_list
 from xmlkit.data.lines import find_file, has_suffix, read_lines
 from xmlkit.data.vocabularies import tsv
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "libmultilabel"
 DESCRIPTION = "train.txt, test.txt of lines: [id TAB] labels TAB text"
+HOLDS = NOTHING_MORE
 SUFFIXES = (".txt",)
 
 PEEK = 100  # lines
@@ -78,7 +79,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _line(document: Document, has_ids: bool, where: str, lost: Counter[str]) -> str:
-    lost["documents whose filters are left out"] += bool(document.left_out)
     labels = bare(document.labels, where, NAME)
     id = on_one_line(document.id or "", lost, "ids whose tabs and line feeds become spaces", "\t\r\n")
     text = on_one_line(document.text, lost, "texts whose tabs and line feeds become spaces", "\t\r\n")

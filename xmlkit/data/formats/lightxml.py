@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT
 from xmlkit.data.title_mark import lose_mark, without_mark
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
+from xmlkit.data.writing import on_one_line, told, without_id, write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "lightxml"
 DESCRIPTION = "train_texts.txt or train_raw_texts.txt with train_labels.txt (likewise test_...)"
+HOLDS = NOTHING_MORE
 SUFFIXES = ()
 
 
@@ -69,7 +70,7 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     for name, split in corpus.splits.items():
         texts = (
             on_one_line(
-                lose_mark(without_ids_and_filters(document, lost).text, lost),
+                lose_mark(without_id(document, lost).text, lost),
                 lost,
                 "texts whose line feeds become spaces",
             )

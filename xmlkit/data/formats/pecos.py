@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import Document, Extra
 from xmlkit.data.label_matrix import read_matrix, write_matrix
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAME = "pecos"
 DESCRIPTION = "X.trn.txt or train_raw_texts.txt with Y.trn.npz (likewise X.tst.txt, ...)"
+HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
 SUFFIXES = ()
 
 
@@ -52,7 +53,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:
     """An empty line is an empty text; labels are columns of the matrix, lines of the list of labels."""
     texts, matrix, *filters = paths
-    labels, label_count = read_matrix(matrix)
+    labels, relevances, label_count = read_matrix(matrix)
     ids = ids_of(texts.parent, listed, dialect, label_count, f"{matrix.name} has columns for")
     filtered = Filters(tuple(filters), ids, dialect)
     filtered.check(len(labels))
@@ -60,7 +61,8 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     for row, (_, text) in enumerate(read_lines(texts, dialect.encoding)):
         if row < len(labels):
             found = [ids[label] for label in labels[row].tolist()]
-            yield Document(without_mark(text), found, left_out=filtered.of(row))
+            values = tuple(relevances[row].tolist())
+            yield Document(without_mark(text), found, left_out=filtered.of(row), relevances=values)
         count += row < len(labels) or bool(text.strip())
     if count != len(labels):
         raise UserError(f"{texts} has {count} lines and {matrix} has {len(labels)} rows; a text is a row")
@@ -75,6 +77,6 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
         short, split = SHORT[name], split.numbered_as(labels)
         texts = (lose_mark(text_alone(document, lost), lost) for document in split.documents())
         write_lines(folder / f"X.{short}.txt", texts)
-        write_matrix(folder / f"Y.{short}.npz", split.labels, len(labels))
+        write_matrix(folder / f"Y.{short}.npz", split.labels, split.relevances, len(labels))
         write_filter(folder, name, split, labels, lost)
     return told(lost)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import Document, Extra
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.data.numbered import labels_to_list, numbers_in, read_listed
 from xmlkit.data.vocabularies import listed
-from xmlkit.data.writing import on_one_line, told, without_ids_and_filters, write_lines
+from xmlkit.data.writing import on_one_line, told, without_id, write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "pecos-text2text"
 DESCRIPTION = "training-data.txt or train.txt with output-labels.txt or output-items.txt (likewise test...)"
+HOLDS: frozenset[Extra] = frozenset({"relevances"})
 SUFFIXES = (".txt",)
 
 FILES = {"train": "training-data.txt", "test": "test-data.txt"}  # as PECOS calls them
@@ -62,7 +63,8 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
                 raise UserError("no tab; a line is: 0,2,3 TAB text")
             items = filter(None, map(str.strip, cell.split(",")))
             found = numbers_in(items, LABEL, "write its number, or NUMBER::RELEVANCE", len(names.ids))
-            yield Document(text, [names.ids[label] for label in found])
+            labels = [names.ids[label] for label in found.labels]
+            yield Document(text, labels, relevances=found.relevances)
         except UserError as error:
             yield UserError(f"{path}:{number}: {error}")
 
@@ -79,6 +81,9 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 
 def _line(document: Document, rows: dict[str, int], lost: Counter[str]) -> str:
-    text, labels, *_ = without_ids_and_filters(document, lost)
+    text = without_id(document, lost).text
     text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\r\n")
-    return f"{','.join(str(rows[label]) for label in labels)}\t{text}"
+    numbers = [str(rows[label]) for label in document.labels]
+    if document.relevances is not None:
+        numbers = [f"{number}::{value!r}" for number, value in zip(numbers, document.relevances)]
+    return f"{','.join(numbers)}\t{text}"

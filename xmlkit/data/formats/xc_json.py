@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xmlkit.data.cells import further_value
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document
+from xmlkit.data.formats import Document, Extra
 from xmlkit.data.json_lines import kind, read_objects
 from xmlkit.data.lines import find_file
-from xmlkit.data.numbered import SHORT, labels_to_list, read_listed
+from xmlkit.data.numbered import SHORT, Relevant, labels_to_list, read_listed
 from xmlkit.data.vocabularies import xc
 from xmlkit.data.writing import told, write_lines
 from xmlkit.data.xc_records import text_of, uid_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "xc-json"
 DESCRIPTION = "trn.json or trn.raw.json with lbl.json (likewise tst.json)"
+HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
 SUFFIXES = ()
 
 EXAMPLE = '{"uid": "...", "title": "...", "content": "...", "target_ind": [0, ...]}'
@@ -62,8 +64,11 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
     def made_of(record: dict[str, Any], where: str) -> Document:
         is_bare = dialect.unlabelled and "target_ind" not in record
-        labels = [] if is_bare else [names.ids[label] for label in _numbers(record, len(names.ids))]
-        return Document(text_of(record, ("title", "content")), labels, uid_of(record), filtered.of(count))
+        numbers, relevances = ([], ()) if is_bare else _numbers(record, len(names.ids))
+        labels = [names.ids[number] for number in numbers]
+        text, value = text_of(record, ("title", "content")), further_value(record, dialect.column)
+        kept = filtered.of(count)
+        return Document(text, labels, uid_of(record), kept, relevances=relevances, value=value)
 
     for document in read_objects(path, dialect.encoding, made_of, EXAMPLE):
         yield document
@@ -71,7 +76,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     filtered.check(count)
 
 
-def _numbers(record: dict[str, Any], count: int) -> list[int]:
+def _numbers(record: dict[str, Any], count: int) -> Relevant:
     labels = record.get("target_ind")
     relevances = record.get("target_rel")
     if not isinstance(labels, list):
@@ -80,7 +85,7 @@ def _numbers(record: dict[str, Any], count: int) -> list[int]:
         relevances = [1] * len(labels)
     if not isinstance(relevances, list) or len(relevances) != len(labels):
         raise UserError('"target_rel" is no list as long as "target_ind"; write a relevance a label')
-    found = []
+    found: list[tuple[int, float]] = []
     for label, relevance in zip(labels, relevances):
         if isinstance(label, bool) or not isinstance(label, int):
             raise UserError(f'"target_ind" holds {kind(label)}; a label is its number in lbl.json, from 0')
@@ -89,8 +94,8 @@ def _numbers(record: dict[str, Any], count: int) -> list[int]:
         if isinstance(relevance, bool) or not isinstance(relevance, int | float):
             raise UserError(f'"target_rel" holds {kind(relevance)}; a relevance is a number')
         if relevance > 0:
-            found.append(label)
-    return found
+            found.append((label, relevance))
+    return Relevant([label for label, _ in found], tuple(relevance for _, relevance in found))
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
@@ -113,6 +118,6 @@ def _line(document: Document, rows: dict[str, int]) -> str:
         "title": document.text,
         "content": "",
         "target_ind": found,
-        "target_rel": [1.0] * len(found),
+        "target_rel": list(document.relevances or (1.0,) * len(found)),
     }
     return json.dumps(record, ensure_ascii=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document, xc_json
+from xmlkit.data.formats import Document, Extra, xc_json
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list, numbers_in
 from xmlkit.data.vocabularies import listed
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "xc-text"
 DESCRIPTION = "trn_X.txt with trn_X_Y.txt and Y.txt (likewise tst_X.txt, ...)"
+HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
 SUFFIXES = ()
 
 HEADER = re.compile(r"\s*([0-9]{1,18})\s+([0-9]{1,18})\s*")
@@ -73,11 +74,10 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
             text_count += text is not None
             if text is not None:
                 try:
-                    found = [
-                        ids[label]
-                        for label in numbers_in(line.split(), ITEM, "write NUMBER:RELEVANCE", label_count)
-                    ]
-                    yield Document(text[1], found, left_out=filtered.of(document_count))
+                    found = numbers_in(line.split(), ITEM, "write NUMBER:RELEVANCE", label_count)
+                    labels_here = [ids[label] for label in found.labels]
+                    kept = filtered.of(document_count)
+                    yield Document(text[1], labels_here, left_out=kept, relevances=found.relevances)
                 except UserError as error:
                     yield UserError(f"{labels}:{number}: {error}")
         document_count += document_count < row_count or bool(line.strip())
@@ -98,8 +98,19 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
     for name, split in corpus.splits.items():
         short, split = SHORT[name], split.numbered_as(labels)
         write_lines(folder / f"{short}_X.txt", (text_alone(document, lost) for document in split.documents()))
-        rows = (split.labels[row].tolist() for row in range(len(split)))
-        lines = (" ".join(f"{label}:1.00000" for label in row) for row in rows)
+        lines = (_line(document, labels.rows) for document in split.documents())
         write_lines(folder / f"{short}_X_Y.txt", [f"{len(split)} {len(labels)}", *lines])
         write_filter(folder, name, split, labels, lost)
     return told(lost)
+
+
+def _line(document: Document, rows: dict[str, int]) -> str:
+    numbers = (rows[label] for label in document.labels)
+    relevances = document.relevances or (1.0,) * len(document.labels)
+    return " ".join(f"{number}:{_written(value)}" for number, value in zip(numbers, relevances))
+
+
+def _written(relevance: float) -> str:
+    """With five digits, as others write it, where these are all."""
+    text = f"{relevance:.5f}"
+    return text if float(text) == relevance else repr(relevance)

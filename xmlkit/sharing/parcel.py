@@ -1,0 +1,36 @@
+"""What is given away of a run or an ensemble: the files that prediction needs, and its figures.
+
+Nothing that training alone needs: no checkpoint, no log, nothing else that lies in the folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from xmlkit.blend.folder import DESCRIPTION, describe, files_of_ensemble, is_ensemble
+from xmlkit.blend.member import kind
+from xmlkit.blend.threshold import FILE as THRESHOLD
+from xmlkit.blend.threshold import kept
+from xmlkit.errors import UserError
+from xmlkit.model.folder import files_of_run
+from xmlkit.training.train import METRICS
+
+
+def parcel(folder: Path) -> list[str]:
+    """Names of files in the folder. Raises UserError where one is not as it was written."""
+    files = files_of_ensemble(folder) if is_ensemble(folder) else files_of_run(folder)
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UserError(f"{folder} names a file outside itself ({name}): it is not given away")
+    if (folder / METRICS).is_file():
+        files.append(METRICS)
+    if kept(folder) is not None:  # raises for one that belongs to other weights
+        files.append(THRESHOLD)
+    return sorted(files)
+
+
+def members_with_texts(folder: Path) -> list[str]:
+    """Those of an ensemble that keep texts, to look them up."""
+    if not (folder / DESCRIPTION).is_file():
+        return []
+    return [member.name for member in describe(folder).members if kind(member.kind).keeps_texts]

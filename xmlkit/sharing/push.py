@@ -1,0 +1,46 @@
+"""A run or an ensemble with its card: into a repository of the Hugging Face hub, or into a folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xmlkit.errors import UserError
+from xmlkit.files import copy_files, replaced
+from xmlkit.hub import checked_name, told_by_hub
+from xmlkit.sharing.card import CARD, card
+from xmlkit.sharing.parcel import parcel
+
+
+def write(folder: Path, name: str, out: Path) -> list[str]:
+    """Into a new folder or an empty one what `push` would upload; returns the files' names.
+
+    Raises UserError where there is something already, or the run is not whole.
+    """
+    checked_name(name)
+    files, text = parcel(folder), card(folder, name)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    copy_files(folder, out, files)
+    with replaced(out / CARD) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    return [CARD, *files]
+
+
+def push(folder: Path, name: str, private: bool = False) -> str:
+    """Uploads it in one commit, and makes the repository where there is none; returns where it is.
+
+    A card that is there already is kept: its owner may have written in it. Raises UserError where the hub
+    does not take it, or the run is not whole.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    checked_name(name)
+    files, text = parcel(folder), card(folder, name)
+    with told_by_hub(name, "log in with `hf auth login` as somebody who may write there"):
+        api = HfApi()
+        url = api.create_repo(name, private=private, exist_ok=True)
+        adding = [CommitOperationAdd(file, str((folder / file).resolve())) for file in files]
+        if not api.file_exists(name, CARD):
+            adding.append(CommitOperationAdd(CARD, text.encode()))
+        api.create_commit(name, adding, commit_message="A model of xmlkit")
+    return str(url)

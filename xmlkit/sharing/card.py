@@ -92,7 +92,7 @@ def _body(
         "## What is in it",
         "",
         f"{held} Ids and names of labels are, with the number of training documents of each, and where the",
-        "corpus and the encoder lay on the machine that trained it. No file is code or unpickled.",
+        "corpus and the encoder lay on the machine that trained it. No file is code, and none is run.",
     ]
 
 

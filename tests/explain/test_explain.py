@@ -24,7 +24,7 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explained")
     given = {"encoder": tiny.save_encoder(folder / "encoder"), "max_len": 16, "epochs": 3, "device": "cpu"}
     given |= {"lr": 3e-3, "head_lr": 1e-2, "batch_size": 16, "plugins": ["lexical", "neighbours"]}
-    given |= {"lexical": LEXICAL, "neighbours": {"nearest": 6}, "pooling": "mean"}
+    given |= {"lexical": LEXICAL, "neighbours": {"nearest": 6}, "pooling": "mean", "validation": 0.0}
     if request.param == "clustered":
         given |= {"clustered": True, "cluster_size": 3, "label_width": 8}
     train(tiny.learnable_corpus(), given, folder / "run")
@@ -64,9 +64,11 @@ def test_falls_are_those_of_predictions_one_by_one(run, text):
         return {p.label: p.score for p in model.predict([asked], len(model.labels))[0]}
 
     for one in explain(model, text, 3):
-        assert [text[f.begin : f.end] for f in one.falls] == [f.text for f in one.falls] == text.replace(
-            ",", ""
-        ).replace(".", "").split()
+        assert (
+            [text[f.begin : f.end] for f in one.falls]
+            == [f.text for f in one.falls]
+            == text.replace(",", "").replace(".", "").split()
+        )
         for fall in one.falls:
             without = scores(text[: fall.begin] + text[fall.end :]).get(one.label, 0.0)
             assert fall.fall == pytest.approx(scores(text)[one.label] - without, abs=1e-4)

@@ -28,6 +28,12 @@ def explain(model: Predictor, text: str, top_k: int = 5) -> list[Reasons]:
     lost = falls(model, text, [model.labels.rows[one.label] for one in best])
     parts = [said(name, opened, text, [one.label for one in best]) for name, opened in model.runs]
     return [
-        Reasons(one.label, one.name, one.score, tuple(without), tuple(p[one.label] for p in parts if one.label in p))
+        Reasons(
+            one.label,
+            one.name,
+            one.score,
+            tuple(without),
+            tuple(p[one.label] for p in parts if one.label in p),
+        )
         for one, without in zip(best, lost, strict=True)
     ]

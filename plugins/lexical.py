@@ -15,8 +15,8 @@ A label's logit is linear in x, and so a sum over terms: g being what x is multi
 scale w_Bt / (|w_B| |s_BF|) <E[t], g>, in equal parts at each place where it occurs.
 
 Shapes: B documents, W tokens of all texts, T unique ones, V tokens of the vocabulary, P pieces of a token,
-G n-grams of tokens, Q all terms, U unique ones, D document width, F width of the bag, L buckets, O labels that
-are asked about.
+G n-grams of tokens, Q all terms, U unique ones, D document width, F width of the bag, L buckets, O labels
+that are asked about.
 """
 
 from __future__ import annotations

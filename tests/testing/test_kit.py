@@ -394,6 +394,7 @@ def representation(build):
 """
 
 
+@pytest.mark.slow
 def test_tiny_models_take_the_options_that_are_for_them(plugin_folder):
     """And a caller's own before those."""
     install(plugin_folder, "table", TABLE)

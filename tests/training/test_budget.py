@@ -104,7 +104,7 @@ def test_a_trial_leaves_nothing_behind(tmp_path, encoder, monkeypatch, capsys):
     }
     before = set(os.listdir(tmp_path))
     for freeze in (False, True):
-        plan = plan_for(CORPUS, {**settings, "freeze": freeze}, "9h")
+        plan = plan_for(CORPUS, {**settings, "freeze": freeze}, Budget("9h"))
         assert plan.settings == {} and 0 < plan.seconds < 3600
     said = capsys.readouterr().err
     assert said.count("\n") == 2 and said.startswith("budget 9h: as it is: about ")

@@ -1,15 +1,16 @@
 """What of an ensemble fits into a budget of time.
 
-Each member has a price, a run the least that it can be had for. Those that cost most are left out until the rest
-fits; what is then left is divided among the runs to be trained, the quickest first, so that what one does not
-need is there for the next.
+Each member has a price, a run the least that it can be had for. As many are kept as fit, the cheapest; what
+is then left is divided among the runs to be trained, the quickest first, so that what one does not need is
+there for the next.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -41,27 +42,36 @@ def choose(
     prices = _Prices(corpus, settings, names, out)
     if sum(prices.least(names).values()) > budget.left:
         prices.look_further()
-    kept = list(names)
-    while sum((least := prices.least(kept)).values()) > budget.left and len(kept) > 1:
-        kept.remove(max(kept, key=lambda name: least[name]))
-    if len(kept) < 2:
+    left = budget.left
+    kept = most_that_fit(names, lambda some: sum(prices.least(some).values()), left)
+    if kept is None:
         each = ", ".join(f"{name} about {in_words(least)}" for name, least in prices.least(names).items())
         raise UserError(
-            f"--budget {budget.given}: no two members fit here (at the least: {each}); give it more time, "
-            "or a smaller encoder"
+            f"--budget {budget.given}: no two members fit into the {in_words(max(left, 0.0))} that "
+            f"trials left of it to plan for (at the least: {each}); give it more time, or a smaller encoder"
         )
     runs, made = [name for name in kept if name in RECIPES], [name for name in kept if name not in RECIPES]
     seconds = {name: least for name, least in prices.least(kept).items() if name in made}
-    plans = prices.divided(runs, budget.left - sum(seconds.values()))
+    plans = prices.divided(runs, left - sum(seconds.values()))
     seconds |= {name: prices.paid(name, plan, runs) for name, plan in plans.items()}
-    words = {name: prices.states.get(name) or plan.words for name, plan in plans.items()} | dict.fromkeys(made)
-    whole = "; ".join(
-        f"{' '.join(filter(None, [name, what]))} ({in_words(seconds[name])})" for name, what in words.items()
-    )
+    ordered = [(name, seconds[name]) for name in kept]
+    words = {name: f"{name} {prices.states.get(name) or plan.words}" for name, plan in plans.items()}
+    whole = ", ".join(f"{words.get(name, name)} ({in_words(each)})" for name, each in ordered)
     if missing := [name for name in names if name not in kept]:
-        whole += f"; left out, as there is no time for it: {', '.join(missing)}"
-    budget.say_plan(f"{whole}; in all", sum(seconds.values()))
-    return kept, {name: plan.config for name, plan in plans.items()}
+        whole += f", without {' and '.join(missing)}, for which there is no time"
+    budget.say_plan(whole, sum(seconds.values()))
+    return kept, {name: prices.config(name, plan) for name, plan in plans.items()}
+
+
+def most_that_fit(
+    names: Sequence[str], price: Callable[[Sequence[str]], float], seconds: float
+) -> list[str] | None:
+    """As many of these as fit into the time, and of equally many the cheapest; None where no two do."""
+    for count in range(len(names), 1, -1):
+        cheapest = min(combinations(names, count), key=price)
+        if price(cheapest) <= seconds:
+            return list(cheapest)
+    return None
 
 
 class _Prices:
@@ -69,6 +79,7 @@ class _Prices:
 
     def __init__(self, corpus: Corpus, settings: Mapping[str, Any], names: Sequence[str], out: Path):
         self.corpus, self.states = corpus, dict[str, str]()
+        self._settings = dict.fromkeys(names, settings)  # of a run that is there with what was planned for it
         self._further = {
             name: self._plans(settings, name, out.with_name(f"{out.name}-{name}"))
             for name in RECIPES
@@ -91,7 +102,8 @@ class _Prices:
             yield from Trials(self.corpus, config.as_given(), {*settings, *recipe.fixed}).learning()
             return
         planned = {key: record["settings"].get(key) for key in PLANNED if key not in settings}
-        config = recipe.config(merge(settings, planned), self.corpus.source)
+        self._settings[name] = merge(settings, planned)
+        config = recipe.config(self._settings[name], self.corpus.source)
         plan = next(Trials(self.corpus, config.as_given(), config.as_given()).learning())
         if is_trained(folder):
             self.states[name] = "is there"
@@ -102,6 +114,10 @@ class _Prices:
         steps = max(1, count_steps(len(self.corpus.train), plan.config))
         left = max(0.0, 1 - steps_of(folder / LOG) / steps)
         yield replace(plan, seconds=left * plan.seconds, shared=left * plan.shared)
+
+    def config(self, name: str, plan: Plan) -> Config:
+        """What a run is trained with, as it would be without a budget but for what was planned."""
+        return RECIPES[name].config(merge(self._settings[name], plan.settings), self.corpus.source)
 
     def look_further(self) -> None:
         """Beside the first plan of each run at all others."""

@@ -1,7 +1,7 @@
 """What fits into a budget of time: settings are tried, the best ones first, on a few of the documents.
 
-A trial prepares a model, takes some steps, reads some documents and has plugins do what they do after the last
-step, in a folder of its own.
+A trial prepares a model, takes some steps, reads some documents and has plugins do what they do after the
+last step, in a folder of its own.
 """
 
 from __future__ import annotations

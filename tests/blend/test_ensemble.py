@@ -20,8 +20,9 @@ from installing import ROOT, install
 import xmlkit
 from xmlkit.blend.folder import Whole
 from xmlkit.blend.member import Candidates
+from xmlkit.blend.recipes import names_of
 from xmlkit.blend.sums import Sum
-from xmlkit.blend.training import names_of, train_ensemble
+from xmlkit.blend.training import train_ensemble
 from xmlkit.errors import UserError
 from xmlkit.files import digests
 from xmlkit.metrics import score_ranking

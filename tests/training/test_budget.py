@@ -14,7 +14,7 @@ from xmlkit.errors import UserError
 from xmlkit.training import budget
 from xmlkit.training import train as training
 from xmlkit.training.assemble import held_out
-from xmlkit.training.budget import Pace, plan_for, seconds_in
+from xmlkit.training.budget import NAME, Budget, Pace, plan_for, seconds_in
 from xmlkit.training.checked import check
 
 SETTINGS = {"max_len": 16, "batch_size": 16, "validation": 0.2, "device": "cpu", "precision": "float32"}
@@ -62,31 +62,33 @@ def test_the_best_that_fits_is_chosen(monkeypatch, encoder):
     steps = -(-documents // 16)
     begun = documents  # of a warm start: 10 labels of 32 documents at least would be more
 
+    names = len(CORPUS.labels) * NAME / 50  # of 50 tokens, the mean of a document
+
     def seconds(epochs):
-        return (begun + tested) * 0.1 + epochs * (steps * 16 * 1.0 + apart * 0.1)
+        return (begun + names + tested) * 0.1 + epochs * (steps * 16 * 1.0 + apart * 0.1)
 
     for epochs in (3, 2, 1):
-        plan = plan_for(CORPUS, settings, f"{seconds(epochs) / 0.9 + 1}s")
+        plan = plan_for(CORPUS, settings, Budget(f"{seconds(epochs) / 0.9 + 1}s"))
         assert plan.settings == ({} if epochs == 3 else {"epochs": epochs})
         assert plan.seconds == pytest.approx(seconds(epochs))
     # 150 tokens of three documents; in windows of 64 and 32 there are 114 and 82: each saves a fifth.
     assert set(tried) == {(False, None)}
-    plan = plan_for(CORPUS, settings, f"{seconds(1) / 0.9 - 2}s")
+    plan = plan_for(CORPUS, settings, Budget(f"{seconds(1) / 0.9 - 2}s"))
     assert plan.settings == {"freeze": True, "epochs": 4, "dropout": 0.2}
     assert (False, 64) in tried and (False, 32) in tried
-    frozen = (len(CORPUS.train) + tested) * 0.1 + 4 * (steps * 16 * 0.1 + apart * 0.1)
+    frozen = (len(CORPUS.train) + names + tested) * 0.1 + 4 * (steps * 16 * 0.1 + apart * 0.1)
     assert plan.seconds == pytest.approx(frozen)
-    plan = plan_for(CORPUS, settings, f"{frozen / 0.9 - 2}s")
+    plan = plan_for(CORPUS, settings, Budget(f"{frozen / 0.9 - 2}s"))
     assert plan.settings == {"epochs": 0}
     with pytest.raises(UserError, match=r"--budget 5s: the least takes longer here \(epochs=0: about"):
-        plan_for(CORPUS, settings, "5s")
+        plan_for(CORPUS, settings, Budget("5s"))
 
 
 def test_what_is_given_is_left_alone(monkeypatch, encoder):
     paces(monkeypatch)
     settings = {**SETTINGS, "encoder": encoder, "epochs": 5, "freeze": False}
     with pytest.raises(UserError, match=r"the least takes longer here \(as it is: about"):
-        plan_for(CORPUS, settings, "1s")
+        plan_for(CORPUS, settings, Budget("1s"))
 
 
 def test_a_trial_leaves_nothing_behind(tmp_path, encoder, monkeypatch, capsys):
@@ -102,7 +104,7 @@ def test_a_trial_leaves_nothing_behind(tmp_path, encoder, monkeypatch, capsys):
     }
     before = set(os.listdir(tmp_path))
     for freeze in (False, True):
-        plan = plan_for(CORPUS, {**settings, "freeze": freeze}, "9h")
+        plan = plan_for(CORPUS, {**settings, "freeze": freeze}, Budget("9h"))
         assert plan.settings == {} and 0 < plan.seconds < 3600
     said = capsys.readouterr().err
     assert said.count("\n") == 2 and said.startswith("budget 9h: as it is: about ")
@@ -112,7 +114,7 @@ def test_a_trial_leaves_nothing_behind(tmp_path, encoder, monkeypatch, capsys):
         if name == "without":
             monkeypatch.setattr(budget, "_pace", None)
         else:
-            plan_for(CORPUS, settings, "9h")
+            plan_for(CORPUS, settings, Budget("9h"))
         training.train(CORPUS, {**settings, "max_steps": 3}, tmp_path / name)
         lines = (tmp_path / name / "log.jsonl").read_text().splitlines()
         losses.append([json.loads(line)["loss"] for line in lines if '"loss"' in line])

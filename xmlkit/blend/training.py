@@ -7,75 +7,41 @@ resumed, before the next has begun.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xmlkit.blend.budget import choose
 from xmlkit.blend.ensemble import Made, ensemble, metric_for
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.kinds.linear import load_omikuji
-from xmlkit.config import Config, merge, resolve
+from xmlkit.blend.recipes import ENCODED, RECIPES
+from xmlkit.config import Config, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.hub import chosen_encoder
 from xmlkit.model.encoder import NONE, SCRATCH
+from xmlkit.training.budget import Budget
 from xmlkit.training.claim import is_free
 from xmlkit.training.once import check_same, is_trained, train_once
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a run among the members is trained as, whatever else is set."""
-
-    fixed: dict[str, Any]
-    plugins: tuple[str, ...] = ()
-    unless_set: dict[str, Any] = field(default_factory=dict)
-
-    def config(self, settings: Mapping[str, Any], source: str | None) -> Config:
-        """Options of a plugin that another recipe brings are for that one alone."""
-        plugins = list(dict.fromkeys([*settings.get("plugins", ()), *self.plugins]))
-        brought = {plugin for recipe in RECIPES.values() for plugin in recipe.plugins}
-        ours = {key: value for key, value in settings.items() if key not in brought.difference(plugins)}
-        return resolve(merge(self.unless_set, ours, {**self.fixed, "plugins": plugins}), source)
-
-
-FROZEN = {"epochs": 4.0, "dropout": 0.2}
-RECIPES = {  # those that are quickest first
-    "lexical": Recipe({"freeze": True}, ("lexical",), FROZEN),
-    "bag": Recipe({"encoder": NONE}, ("lexical",)),
-    "frozen": Recipe({"freeze": True}, (), FROZEN),
-    "warm": Recipe({}),
-}
-ENCODED = ("lexical", "frozen", "warm")  # by whose vectors neighbours are looked for: the first that is there
-MADE = ("neighbours", "names", "linear")  # of what is there, without a training of their own
-AUTO = ("lexical", "neighbours", "linear")
-
-
-def names_of(given: str) -> list[str]:
-    """The names in a list between commas. Raises UserError for one that is unknown or there twice."""
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    known = [*RECIPES, *MADE]
-    for name in names:
-        if name not in (*known, "auto"):
-            raise UserError(f"--ensemble {name}: expected names of {', '.join(known)}, or auto")
-    names = list(AUTO) if names == ["auto"] else names
-    if len(names) < 2 or len(set(names)) < len(names) or "auto" in names:
-        raise UserError(f"--ensemble {given}: name two or more, each once, or auto alone")
-    if "neighbours" in names and not set(ENCODED).intersection(names):
-        raise UserError("--ensemble neighbours: whose vectors? add one of " + ", ".join(ENCODED))
-    return names
-
-
 def train_ensemble(
-    corpus: Corpus, settings: Mapping[str, Any], names: Sequence[str], out: Path, fast: float | None = None
+    corpus: Corpus,
+    settings: Mapping[str, Any],
+    names: Sequence[str],
+    out: Path,
+    fast: float | None = None,
+    budget: Budget | None = None,
 ) -> Made | None:
     """Trains the members and blends them into `out`; None after Ctrl-C, whereupon the same call goes on.
 
     `settings` are a document as a config file holds it, for the runs among the members; `fast` is that of
-    `ensemble`. Raises UserError for settings that make none, and for members that are there with other
-    settings.
+    `ensemble`. A budget leaves out members that don't fit, and chooses settings of the others. Raises
+    UserError for settings that make none, and for members that are there with other settings.
     """
+    _check_free(out)
     encoder = chosen_encoder(settings.get("encoder") or SCRATCH)
     settings = {**settings, "encoder": encoder}
     if {*ENCODED, "names"}.intersection(names) and encoder in (SCRATCH, NONE):
@@ -84,8 +50,11 @@ def train_ensemble(
         raise UserError(f"--ensemble names: the labels of {corpus.name} have no names; leave it out")
     if "linear" in names:
         load_omikuji()  # before the work
-    recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
-    chosen = {name: recipe.config(settings, corpus.source) for name, recipe in recipes.items()}
+    if budget:
+        names, chosen = choose(corpus, settings, names, out, budget)
+    else:
+        recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
+        chosen = {name: recipe.config(settings, corpus.source) for name, recipe in recipes.items()}
     runs = _all_trained(corpus, chosen, out)
     if runs is None:
         return None
@@ -108,8 +77,7 @@ def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) 
 
 def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dict[str, Path] | None:
     """Where each run is; None after Ctrl-C."""
-    if not is_free(out):
-        raise UserError(f"--out {out}: is there already; name another folder or remove it")
+    _check_free(out)
     configs = list(chosen.values())
     metric_for(configs[0], None)
     held_out_by(corpus, [(config.validation, config.validation_max) for config in configs])
@@ -123,3 +91,8 @@ def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dic
         if trained.outcome == "interrupted" or trained.stop_asked:
             return None
     return folders
+
+
+def _check_free(out: Path) -> None:
+    if not is_free(out):
+        raise UserError(f"--out {out}: is there already; name another folder or remove it")

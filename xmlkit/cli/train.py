@@ -84,7 +84,8 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="As `30m`: chooses epochs, the encoder's window, or one that stays as it is, after a trial.",
+            help="As `30m`: chooses epochs, the encoder's window, or one that stays as it is, and members of "
+            "--ensemble, after trials.",
             show_default=False,
         ),
     ] = None,
@@ -114,8 +115,8 @@ def train(
         return _train_student(data, read, out_, settings, distil)
     if ensemble_ is not None or all_members:
         option = "--all-members" if all_members else "--ensemble"
-        if budget:
-            raise UserError(f"{option} with --budget: a budget is for one training; leave one out")
+        if budget and all_members:
+            raise UserError("--budget chooses settings, and a preset has its own: leave out --all-members")
         if resume or init_from or (all_members and ensemble_ is not None):
             raise UserError(f"{option} trains anew: leave out --resume, --init-from and the like")
         if not all_members and preset:
@@ -123,7 +124,7 @@ def train(
         if all_members and (preset is None or chosen.member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
         if ensemble_ is not None:
-            return _train_ensemble(data, read, out_, [settings], ensemble_, fast)
+            return _train_ensemble(data, read, out_, [settings], ensemble_, fast, budget)
         numbers = range(num_members(preset or ""))
         each = [replace(chosen, member=n).settings(plugin) for n in numbers]
         return _train_ensemble(data, read, out_, each)
@@ -150,21 +151,24 @@ def train(
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
     from xmlkit.training import train as training
-    from xmlkit.training.budget import plan_for
+    from xmlkit.training.budget import Budget, plan_for
 
+    given_time = Budget(budget) if budget else None
     if resume:
         corpus = load_corpus(data, read.dialect()) if data else load_corpus(*run_source(resume))
         trained = training.resume(resume, corpus)
     else:
         corpus = load_corpus(data or DEMO, read.dialect())
         remark(corpus)
-        if budget:
-            settings = merge(settings, plan_for(corpus, settings, budget).settings)
+        if given_time:
+            settings = merge(settings, plan_for(corpus, settings, given_time).settings)
             checked = resolve(settings, corpus.source)
         trained = training.train(corpus, checked, out_, init_from)
     if trained.outcome == "interrupted":
         say(f"interrupted; go on with: xmlkit train --resume {trained.folder}")
         raise typer.Exit(130)
+    if given_time:
+        given_time.say_taken()
     if trained.metrics and corpus.test:
         _print_metrics(corpus, trained.metrics, trained.unseen)
         few = corpus.test.take(np.linspace(0, len(corpus.test) - 1, EXAMPLES, dtype=int))
@@ -211,18 +215,22 @@ def _train_ensemble(
     settings: list[dict[str, Any]],
     given: str | None = None,
     fast: str | None = None,
+    budget: str | None = None,
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
     from xmlkit.blend.costs import milliseconds_in
     from xmlkit.blend.folder import is_ensemble
-    from xmlkit.blend.training import names_of, train_ensemble, train_sum
+    from xmlkit.blend.recipes import names_of
+    from xmlkit.blend.training import train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import write_json
+    from xmlkit.training.budget import Budget
     from xmlkit.training.train import METRICS
 
     names = None if given is None else names_of(given)
-    budget = None if fast is None else milliseconds_in(fast)
+    most = None if fast is None else milliseconds_in(fast)
+    given_time = Budget(budget) if budget else None
     if not data:
         say_demo()
     corpus = load_corpus(data or DEMO, read.dialect())
@@ -233,7 +241,7 @@ def _train_ensemble(
         if names is None:
             made = train_sum(corpus, settings, folder)
         else:
-            made = train_ensemble(corpus, settings[0], names, folder, budget)
+            made = train_ensemble(corpus, settings[0], names, folder, most, given_time)
         if made is None:
             return None
         print_uncut(ensemble_table(made))
@@ -241,6 +249,8 @@ def _train_ensemble(
             metrics = xmlkit.load(made.folder).evaluate(corpus.test)
             write_json(made.folder / METRICS, metrics)
             _print_metrics(corpus, metrics)
+        if given_time:
+            given_time.say_taken()
         return made.folder
 
     def left() -> str:

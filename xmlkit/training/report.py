@@ -117,6 +117,11 @@ def seconds_of(log: Path) -> float:
     return next((figures["seconds"] for _, figures in reversed(_lines(log)) if "seconds" in figures), 0.0)
 
 
+def steps_of(log: Path) -> int:
+    """The last one that was told of."""
+    return max((figures["step"] for _, figures in _lines(log)), default=0)
+
+
 def _lines_up_to(step: int, log: Path) -> list[str]:
     """The log up to a checkpoint: what a resumed run will do again it will write again."""
     return [line for line, figures in _lines(log) if step and figures["step"] <= step]

@@ -31,8 +31,6 @@ all N, B documents, K labels that the teacher names.
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
@@ -40,10 +38,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator
 from torch import Tensor
 
-from xmlkit import BuildContext, LossCombiner, Training, UserError, hookimpl, lessons, say
+from xmlkit import BuildContext, LossCombiner, Training, UserError, hookimpl, lessons, read_scores, say
 
 NAME = "distil"
 Answer = tuple[str, dict[str, float]]  # a text, and the scores of its labels
@@ -53,7 +51,8 @@ class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     """Settings."""
 
     teacher: str = Field(
-        "", description="a run's folder, or a .jsonl or .jsonl.gz file as predict --format jsonl writes it"
+        "",
+        description="a run's folder, or scores: .jsonl, as predict writes it, or .tsv (or .gz added)",
     )
     top_k: int = Field(20, ge=1, description="labels of a document that are learnt from: the teacher's best")
     weight: float = Field(1.0, gt=0, description="of this loss beside the others")
@@ -64,16 +63,6 @@ class Options(BaseModel, extra="forbid", allow_inf_nan=False):
     def _from_anywhere(cls, teacher: str) -> str:
         """The run remembers it, and may go on from another folder."""
         return str(Path(teacher).resolve()) if teacher else ""
-
-
-class _Scored(BaseModel, strict=True):
-    label: str
-    score: float = Field(ge=0, le=1, allow_inf_nan=False)
-
-
-class _Line(BaseModel, strict=True):
-    text: str
-    labels: list[_Scored]
 
 
 class Distilled(LossCombiner):
@@ -129,31 +118,9 @@ def answers_of(teacher: Path, documents: list[str], top_k: int) -> Iterator[Answ
         say(f"distil: {teacher} is asked about {len(asked):,} texts")
         yield from zip(asked, lessons(teacher, asked, top_k), strict=True)
         return
-    if not teacher.name.removesuffix(".gz").endswith(".jsonl"):
-        what = "neither a run's folder nor a .jsonl(.gz) file" if teacher.exists() else "no such folder"
-        raise UserError(f"distil.teacher={teacher}: {what}; name a run, or what `predict --out` wrote")
-    for number, line in _lines(teacher):
-        try:
-            read = _Line.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            wrong = f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
-            raise UserError(f"{teacher}:{number}: {wrong}; predict it again, as jsonl") from None
-        yield read.text, {scored.label: scored.score for scored in read.labels}
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Those that aren't blank, by their numbers from 1."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: damaged gzip file after line {number} ({error}); copy it again") from None
-    except OSError as error:
-        raise UserError(f"distil.teacher={path}: cannot be read ({error.strerror})") from None
+    if not teacher.exists():
+        raise UserError(f"distil.teacher={teacher}: no such folder or file; name a run or scores")
+    yield from read_scores(teacher)
 
 
 def taught(build: BuildContext, documents: list[str], options: Options) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xmlkit.blend.member import Making as Making
     from xmlkit.blend.member import Member as Member
     from xmlkit.blend.opening import load as load
+    from xmlkit.blend.scored import read_scores as read_scores
     from xmlkit.comparison.compare import Comparison as Comparison
     from xmlkit.comparison.compare import compare as compare
     from xmlkit.config import Config as Config
@@ -60,6 +61,7 @@ _HOME = {
     "xmlkit.blend.lessons": ["lessons"],
     "xmlkit.blend.member": ["Candidates", "Making", "Member"],
     "xmlkit.blend.opening": ["load"],
+    "xmlkit.blend.scored": ["read_scores"],
     "xmlkit.comparison.compare": ["Comparison", "compare"],
     "xmlkit.config": ["Config"],
     "xmlkit.console": ["say"],

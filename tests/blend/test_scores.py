@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from xmlkit.blend.kinds.scores import Scores, read_scores
+from xmlkit.blend.kinds.scores import Scores
 from xmlkit.blend.member import Making
+from xmlkit.blend.scored import read_scores
 from xmlkit.blend.towers import Towers
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
@@ -45,7 +46,7 @@ def make(path, corpus=CORPUS, held_out_N=HELD_OUT):
 
 def refused(path, line):
     with pytest.raises(UserError, match=f"^{re.escape(str(path))}{line}$"):
-        read_scores(path)
+        dict(read_scores(path))
 
 
 # ------------------------------------------------------------------------------------------ by hand
@@ -92,14 +93,15 @@ def test_white_space_does_not_count(tmp_path, name):
 def test_the_last_line_counts(tmp_path):
     """Of jsonl the last one about a text, of tsv the last one about a text and a label."""
     said = [("red sky", [("red", 0.5), ("sea", 0.5)]), ("red sky", [("red", 0.25)])]
-    assert read_scores(write(tmp_path / "a.jsonl", said)) == {"red sky": {"red": 0.25}}
-    assert read_scores(write(tmp_path / "a.tsv", said)) == {"red sky": {"red": 0.25, "sea": 0.5}}
+    assert dict(read_scores(write(tmp_path / "a.jsonl", said))) == {"red sky": {"red": 0.25}}
+    assert dict(read_scores(write(tmp_path / "a.tsv", said))) == {"red sky": {"red": 0.25, "sea": 0.5}}
 
 
 def test_blank_lines_are_passed_over(tmp_path):
     (tmp_path / "a.tsv").write_text("\nred sky\tred\t0.5\n \n")
     (tmp_path / "a.jsonl").write_text('\n{"text": "red sky", "labels": [{"label": "red", "score": 0.5}]}\n\n')
-    assert read_scores(tmp_path / "a.tsv") == read_scores(tmp_path / "a.jsonl") == {"red sky": {"red": 0.5}}
+    for name in ("a.tsv", "a.jsonl"):
+        assert dict(read_scores(tmp_path / name)) == {"red sky": {"red": 0.5}}
 
 
 # ------------------------------------------------------------------------------------------ made and kept
@@ -180,7 +182,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_another_kind_of_file(tmp_path):
     path = tmp_path / "a.csv"
-    refused(path, r": neither a \.jsonl nor a \.tsv file \(or \.gz added\); rename it, or name another")
+    refused(path, r": neither a \.jsonl nor a \.tsv file \(or \.gz added\); name another")
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from typing import overload
 
 import numpy as np
 
+from xmlkit.console import counted, track
 from xmlkit.files import errors_named
 
 IN_MEMORY = (
     2**26
 )  # bytes: more lie in a temporary file without a name, which the system keeps in memory or not
 AT_ONCE = 4096  # texts
+MANY = 10**5  # texts, over which it may take long
 HALVES = "surrogatepass"  # of surrogate pairs: no text of a file has such, but lists of strings may
 
 
@@ -85,7 +87,8 @@ class Texts(Sequence[str]):
 
     def chunks(self) -> Iterator[bytes]:
         """Their bytes end to end, thousands of texts at once."""
-        for start in range(0, len(self), AT_ONCE):
+        starts = range(0, len(self), AT_ONCE)
+        for start in track(starts, "digest of texts") if len(self) > MANY else starts:
             yield b"".join(self[start : start + AT_ONCE]._encoded())
 
     def _encoded(self) -> Iterator[bytes]:
@@ -100,6 +103,6 @@ def hashes_of(texts: Sequence[str]) -> np.ndarray:
     """(N,) uint64: the same for equal texts, spread evenly, and the same in every run."""
     found = (
         int.from_bytes(hashlib.blake2b(f"0 {text}".encode("utf-8", HALVES), digest_size=8).digest(), "little")
-        for text in texts
+        for text in counted(texts, "hashes of texts")
     )
     return np.fromiter(found, np.uint64, len(texts))

@@ -5,9 +5,7 @@ With p_l the score of a label, from 0 to 1,
     e_l = log(max(p_l, 1e-6))
 
 and a label that the file doesn't name is worth 1 less than the text's smallest evidence. Texts are found be
-their white space as it may. The file's name says its layout, with or without `.gz` behind it: `.jsonl` has a
-line a text, as `xmlkit predict --format jsonl` writes them, of which the last one about a text counts; `.tsv`
-has lines of text, label and score, and the last one about a text and a label counts.
+their white space as it may.
 
 N texts, K labels that a text gets.
 """
@@ -21,30 +19,18 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
 
 from xmlkit.blend.kinds.run import LEAST
 from xmlkit.blend.member import Candidates, Making, Member
+from xmlkit.blend.scored import read_scores
 from xmlkit.blend.towers import Towers
 from xmlkit.console import say
 from xmlkit.data.corpus import Labels
-from xmlkit.data.lines import read_lines, squeezed
+from xmlkit.data.lines import squeezed
 from xmlkit.errors import UserError
 
 FILE = "scores.jsonl.gz"
 BELOW = 1.0  # of what is named: a file may name one label alone
-JSONL = '{"text": "...", "labels": [{"label": "...", "score": 0 to 1}, ...]}'
-Said = dict[str, dict[str, float]]  # of each text the scores of its labels
-
-
-class _Scored(BaseModel, strict=True):
-    label: str
-    score: float = Field(ge=0, le=1, allow_inf_nan=False)
-
-
-class _Line(BaseModel, strict=True):
-    text: str
-    labels: list[_Scored]
 
 
 class Scores(Member):
@@ -66,7 +52,7 @@ class Scores(Member):
         """`what` is a file. Says how many held-out documents it answers; raises UserError where none."""
         if not what:
             raise UserError("scores: no file; write scores:FILE, with a .jsonl or .tsv file")
-        said, corpus = read_scores(Path(what)), making.corpus
+        said, corpus = dict(read_scores(Path(what))), making.corpus
         member = cls(said, corpus.labels)
         held_out = [corpus.train.texts[row] for row in np.flatnonzero(making.held_out_N).tolist()]
         count = sum(squeezed(text) in member._rows_of for text in held_out)
@@ -105,52 +91,4 @@ class Scores(Member):
     @classmethod
     def open(cls, folder: Path, labels: Labels, towers: Towers) -> Self:
         """What was saved."""
-        return cls(read_scores(folder / FILE), labels)
-
-
-def read_scores(path: Path) -> Said:
-    """What a file says of each text. Raises UserError with file and line where it can't be read."""
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
-        return _read_jsonl(path)
-    if name.endswith(".tsv"):
-        return _read_tsv(path)
-    raise UserError(f"{path}: neither a .jsonl nor a .tsv file (or .gz added); rename it, or name another")
-
-
-def _read_jsonl(path: Path) -> Said:
-    said: Said = {}
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            read = _Line.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            wrong = f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}"
-            raise UserError(f"{path}:{number}: {wrong}; write {JSONL}") from None
-        said[squeezed(read.text)] = {scored.label: scored.score for scored in read.labels}
-    return said
-
-
-def _read_tsv(path: Path) -> Said:
-    said: Said = {}
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        cells = line.split("\t")
-        if len(cells) != 3:
-            raise UserError(f"{path}:{number}: {len(cells)} cells; a line is: text TAB label TAB score")
-        text, label, score = cells
-        said.setdefault(squeezed(text), {})[label] = _score(score, f"{path}:{number}")
-    return said
-
-
-def _score(cell: str, where: str) -> float:
-    try:
-        score = float(cell)
-    except ValueError:
-        raise UserError(f"{where}: the score {cell!r} is not a number; write one from 0 to 1") from None
-    if not 0 <= score <= 1:
-        raise UserError(f"{where}: the score {cell!r} is not from 0 to 1; scale all of them") from None
-    return score
+        return cls(dict(read_scores(folder / FILE)), labels)

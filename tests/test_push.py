@@ -196,3 +196,48 @@ def test_what_the_hub_does_not_take_is_said(copied_run, monkeypatch):
     monkeypatch.setattr(HfApi, "create_repo", refused)
     with pytest.raises(UserError, match="the hub cannot be reached"):
         push(copied_run, NAME)
+
+
+class Taken:
+    """The part of the hub's API by which something is written, with a repository that is there."""
+
+    def __init__(self, there, private):
+        self.there, self.private, self.changes = there, private, None
+
+    def create_repo(self, name, **options):
+        return f"https://example.org/{name}"
+
+    def repo_info(self, name):
+        return self
+
+    def list_repo_files(self, name):
+        return self.there
+
+    def create_commit(self, name, changes, commit_message):
+        self.changes = {
+            (type(one).__name__.removeprefix("CommitOperation"), one.path_in_repo) for one in changes
+        }
+
+
+def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, capsys):
+    old = ["ensemble.json", "members/0/model.json", "threshold.json", "notes.md", "README.md", "model.json"]
+    api = Taken(old, private=False)
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    push(copied_run, NAME)
+    gone = {name for kind, name in api.changes if kind == "Delete"}
+    assert gone == {"ensemble.json", "members/0/model.json", "threshold.json"}
+    added = {name for kind, name in api.changes if kind == "Add"}
+    assert {"model.json", "model.safetensors"} <= added and "README.md" not in added
+    assert "keeps its card" in capsys.readouterr().err
+    with pytest.raises(UserError, match="is public: make it private first"):
+        push(copied_run, NAME, private=True)
+    api.there = []
+    push(copied_run, NAME)
+    assert ("Add", "README.md") in api.changes
+
+
+def test_a_link_to_elsewhere_is_not_given_away(copied_run, tmp_path):
+    shutil.move(copied_run / "labels.jsonl", tmp_path / "elsewhere")
+    (copied_run / "labels.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link to a file elsewhere"):
+        write(copied_run, NAME, tmp_path / "out")

@@ -55,8 +55,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "NEW.tsv").write_text("new\tword w3 anew\n")
     (tmp_path / "texts").write_text("w3 w4\n")
     (tmp_path / "PAPERS").mkdir()
-    rows = [f"w{row} w{row + 1},w{row % 7} w9,l{row % 4};l5" for row in range(40)]
-    (tmp_path / "PAPERS" / "train.csv").write_text("\n".join(["title,abstract,subjects", *rows]) + "\n")
+    rows = [f"w{row} w{row + 1},w{row % 7} w9,l{row % 4};l5,{2000 + row // 4}" for row in range(40)]
+    (tmp_path / "PAPERS" / "train.csv").write_text("\n".join(["title,abstract,subjects,year", *rows]) + "\n")
     (tmp_path / "TEXTS").write_text("w3 w4 w9\nw5 anew\n")
     return tmp_path
 

@@ -36,7 +36,7 @@ ENCODERS = {
 }
 PATIENCE = 3.0  # seconds
 ON_HUB = "hub:"
-# Of a run or an ensemble; whatever else lies beside them is left there.
+# Of a run or an ensemble; files of other kinds are left there.
 OF_RUNS = ["*.json", "*.jsonl", "*.safetensors", "encoder/*", "members/*", "towers/*"]
 NAME = r"\w[\w.-]*/\w[\w.-]*"
 

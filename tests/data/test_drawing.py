@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,7 +136,11 @@ def test_the_latest_are_tested_whole_years_at_once(table: Path, share: float, fi
 
 
 def test_numbers_are_ordered_as_such_and_dates_as_text(tmp_path: Path) -> None:
-    for values, latest in ((["9", "10", "8.5"], 1), (["2024-05", "2024-05-31", "2023-12-31 10:00"], 1)):
+    for values, latest in (
+        (["9", "10", "8.5"], 1),
+        (["2024-05", "2024-05-31", "2023-12-31 10:00"], 1),
+        (["2024-05-31 10:00Z", "2024-05-31T11:00", "2024-05-31"], 1),
+    ):
         path = tmp_path / "train.jsonl"
         rows = [{"text": f"text {row}", "labels": ["x"], "t": value} for row, value in enumerate(values)]
         path.write_text("\n".join(map(json.dumps, rows)))
@@ -152,8 +157,10 @@ def test_values_lie_on_one_side(table: Path) -> None:
 def test_chosen_values_are_tested(table: Path) -> None:
     found = parted_where(by("group", table), ["b"]).corpus
     assert list(found.test.texts) == [text for text, _, group in ROWS if group == "b"]
+    with pytest.raises(UserError, match=r"column group: no document has 'c'; one has 'a'"):
+        parted_where(by("group", table), ["b", "c"])
     with pytest.raises(UserError, match="this leaves one side empty"):
-        parted_where(by("group", table), ["c"])
+        parted_where(by("group", table), ["a", "b"])
 
 
 def test_copies_on_both_sides_are_counted(tmp_path: Path) -> None:
@@ -173,6 +180,8 @@ def test_copies_on_both_sides_are_counted(tmp_path: Path) -> None:
         ("train.csv", "text,subject_uris,year\na,<x>,1\nb,<x>,\n", "train.csv:3: year holds nothing"),
         ("train.jsonl", '{"text": "a", "labels": ["x"], "year": [1]}\n', "train.jsonl:1: year holds a list"),
         ("train.jsonl", '{"text": "a", "subjects": [{"uri": "x"}]}\n', "train.jsonl:1: year holds nothing"),
+        ("train.jsonl", '{"text": "a", "labels": ["x"], "year": NaN}\n', "train.jsonl:1: year holds nothing"),
+        ("train.csv", "text,labels,year\na,x,2024-05-31T23:00:00-05:00\n", "00-05:00'; write numbers alone"),
         ("train.tsv", "a\t<x>\nb\t<x>\n", "annif-tsv has no columns"),
     ],
 )
@@ -200,3 +209,19 @@ def test_every_format_with_columns_has_their_values(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table(columns), tmp_path / "parquet/train.parquet")
     for name, expected in {"annif": "2001", "xc": "2001", "caml": "2001", "parquet": "2001-01-01"}.items():
         assert load_documents(tmp_path / name, Dialect(column="year")).train.values == [expected]
+
+
+def test_times_and_whole_numbers_of_tables_are_plain(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow reads tables")
+    feather = pytest.importorskip("pyarrow.feather")
+    late = datetime(2024, 5, 31, 23, tzinfo=timezone(timedelta(hours=-5)))
+    columns = {"text": ["a", "b"], "labels": [["x"]] * 2, "time": [late, late], "year": [2023.0, 2024.0]}
+    columns["price"] = [Decimal("1.50"), Decimal("2.00")]
+    path = tmp_path / "train.feather"
+    feather.write_feather(pyarrow.table(columns), path)
+    found = {name: by(name, path).train.values for name in ("time", "year", "price")}
+    assert found == {"time": ["2024-06-01 04:00:00"] * 2, "year": ["2023", "2024"], "price": ["1.50", "2.00"]}
+    columns = {"text": ["a"], "labels": [["x"]], "time": pyarrow.array([10**18], pyarrow.timestamp("s"))}
+    feather.write_feather(pyarrow.table(columns), path)
+    with pytest.raises(UserError, match="cannot be read as Arrow"):
+        by("time", path)

@@ -264,3 +264,15 @@ def test_a_test_split_of_features(tmp_path: Path) -> None:
     write(tmp_path / "test.txt", "1 5 2\n0,1 0:1.0\n")
     with pytest.raises(UserError, match=r"no test split; test\.txt holds features"):
         load_split(tmp_path, Labels(["x"], None))
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "Infinity", "NaN"])
+def test_a_relevance_is_finite(tmp_path: Path, value: str) -> None:
+    write(tmp_path / "trn.json", f'{{"title": "a", "target_ind": [0], "target_rel": [{value}]}}\n')
+    write(tmp_path / "lbl.json", '{"title": "x"}\n')
+    assert "a number that is not finite" in error_of(tmp_path)
+
+
+def test_a_relevance_in_a_line_is_finite(tmp_path: Path) -> None:
+    path = write(text_folder(tmp_path) / "trn_X_Y.txt", "3 3\n0:1e999\n\n\n")
+    assert error_of(tmp_path) == f"{path}:2: '0:1e999': a relevance is a finite number"

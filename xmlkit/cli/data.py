@@ -124,9 +124,11 @@ def split(
 
     if sum(option is not None for option in (by, by_time, where)) > 1:
         raise UserError("--by, --by-time and --where: give one of them")
+    if by == "" or by_time == "":
+        raise UserError(f"{'--by' if by == '' else '--by-time'}: name a column, as in --by-time year")
     chosen, equals, values = (where or "").partition("=")
     if where is not None and not (chosen and equals and values):
-        raise UserError(f"--where {where}: write COLUMN=VALUE or COLUMN=A,B")
+        raise UserError(f"--where {where!r}: write COLUMN=VALUE or COLUMN=A,B")
     format = format_ and format_named(format_)
     column = by or by_time or chosen or None
     corpus = load_documents(in_, read.dialect().model_copy(update={"column": column}))
@@ -139,8 +141,9 @@ def split(
         elif by_time is not None:
             found = parted_by_time(corpus, test)
         else:
-            found = parted_where(corpus, values.split(","))
+            found = parted_where(corpus, [value.strip() for value in values.split(",")])
         say(f"{found.near_duplicates:,} test documents are nearly the same as a training document")
+        say(f"the column {column} is not written: texts, labels and ids are")
     _write(found.corpus, out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 

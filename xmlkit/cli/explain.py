@@ -36,9 +36,12 @@ def explain(
     ),
 ) -> None:
     """Says why a text gets its labels: which words and which training documents speak for each."""
+    from xmlkit.data.lines import read_stream
     from xmlkit.explain.explain import explain as explained
 
-    found = explained(xmlkit.load(run), sys.stdin.read() if text == "-" else text, top_k)
+    if text == "-":
+        text = "\n".join(line for _, line in read_stream(sys.stdin.buffer, "standard input"))
+    found = explained(xmlkit.load(run), text, top_k)
     if format_ == Layout.json:
         line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=False)
         print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
@@ -63,7 +66,7 @@ def _lines(one: Reasons) -> list[str]:
         for near in said.documents[:SHOWN]:
             labels = ", ".join(near.labels[:SHOWN])
             lines.append(
-                f"          training document {near.place} votes for it{of}: likeness {near.likeness:.2f}, "
+                f"          kept document {near.place} votes for it{of}: likeness {near.likeness:.2f}, "
                 f"{near.share:.0%} of the vote; its labels: {labels}"
             )
     return [*lines, ""]

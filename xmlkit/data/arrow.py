@@ -61,7 +61,9 @@ def errors_told(path: Path, kind: str) -> Iterator[None]:
     pyarrow = load_pyarrow()
     try:
         yield
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except UserError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         first = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read as {kind} ({first}); check the file") from None
 

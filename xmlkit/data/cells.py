@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from xmlkit.data.dialect import Dialect
@@ -86,10 +87,14 @@ def further_value(cells: Mapping[str, Any], name: str | None) -> str | None:
     if name is None:
         return None
     cell = cells.get(name)
-    if cell is None or cell == "":
+    if isinstance(cell, datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(UTC).replace(tzinfo=None)
+    if cell is None or cell == "" or cell != cell:
         raise UserError(f"{name} holds nothing, and every document needs a value of it")
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float | date):
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal | date):
         raise UserError(f"{name} holds {_kind(cell)}; a value is a string, a number or a date")
+    if isinstance(cell, float) and cell.is_integer():  # of whole numbers with gaps tables make these
+        cell = int(cell)
     return str(cell)
 
 

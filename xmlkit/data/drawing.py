@@ -18,7 +18,7 @@ from xmlkit.data.corpus import Corpus, Split
 from xmlkit.data.duplicates import near_duplicates
 from xmlkit.errors import UserError
 
-DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ].*)?)?)?")  # in order as text
+DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?)?)?")  # in order as text
 
 
 class Parted(NamedTuple):
@@ -44,7 +44,8 @@ def parted(corpus: Corpus, share: float, seed: int) -> Parted:
 
 def parted_by_value(corpus: Corpus, share: float, seed: int) -> Parted:
     """The same with documents of one value of the dialect's column on one side."""
-    _, groups_N = np.unique(_values(corpus), return_inverse=True)
+    number_of: dict[str, int] = {}
+    groups_N = np.array([number_of.setdefault(value, len(number_of)) for value in _values(corpus)])
     return _watched(corpus, _drawn_whole(groups_N, share, seed), f"a test share of {share:g}")
 
 
@@ -64,7 +65,12 @@ def parted_by_time(corpus: Corpus, share: float) -> Parted:
 
 def parted_where(corpus: Corpus, values: Collection[str]) -> Parted:
     """The documents with one of these values of the dialect's column become the test split."""
-    return _watched(corpus, np.isin(_values(corpus), list(values)), "this")
+    there = _values(corpus)
+    for value in values:
+        if value not in there:
+            where = f"{corpus.source or corpus.name}: column {corpus.dialect.column}"
+            raise UserError(f"{where}: no document has {value!r}; one has {there[0][:80]!r}")
+    return _watched(corpus, np.array([value in values for value in there]), "this")
 
 
 def _check_whole(corpus: Corpus) -> None:
@@ -87,7 +93,7 @@ def _times(values: list[str], corpus: Corpus) -> list[float] | list[str]:
         told = next((value for value in odd if not _is_number(value)), odd[0])
         where = f"{corpus.source or corpus.name}: column {corpus.dialect.column}"
         raise UserError(f"{where}: {told!r}; write numbers alone, or dates alone as 2024-05-31")
-    return values
+    return [value.replace("T", " ") for value in values]
 
 
 def _is_number(value: str) -> bool:

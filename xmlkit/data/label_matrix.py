@@ -33,7 +33,7 @@ def read_matrix(path: Path) -> LabelMatrix:
             matrix.check_format(full_check=True)
         matrix = matrix.tocsr()
         matrix.sum_duplicates()
-        is_real = matrix.dtype.kind in "biuf" and bool((matrix.data >= 0).all())
+        is_real = matrix.dtype.kind in "biuf" and bool(((matrix.data >= 0) & np.isfinite(matrix.data)).all())
     except Exception as error:  # a damaged file may fail anywhere in zip, zlib, NumPy or SciPy
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: no sparse matrix of SciPy ({reason}); check the file") from None
@@ -45,10 +45,10 @@ def read_matrix(path: Path) -> LabelMatrix:
 
 
 def write_matrix(path: Path, labels: Ragged, relevances: np.ndarray | None, label_count: int) -> None:
-    """With these relevances or ones, as float32, which is what others read."""
+    """With these relevances or ones, as float32, which is what others write, where that holds them."""
     values = np.ones(len(labels.values)) if relevances is None else relevances
-    matrix = sparse.csr_matrix(
-        (values.astype(np.float32), labels.values, labels.offsets), shape=(len(labels), label_count)
-    )
+    short = values.astype(np.float32)
+    parts = (short if (short == values).all() else values, labels.values, labels.offsets)
+    matrix = sparse.csr_matrix(parts, shape=(len(labels), label_count))
     with errors_named(path):
         sparse.save_npz(path, matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -69,6 +70,8 @@ def numbers_in(items: Iterable[str], kind: re.Pattern[str], advice: str, count: 
             raise UserError(f"{item[:40]!r} is no label; {advice}") from None
         if label >= count:
             raise UserError(f"label {label}, where the last one is {count - 1}")
+        if not math.isfinite(relevance):
+            raise UserError(f"{item[:40]!r}: a relevance is a finite number")
         if relevance > 0:
             labels.append(label)
             relevances.append(relevance)

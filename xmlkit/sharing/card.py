@@ -171,8 +171,16 @@ def _code(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A path without the folders that it lay in."""
-    return _name(value) if isinstance(value, str) else json.dumps(value)
+    return _name(value) if isinstance(value, str) else json.dumps(_without_folders(value))
+
+
+def _without_folders(value: Any) -> Any:
+    """Paths without the folders that they lay in."""
+    if isinstance(value, str):
+        return _name(value)
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    return {key: _without_folders(part) for key, part in value.items()} if isinstance(value, dict) else value
 
 
 def _last(member: str) -> str:

@@ -22,6 +22,10 @@ def parcel(folder: Path) -> list[str]:
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise UserError(f"{folder} names a file outside itself ({name}): it is not given away")
+        place, target = folder.resolve(), (folder / name).resolve()
+        in_cache = target.parent == place.parent.parent / "blobs"  # where the hub's cache has its files
+        if not (target.is_relative_to(place) or in_cache):
+            raise UserError(f"{folder / name} is a link to a file elsewhere: it is not given away")
     if (folder / METRICS).is_file():
         files.append(METRICS)
     if kept(folder) is not None:  # raises for one that belongs to other weights

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 
+from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import copy_files, replaced
-from xmlkit.hub import checked_name, told_by_hub
+from xmlkit.hub import OF_RUNS, checked_name, told_by_hub
 from xmlkit.sharing.card import CARD, card
-from xmlkit.sharing.parcel import parcel
+from xmlkit.sharing.parcel import members_with_texts, parcel
 
 
 def write(folder: Path, name: str, out: Path) -> list[str]:
@@ -29,18 +31,30 @@ def write(folder: Path, name: str, out: Path) -> list[str]:
 def push(folder: Path, name: str, private: bool = False) -> str:
     """Uploads it in one commit, and makes the repository where there is none; returns where it is.
 
-    A card that is there already is kept: its owner may have written in it. Raises UserError where the hub
+    Files of the model that was there before go. A card that is there already is kept: its owner may have
+    written in it. Raises UserError where the hub
     does not take it, or the run is not whole.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     checked_name(name)
     files, text = parcel(folder), card(folder, name)
     with told_by_hub(name, "log in with `hf auth login` as somebody who may write there"):
         api = HfApi()
         url = api.create_repo(name, private=private, exist_ok=True)
-        adding = [CommitOperationAdd(file, str((folder / file).resolve())) for file in files]
-        if not api.file_exists(name, CARD):
-            adding.append(CommitOperationAdd(CARD, text.encode()))
-        api.create_commit(name, adding, commit_message="A model of xmlkit")
+        if private and not api.repo_info(name).private:
+            raise UserError(f"{name} is there already and is public: make it private first, or name another")
+        there = api.list_repo_files(name)
+        if CARD in there and members_with_texts(folder):
+            raise UserError(f"{name} has a card that may say that no text is held: remove it there first")
+        old = {file for file in there if any(fnmatch(file, kind) for kind in OF_RUNS)}
+        changes: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(file, str((folder / file).resolve())) for file in files),
+            *(CommitOperationDelete(file) for file in sorted(old.difference(files))),
+        ]
+        if CARD not in there:
+            changes.append(CommitOperationAdd(CARD, text.encode()))
+        api.create_commit(name, changes, commit_message="A model of xmlkit")
+    if CARD in there:
+        say(f"{name} keeps its card, whose figures may be of another model")
     return str(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,8 +94,10 @@ def _numbers(record: dict[str, Any], count: int) -> Relevant:
             raise UserError(f'"target_ind" holds {label}, where the last label is {count - 1}')
         if isinstance(relevance, bool) or not isinstance(relevance, int | float):
             raise UserError(f'"target_rel" holds {kind(relevance)}; a relevance is a number')
+        if not abs(relevance) <= sys.float_info.max:  # nor are those that JSON has no names for
+            raise UserError('"target_rel" holds a number that is not finite; a relevance is')
         if relevance > 0:
-            found.append((label, relevance))
+            found.append((label, float(relevance)))
     return Relevant([label for label, _ in found], tuple(relevance for _, relevance in found))
 
 

@@ -36,8 +36,7 @@ def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Column
         labels = dialect.label_column or _plain(there, LABELS, "label", where)
         check_columns((labels,), there, f"{where}: --label-column")
     id = next((name for name in IDS if name in there and name not in (*texts, labels)), None)
-    if dialect.column is not None:
-        check_columns((dialect.column,), there, f"{where}: column")
+    check_further(there, dialect, where)
     return Columns(texts, labels, id, dialect.column)
 
 
@@ -46,6 +45,12 @@ def check_columns(names: Iterable[str], there: Sequence[str], where: str) -> Non
     for name in names:
         if name not in there:
             raise UserError(f"{where} {name}: there is no such column; {_listed(there)}")
+
+
+def check_further(there: Sequence[str], dialect: Dialect, where: str) -> None:
+    """Raises UserError where a further column is asked for and is not there."""
+    if dialect.column is not None:
+        check_columns((dialect.column,), there, f"{where}: column")
 
 
 def check_once(there: Sequence[str], where: str) -> None:

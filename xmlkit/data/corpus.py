@@ -308,7 +308,7 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
     ids: list[str | None] = []
     all_left_out: list[tuple[str, ...]] = []
     of_column: list[str] = []
-    relevances = array("d")
+    graded = array("d")  # relevances of the first values; of those behind it is 1
     values, offsets = array("q"), array("q", [0])
 
     def texts_alone() -> Iterator[str]:
@@ -317,26 +317,30 @@ def _split(documents: Iterable[Document], rows: dict[str, int], source: str, spl
             all_left_out.append(left_out)
             if value is not None:
                 of_column.append(value)
-            best: dict[int, float] = {}
-            for label, relevance in zip(labels, relevant or (1.0,) * len(labels)):
-                row = rows.setdefault(label, len(rows))
-                best[row] = max(relevance, best.get(row, 0.0))
-            ascending = sorted(best)
+            found = [rows.setdefault(label, len(rows)) for label in labels]
+            ascending = sorted(set(found))
+            if relevant is not None:
+                best: dict[int, float] = {}
+                for row, relevance in zip(found, relevant):
+                    best[row] = max(relevance, best.get(row, 0.0))
+                graded.extend([1.0] * (len(values) - len(graded)))
+                graded.extend(best[row] for row in ascending)
             values.extend(ascending)
-            relevances.extend(best[row] for row in ascending)
             offsets.append(len(values))
             yield text
 
     texts = Texts.of(texts_alone())
     if not texts:
         raise UserError(f"{source}: no documents in the {split} split; add some or remove its file")
+    relevances_V = np.ones(len(values))
+    relevances_V[: len(graded)] = graded
     return Split(
         texts,
         Ragged(np.array(values, np.int64), np.array(offsets, np.int64)),
         list(rows),
         ids if any(id is not None for id in ids) else None,
         _left_out(all_left_out, rows) if any(all_left_out) else None,
-        np.array(relevances) if any(relevance != 1 for relevance in relevances) else None,
+        relevances_V if (relevances_V != 1).any() else None,
         of_column if len(of_column) == len(texts) else None,
     )
 

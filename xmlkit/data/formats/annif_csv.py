@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
-from xmlkit.data.cells import check_columns, further_value, joined
+from xmlkit.data.cells import check_columns, check_further, further_value, joined
 from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import NOTHING_MORE, Document
@@ -56,8 +56,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     check_columns(texts, header, f"{path}: --text-column")
     if not dialect.unlabelled:
         check_columns((LABELS,), header, f"{path}:")
-    if dialect.column is not None:
-        check_columns((dialect.column,), header, f"{path}: column")
+    check_further(header, dialect, str(path))
     for row in rows:
         yield _document(row, texts, dialect.column, path) if isinstance(row, Row) else row
 

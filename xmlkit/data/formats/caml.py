@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xmlkit.data.cells import check_columns, further_value
+from xmlkit.data.cells import check_further, further_value
 from xmlkit.data.csv_rows import open_rows, write_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import NOTHING_MORE, Document
@@ -47,8 +47,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         raise UserError(
             f"{path}:1: no column {' and no '.join(missing)}; the header is: SUBJECT_ID,HADM_ID,TEXT,LABELS"
         )
-    if dialect.column is not None:
-        check_columns((dialect.column,), header, f"{path}: column")
+    check_further(header, dialect, str(path))
     for row in rows:
         if isinstance(row, UserError):
             yield row

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import tiny
 from commands import QUICK, write_corpus
 from commands import xmlkit as command
+from hub_here import COMMIT, hub_with
 
 from xmlkit.hub import SMALL
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 xmlkit = partial(command, fresh=True)  # the hub's library reads the environment when it is imported
 FEW = ["--set", "max_steps=1", *QUICK]
 
@@ -69,51 +66,10 @@ def test_without_cache_and_hub_the_way_without_an_encoder_is_named(place, hub_fo
     assert "better: --encoder FOLDER, or --encoder none --plugin lexical" in err
 
 
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as a model's files need."""
-
-    def do_HEAD(self):
-        self.answer()
-
-    def do_GET(self):
-        self.answer()
-
-    def answer(self):
-        name = self.path.rpartition("/")[2].partition("?")[0]
-        path = self.server.encoder / name
-        if self.path.startswith(f"/api/models/{SMALL}"):
-            body = b'{"id": "%s", "sha": "%s", "siblings": []}' % (SMALL.encode(), COMMIT.encode())
-            body = b"[]" if "/tree/" in self.path else body
-        elif self.path.startswith(f"/{SMALL}/resolve/") and path.is_file():
-            body = path.read_bytes()
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "EntryNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def hub(place, hub_folder, monkeypatch):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.encoder = place / "encoder"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    with hub_with(SMALL, place / "encoder", monkeypatch):
         yield hub_folder
-        server.shutdown()
 
 
 @pytest.mark.slow

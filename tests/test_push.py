@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import tiny
 from commands import xmlkit as command
+from hub_here import hub_with
 
 import xmlkit
 from xmlkit import UserError
@@ -20,7 +18,6 @@ from xmlkit.hub import local
 from xmlkit.sharing.parcel import members_with_texts
 from xmlkit.sharing.push import push, write
 
-COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
 NAME = "some/model"
 TEXTS = ["w1 w2 w3", "w9 w4"]
 
@@ -99,65 +96,14 @@ def test_dry_run_is_a_command(copied_run):
     assert "goes with --dry-run" in command("push", copied_run, NAME, "--out", "x", code=1)[1]
 
 
-class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as a repository's files need."""
-
-    def do_HEAD(self):
-        self.answer()
-
-    def do_GET(self):
-        self.answer()
-
-    def answer(self):
-        root: Path = self.server.folder
-        files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-        where = self.path.partition("?")[0]
-        name = where.partition(f"/{NAME}/resolve/")[2].partition("/")[2]
-        if where.startswith(f"/api/models/{NAME}/tree/"):
-            body = json.dumps(
-                [
-                    {"type": "file", "path": name, "size": path.stat().st_size, "oid": "0" * 40}
-                    for name, path in files.items()
-                ]
-            ).encode()
-        elif where.startswith(f"/api/models/{NAME}"):
-            siblings = [{"rfilename": name} for name in files]
-            body = json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode()
-        elif name in files:
-            self.server.asked.append(name)
-            body = files[name].read_bytes()
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def hub(copied_run, tmp_path, monkeypatch):
     write(copied_run, NAME, tmp_path / "pushed")
     (tmp_path / "pushed" / "evil.py").write_text("raise SystemExit")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        server.folder, server.asked = tmp_path / "pushed", []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-        monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    with hub_with(NAME, tmp_path / "pushed", monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.mark.slow

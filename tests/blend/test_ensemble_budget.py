@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import commands
@@ -14,6 +13,8 @@ from xmlkit.blend import budget as budgets
 from xmlkit.blend.budget import choose, most_that_fit
 from xmlkit.blend.kinds import linear
 from xmlkit.blend.training import train_ensemble
+from xmlkit.data.formats import jsonl
+from xmlkit.data.writing import write_corpus
 from xmlkit.errors import UserError
 from xmlkit.testing.tiny import named_corpus
 from xmlkit.training.budget import Budget, Pace, Trials
@@ -134,12 +135,7 @@ def test_the_same_settings_as_without_a_budget(tmp_path):
 def test_the_command_with_and_then_without_what_is_there(tmp_path):
     corpus = named_corpus()
     data = tmp_path / "data"
-    data.mkdir()
-    for name, split in (("train", corpus.train), ("test", corpus.test)):
-        with (data / f"{name}.jsonl").open("w") as file:
-            for row, text in enumerate(split.texts):
-                labels = [corpus.labels.ids[label] for label in split.labels[row]]
-                print(json.dumps({"text": text, "labels": labels}), file=file)
+    write_corpus(corpus, data, jsonl)
     given = ["--encoder", tiny.save_encoder(tmp_path / "encoder"), "--set=max_len=16", "--set=validation=0.3"]
     given += ["--set=device=cpu", "--ensemble=lexical,neighbours", "--budget=9h", "--out", tmp_path / "whole"]
     for state in ("as it is", "is there"):

@@ -13,6 +13,8 @@ from commands import xmlkit as run_command
 import xmlkit
 from xmlkit.blend.threshold import FILE, Fitted, fit, keep, kept
 from xmlkit.data.corpus import validation_rows
+from xmlkit.data.formats import jsonl
+from xmlkit.data.writing import write_corpus
 from xmlkit.errors import UserError
 from xmlkit.model.folder import files_of_run
 from xmlkit.testing.tiny import named_corpus
@@ -113,15 +115,7 @@ def test_an_ensemble_takes_no_members_threshold_along(made, corpus):
 def test_from_the_command_line(made, corpus, tmp_path):
     """Fitted, shown by evaluate, used by predict; the corpus was made in memory, and is named."""
     folder = tmp_path / "corpus"
-    folder.mkdir()
-    for name, split in (("train", corpus.train), ("test", corpus.test)):
-        with (folder / f"{name}.jsonl").open("w") as file:
-            for row, text in enumerate(split.texts):
-                labels = [corpus.labels.ids[label] for label in split.labels[row]]
-                print(json.dumps({"text": text, "labels": labels}), file=file)
-    (folder / "labels.tsv").write_text(
-        "".join(f"{i}\t{n}\n" for i, n in zip(corpus.labels.ids, corpus.labels.names))
-    )
+    write_corpus(corpus, folder, jsonl)
     for name in ("run", "whole"):
         run = shutil.copytree(made / name, tmp_path / name)
         _, err = run_command("predict", run, "--threshold", "auto", stdin="w1\n", code=1)

@@ -142,6 +142,9 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         ge=1,
         description="steps between two checkpoints, besides those at evaluations; none: every five minutes",
     )
+    rank_timeout: float = Field(
+        default=1800.0, gt=0, description="seconds that processes under torchrun wait for each other"
+    )
     log_every: int = Field(default=20, ge=1, description="steps between two lines of the log")
     seed: int = Field(default=0, ge=0, description="of weights, clusters, order and dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(

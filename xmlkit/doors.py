@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from xmlkit import contracts
 from xmlkit.contracts import promises
+from xmlkit.distributed import collectives
+from xmlkit.distributed.share import Share, own_rows
 from xmlkit.passing import (
     Contributions,
     Documents,
@@ -185,6 +187,7 @@ class Head(Part):
     of_a_maker = ("width", "query_BE", "label_vectors_UE", "label_bias_U")
     inner: Head
     stores_vectors = False  # label vectors are read from a table as they are; prediction keeps no others
+    share: Share | None = None  # of labels, which this rank alone scores; None: all
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -263,8 +266,19 @@ class Head(Part):
     @final
     def scores_BC(self, rank_BD: Tensor, ids_BC: Tensor, num_labels: int | None = None) -> Tensor:
         """Logits of each document's own candidates: unique labels once, one product, then a gather."""
+        if self.share is not None:
+            return self._of_all_ranks_BC(rank_BD, ids_BC, self.share)
         ids_U, slots_BC = unique_ids(ids_BC, num_labels)
         return self.scores_BU(rank_BD, ids_U).gather(1, slots_BC)
+
+    def _of_all_ranks_BC(self, rank_BD: Tensor, ids_BC: Tensor, share: Share) -> Tensor:
+        """Each rank scores the candidates that it has; the scores are exchanged, (B, C) numbers."""
+        at = tuple(share.owns(ids_BC).nonzero().unbind(1))
+        ids_U, slots = unique_ids(ids_BC[at])
+        with own_rows(share.total):
+            z_BU = self.scores_BU(rank_BD, ids_U)
+        own_BC = z_BU.new_zeros(ids_BC.shape).index_put(at, z_BU[at[0], slots])
+        return collectives.summed(own_BC, is_last=True)
 
 
 def leaves_out(part: Part, method: str) -> bool:

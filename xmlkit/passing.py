@@ -54,6 +54,15 @@ class Documents:
         none = RaggedTokens(self.tokens_BT.new_zeros(0), rows_U.new_zeros(len(rows_U) + 1))
         return Documents(self.tokens_BT[rows_U], self.mask_BT[rows_U], self.first_B[rows_U], none)
 
+    def run(self, run: slice) -> Documents:
+        """Those of a run, their whole texts included."""
+        first, last = self.text.offsets[[run.start, run.stop]].tolist()
+        text = RaggedTokens(
+            self.text.values_W[first:last], self.text.offsets[run.start : run.stop + 1] - first
+        )
+        mean_BH = None if self.mean_BH is None else self.mean_BH[run]
+        return Documents(self.tokens_BT[run], self.mask_BT[run], self.first_B[run], text, mean_BH, self.seen)
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Documents:
         """The same with each tensor changed."""
         mean_BH = None if self.mean_BH is None else change(self.mean_BH)
@@ -140,6 +149,13 @@ class RaggedLabels:
         targets_V = None if self.targets_V is None else self.targets_V[at_V]
         return RaggedLabels(self.values_V[at_V], offsets, self.num_labels, self.most, targets_V)
 
+    def run(self, run: slice) -> RaggedLabels:
+        """Those of a run of documents."""
+        first, last = self.offsets[[run.start, run.stop]].tolist()
+        targets_V = None if self.targets_V is None else self.targets_V[first:last]
+        offsets = self.offsets[run.start : run.stop + 1] - first
+        return RaggedLabels(self.values_V[first:last], offsets, self.num_labels, self.most, targets_V)
+
     @cached_property
     def documents_V(self) -> Tensor:
         """The document of each value."""
@@ -203,6 +219,10 @@ class Training:
     rows_B: Tensor
     cluster_cost: Callable[[Tensor, Tensor], Tensor] = binary_cross_entropy  # the loss combiner's
     labelled: bool = True  # False: texts without labels, which cost nothing but losses of a combiner's own
+
+    def run(self, run: slice, rng: torch.Generator) -> Training:
+        """Of a run of the documents, with draws of their own."""
+        return replace(self, labels=self.labels.run(run), rows_B=self.rows_B[run], rng=rng)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from xmlkit.distributed import collectives
+from xmlkit.distributed.share import ForeignRows, Share, asks_for_own, is_below
+from xmlkit.errors import UserError
+
 # Of rows that are copied to compute with: what the processor's cache holds, or enough to keep a device busy.
 NUMBERS_AT_ONCE = {"cpu": 2**19, "cuda": 2**25}
 
@@ -80,17 +84,54 @@ class RowTable(nn.Embedding):
     The gradient holds the rows that were read, and the core's optimiser steps these and no others: a row
     that was not read neither moves nor decays. It is sparse in `weight.grad` where rows were read by calling
     the table, and a list of RowProduct in `weight.row_products` where `products_BU` read them.
+
+    Where a model is split over ranks each has a run of the rows. Above the boundary all ranks ask for the
+    same rows and get them all, but within `own_rows`; below it, where each has documents of its own, rows are
+    read by `sums_BE` alone.
     """
 
     weight: nn.Parameter
+    share: Share | None = None  # what this rank has of it; None: all
 
     def __init__(self, rows: int, width: int, dtype: torch.dtype | None = None):
         super().__init__(rows, width, sparse=True, dtype=dtype)
         self.learning_rate: float | None = None  # None: that of the part that holds it
         self.weight_decay: float | None = None
 
+    @torch.no_grad()
+    def split(self) -> None:
+        """Keeps this rank's rows alone."""
+        self.share = Share.of(len(self.weight))
+        self.weight.data = self.weight[self.share.run].clone()
+
     def forward(self, rows: Tensor | slice) -> Tensor:
         """Rows by their ids, or a run of rows."""
+        if self.share is None:
+            return self._rows(rows)
+        if isinstance(rows, Tensor) and rows.ndim != 1:
+            return self(rows.flatten()).view(*rows.shape, -1)
+        places, own = self._asked(self.share, rows)
+        if asks_for_own(self.share.total):
+            return self._rows(own)
+        found_UE = self.weight.new_zeros(count_of(rows, self.share.total), self.weight.shape[1])
+        return collectives.summed(_put(found_UE, places, self._rows(own)))
+
+    def _asked(self, share: Share, rows: Tensor | slice) -> tuple[Tensor | slice, Tensor | slice]:
+        """Which of these rows this rank has, and where it has them.
+
+        Raises UserError below the boundary, and ForeignRows where all must be its own and are not.
+        """
+        if is_below():
+            raise UserError(
+                "a table of rows is read for single documents, in a way in which it can't be split over "
+                "processes: a plugin's representation must read it by sums_BE; leave that plugin out"
+            )
+        places, own = share.inside(rows)
+        if asks_for_own(share.total) and count_of(own, share.total) != count_of(rows, share.total):
+            raise ForeignRows
+        return places, own
+
+    def _rows(self, rows: Tensor | slice) -> Tensor:
         if isinstance(rows, Tensor):
             return super().forward(rows)
         if not torch.is_grad_enabled():
@@ -102,14 +143,30 @@ class RowTable(nn.Embedding):
 
         Each backward pass through it adds to the rows' gradient, be it asked for that of the query alone.
         """
-        return _Products.apply(query_BE, self.weight, rows_U)
+        if self.share is None:
+            return _Products.apply(query_BE, self.weight, rows_U)
+        places, own = self._asked(self.share, rows_U)
+        own_BU = _Products.apply(query_BE, self.weight, own)
+        if asks_for_own(self.share.total):
+            return own_BU
+        found_UB = own_BU.new_zeros(count_of(rows_U, self.share.total), len(query_BE))
+        return collectives.summed(_put(found_UB, places, own_BU.T)).T
 
     def sums_BE(self, weights_BU: Tensor, rows_U: Tensor) -> Tensor:
         """`weights_BU @ self(rows_U)` without ever holding (U, E); no gradient reaches the weights.
 
         Ids may be repeated where their weights are zero.
         """
+        if self.share is not None and is_below():
+            return _SumsOfOwnDocuments.apply(self.weight, weights_BU, rows_U, self.share)
+        assert self.share is None, "sums_BE is for documents of which each rank has others"
         return _Sums.apply(self.weight, weights_BU, rows_U)
+
+
+def shares_of(module: nn.Module) -> dict[Tensor, Share]:
+    """What this rank has of the weights of the tables in it that are split."""
+    tables = (part for part in module.modules() if isinstance(part, RowTable))
+    return {table.weight: table.share for table in tables if table.share is not None}
 
 
 class _Sums(torch.autograd.Function):
@@ -129,6 +186,44 @@ class _Sums(torch.autograd.Function):
         weight, weights_BU, rows_U = ctx.saved_tensors
         _leave(weight, RowProduct(rows_U, weights_BU.T, grads[0]))
         return None, None, None
+
+
+class _SumsOfOwnDocuments(torch.autograd.Function):
+    """The same where each rank has documents of its own, and rows of its own.
+
+    Ids and weights of all ranks are gathered; each has its rows' sums for all documents, the sums of which
+    go back. On the way back the sums' gradients are gathered.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, weights_BU: Tensor, rows_U: Tensor, share: Share) -> Tensor:
+        sizes = collectives.gathered(torch.tensor([weights_BU.shape]), [1] * share.count).tolist()
+        of_documents, of_rows = ([size[side] for size in sizes] for side in (0, 1))
+        most = max(of_documents)
+        ids = collectives.gathered(rows_U, of_rows).split(of_rows)
+        all_UB = collectives.gathered(F.pad(weights_BU.T, (0, most - len(weights_BU))), of_rows)
+        sums, own = [], []
+        for ids_U, weights_UB, documents in zip(ids, all_UB.split(of_rows), of_documents, strict=True):
+            places, rows = share.inside(ids_U)
+            left_UB, sums_BE = (
+                weights_UB[places, :documents],
+                weights_BU.new_zeros(documents, weight.shape[1]),
+            )
+            for run, rows_UE in _runs(weight, rows, weights_BU.dtype):
+                sums_BE.addmm_(left_UB[run].T, rows_UE)
+            sums.append(sums_BE)
+            own.append((rows, left_UB))
+        ctx.weight, ctx.own, ctx.of_documents = weight, own, of_documents
+        whole = collectives.summed_in_place(torch.cat(sums))
+        return whole.split(of_documents)[share.number].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, None]:
+        of_all = collectives.gathered(grads[0], ctx.of_documents).split(ctx.of_documents)
+        for (rows, left_UB), grad_BE in zip(ctx.own, of_all, strict=True):
+            _leave(ctx.weight, RowProduct(rows, left_UB, grad_BE))
+        return None, None, None, None
 
 
 class _Products(torch.autograd.Function):
@@ -156,7 +251,7 @@ class _Products(torch.autograd.Function):
 
 def _leave(weight: Any, product: RowProduct) -> None:
     """Leaves a part of its gradient at the weight, for `unite_rows`."""
-    if weight.requires_grad:
+    if weight.requires_grad and len(product.left_UB) and len(product.right_BE):
         weight.row_products = [*getattr(weight, "row_products", []), product]
 
 
@@ -171,6 +266,18 @@ def held_constant(weights: Iterable[nn.Parameter]) -> Iterator[None]:
     finally:
         for weight in weights:
             weight.requires_grad_()
+
+
+def count_of(rows: Tensor | slice, total: int) -> int:
+    """How many rows these are, of so many."""
+    return len(rows) if isinstance(rows, Tensor) else len(range(*rows.indices(total)))
+
+
+def _put(whole: Tensor, places: Tensor | slice, part: Tensor) -> Tensor:
+    """With this part in place."""
+    if isinstance(places, Tensor):
+        return whole.index_put((places,), part.to(whole.dtype))
+    return F.pad(part, (0, 0, places.start, len(whole) - places.stop))
 
 
 def ids_of(rows: Tensor | slice, weight: Tensor) -> Tensor:

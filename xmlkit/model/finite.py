@@ -19,7 +19,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _has_numbers(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and tensor.numel() > 0
+    return tensor.is_floating_point() and tensor.numel() > 0 and not tensor.is_meta
 
 
 def _on_one_device(tensors: Iterable[Tensor]) -> list[Tensor]:

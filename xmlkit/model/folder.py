@@ -36,6 +36,7 @@ from xmlkit.data.lines import is_unicode
 from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
 from xmlkit.discovery import installed
+from xmlkit.distributed import ranks
 from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
 from xmlkit.files import changed, copy_files, digests, errors_named, replaced
@@ -110,6 +111,8 @@ def describe_run(
     folder: Path, opened: Recorded, corpus: Corpus, start: Path | None, device: torch.device
 ) -> None:
     """Writes everything but the weights; `start` is the run whose weights it began with."""
+    if not ranks.is_first():
+        return
     write_json(folder / "config.json", opened.config.as_document())
     _write_labels(folder / "labels.jsonl", opened)
     with errors_named(folder / "encoder"):
@@ -150,13 +153,15 @@ def describe_again(folder: Path, run: Path, opened: Recorded) -> None:
 def save_weights(folder: Path, model: Model) -> None:
     """Writes the weights; a reader sees the old file or the new one, never a part."""
     write_tensors(folder, WEIGHTS, model.weights())
+    ranks.meet()  # others may be about to read them
 
 
 def write_tensors(
     folder: Path, name: str, tensors: Mapping[str, Tensor], note: Mapping[str, Any] | None = None
 ) -> None:
-    """Replaces a file of a run's tensors, which knows what run it belongs to."""
-    save_tensors(folder / name, tensors, {**digests(folder, [DESCRIPTION]), **(note or {})})
+    """Replaces a file of a run's tensors, which knows what run it belongs to; of several ranks the first."""
+    if ranks.is_first():
+        save_tensors(folder / name, tensors, {**digests(folder, [DESCRIPTION]), **(note or {})})
 
 
 def read_tensors(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -328,7 +333,9 @@ def run_machine(folder: Path) -> dict[str, str]:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Indented, as people read it."""
+    """Indented, as people read it. Of several ranks the first does."""
+    if not ranks.is_first():
+        return
     with replaced(path) as unfinished:
         unfinished.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -6,10 +6,12 @@ B documents, D document width, E label width, L labels, U unique labels.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from xmlkit.distributed.share import own_rows
 from xmlkit.doors import Head, Shortlister
 from xmlkit.hooks import BuildContext
 from xmlkit.model.device import full_precision
@@ -108,18 +110,22 @@ class FixedLabels(Head):
         was_training = head.training
         head.eval()  # whoever asks: a prediction has no dropout
         head.take_batch(None)
-        self.vectors_LE = torch.cat([head.label_vectors_UE(run) for run in runs_of_labels(num_labels)])
+        self.share = head.share
+        every = self.share.run if self.share is not None else slice(0, num_labels)
+        with own_rows(num_labels) if self.share is not None else nullcontext():
+            runs = [head.label_vectors_UE(run) for run in runs_of_labels(every.stop, begin=every.start)]
+        self.vectors_LE = torch.cat(runs) if runs else torch.zeros(0, head.width)
         head.train(was_training)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:
         """Those that were computed."""
-        return self.vectors_LE[rows_U]
+        return self.vectors_LE[self.share.inside(rows_U)[1] if self.share is not None else rows_U]
 
 
-def runs_of_labels(num_labels: int, at_once: int = LABELS_AT_ONCE) -> Iterator[slice]:
-    """All labels, few enough at a time for what is computed of each."""
-    for start in range(0, num_labels, at_once):
-        yield slice(start, min(start + at_once, num_labels))
+def runs_of_labels(end: int, at_once: int = LABELS_AT_ONCE, begin: int = 0) -> Iterator[slice]:
+    """All labels up to this, few enough at a time for what is computed of each."""
+    for start in range(begin, end, at_once):
+        yield slice(start, min(start + at_once, end))
 
 
 def for_prediction(head: Head, num_labels: int) -> Head:

@@ -12,6 +12,7 @@ Shapes: B documents of a micro-batch or of a step, E label width, U labels of a 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 
+from xmlkit.distributed.share import own_rows
 from xmlkit.doors import Head, LossCombiner
 from xmlkit.errors import Incompatible
 from xmlkit.model.head import runs_of_labels
@@ -35,6 +37,8 @@ def cost_of_labels(
     As if all were false, and then the true ones put right: no (B, U) truth. For true labels of other runs a
     label of this one stands, so that none of its rows is read, with a logit whose cost is finite.
     """
+    if run.start == run.stop:  # a rank without labels
+        return z_BU.sum()
     inside_V = (labels.values_V >= run.start) & (labels.values_V < run.stop)
     places_V = (labels.values_V - run.start).clamp(0, z_BU.shape[1] - 1)
     z_V = z_BU[labels.documents_V, places_V].masked_fill(~inside_V, 0.0)
@@ -71,8 +75,11 @@ class LossInRuns:
 
         Raises Incompatible where labels are learnt through what the head only reads: it would learn nothing.
         """
-        with held_constant([*self.tables, *self._learnt]):
-            z_BU = self.head.of_query_BU(query_BE[:1].detach(), slice(0, 1))
+        some = next(self._runs())
+        with held_constant([*self.tables, *self._learnt]), self._own():
+            z_BU = self.head.of_query_BU(
+                query_BE[:1].detach(), slice(some.start, min(some.start + 1, some.stop))
+            )
         if z_BU.requires_grad:
             raise Incompatible(
                 f"plugin {self.head.vector_maker.owner!r}, head: labels are learnt through what is not the "
@@ -106,9 +113,21 @@ class LossInRuns:
             _joined([some.labels for some in seen]),
         )
         weight_B = torch.cat([some.weight.expand(len(some.labels)) for some in seen])
-        for run in runs_of_labels(self.num_labels, self.at_once):
-            z_BU = self.head.of_query_BU(query_BE, run)
-            yield cost_of_labels(self.combiner, z_BU, labels, run, weight_B)
+        for run in self._runs():
+            with self._own():
+                z_BU = self.head.of_query_BU(query_BE, run)
+                cost = cost_of_labels(self.combiner, z_BU, labels, run, weight_B)
+            yield cost
+
+    def _runs(self) -> Iterator[slice]:
+        """Of all labels, or of those that this rank has, one that is empty where it has none."""
+        share = self.head.share
+        every = share.run if share is not None else slice(0, self.num_labels)
+        runs = runs_of_labels(every.stop, self.at_once, every.start)
+        return runs if every.start < every.stop else iter([every])
+
+    def _own(self) -> AbstractContextManager[None]:
+        return own_rows(self.num_labels) if self.head.share is not None else nullcontext()
 
     @property
     def _learnt(self) -> list[Parameter]:
@@ -125,8 +144,8 @@ class _FirstPass(torch.autograd.Function):
     def forward(ctx: Any, query_BE: Tensor, labels: RaggedLabels, of: LossInRuns, *_: Tensor) -> Tensor:
         leaf_BE, learnt = query_BE.detach().requires_grad_(), of._learnt
         cost, grads = query_BE.new_zeros(()), [torch.zeros_like(leaf_BE), *(None for _ in learnt)]
-        with torch.enable_grad(), held_constant(of.tables):
-            for run in runs_of_labels(of.num_labels, of.at_once):
+        with torch.enable_grad(), held_constant(of.tables), of._own():
+            for run in of._runs():
                 part = cost_of_labels(of.combiner, of.head.of_query_BU(leaf_BE, run), labels, run)
                 found = torch.autograd.grad(part, [leaf_BE, *learnt], allow_unused=True)
                 cost = cost + part.detach()

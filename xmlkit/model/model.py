@@ -13,6 +13,8 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.discovery import BASE
+from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.share import Share, own_rows
 from xmlkit.doors import Head, LossCombiner, Part, Shortlister
 from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, BuildContext
@@ -23,6 +25,7 @@ from xmlkit.model.parts import RANKER, Known, Parts, build_context, build_parts,
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
+from xmlkit.tables import shares_of
 
 CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
 
@@ -113,11 +116,18 @@ class Model(Vectoriser):
 
     def _loss_of_every_label(self, vectors: Vectors, training: Training) -> Tensor:
         query_BE, documents = self.head.query_BE(vectors.rank_BD), len(vectors.rank_BD)
+        share = None if self.combiner.cost_maker else self.head.share
         if self.in_runs:
             cost = self.in_runs(query_BE, training.labels)
+        elif share is not None:  # labels of which this rank has the rows
+            with own_rows(share.total):
+                z_BU = self.head.of_query_BU(query_BE, share.run)
+                cost = cost_of_labels(self.combiner, z_BU, training.labels, share.run)
         else:
             z_BL = self.head.of_query_BU(query_BE, slice(0, self.num_labels))
             cost = self.cost_of_every_label(z_BL, training.labels)
+        if share is not None:
+            cost = collectives.summed(cost, is_last=True)
         sums = self.reduction == "sum" or self.combiner.cost_maker
         return cost / (documents if sums else documents * self.num_labels)
 
@@ -134,7 +144,8 @@ class Model(Vectoriser):
     def backward(self, output: Output, share: float = 1.0) -> Tensor:
         """Each loss down to the boundary, then once through the encoder; returns the losses' weighed sum.
 
-        `share` is the micro-batch's share of the step's documents.
+        `share` is the micro-batch's share of the step's documents. On each rank weights get a part of their
+        gradient.
         """
         losses = {name: loss * share for name, loss in self.combiner(output.losses).items()}
         grads: dict[str, Tensor] = {}
@@ -142,16 +153,20 @@ class Model(Vectoriser):
             if not loss.requires_grad:
                 raise UserError(f"the loss {name!r} depends on nothing that learns: does a plugin detach it?")
             # Parts above the boundary may share graph between the losses.
-            loss.backward(retain_graph=i + 1 < len(losses))
+            collectives.own_part(loss).backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
-                grads[name], output.leaf_BD.grad = output.leaf_BD.grad, None
+                grads[name], output.leaf_BD.grad = collectives.summed_in_place(output.leaf_BD.grad), None
         if grads and output.whole_BD.requires_grad:  # a head may do without it, and nothing above may learn
             output.whole_BD.backward(self.combiner.upstream_BD(grads))
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
     def report(self) -> dict[str, Tensor]:
         """What the parts have to say about the last step."""
-        return {name: value for part in self.parts for name, value in part.report().items()}
+        found = {name: value for part in self.parts for name, value in part.report().items()}
+        if self.is_split:  # below the boundary each rank has seen documents of its own
+            own = self.representation.report()
+            found |= {name: collectives.summed_in_place(value / ranks.count()) for name, value in own.items()}
+        return found
 
     @torch.no_grad()
     def shortlist(self, documents: Documents) -> Shortlist:
@@ -250,9 +265,16 @@ class Model(Vectoriser):
 
         The logit of what is not allowed is -inf.
         """
+        if head.share is not None:
+            return self._best_of_all_ranks(rank_BD, k, head, head.share, allowed_L)
+        return self._best_in_runs(rank_BD, k, head, slice(0, self.num_labels), allowed_L)
+
+    def _best_in_runs(
+        self, rank_BD: Tensor, k: int, head: Head, every: slice, allowed_L: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
         ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
-        for run in runs_of_labels(self.num_labels):
+        for run in runs_of_labels(every.stop, begin=every.start):
             z_BU = head.scores_BU(rank_BD, run)
             if allowed_L is not None:
                 z_BU = z_BU.masked_fill(~allowed_L[run], -torch.inf)
@@ -262,11 +284,25 @@ class Model(Vectoriser):
             ids_Bk = ids.gather(1, at)
         return best_Bk, ids_Bk
 
+    def _best_of_all_ranks(
+        self, rank_BD: Tensor, k: int, head: Head, share: Share, allowed_L: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Each rank's best of its labels, and the best of these: B x k numbers from each."""
+        with own_rows(share.total):
+            own = self._best_in_runs(rank_BD, k, head, share.run, allowed_L)
+        widths = [min(k, size) for size in share.sizes]
+        z_Bk, ids_Bk = (collectives.gathered(part.T.contiguous(), widths).T for part in own)
+        z_Bk, at_Bk = z_Bk.topk(min(k, z_Bk.shape[1]), 1)
+        return z_Bk, ids_Bk.gather(1, at_Bk)
+
     # ------------------------------------------------------------------------------------ names in files
 
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name."""
-        return {stored.name: stored.tensor for stored in self._stored()}
+        """Parameters and buffers as a file holds them: `encoder/...`, or door / plugin / name.
+
+        Of a model that is split over ranks all must ask, and the first gets them.
+        """
+        return {stored.name: stored.whole() for stored in self._stored()}
 
     def load_weights(self, saved: Mapping[str, Tensor], added: int = 0) -> None:
         """The reverse; `sized` buffers become the saved tensors themselves, which may lie in a mapped file.
@@ -322,16 +358,17 @@ class Model(Vectoriser):
                     yield f"{part.door}/{number}/{name}", part, name
 
     def _stored(self) -> Iterator[_Stored]:
-        for name, tensor in self.encoder.backbone.state_dict().items():
-            yield _Stored(f"encoder/{name}", tensor, None, name)
+        for name, tensor in self.encoder.backbone.state_dict(keep_vars=True).items():
+            yield _Stored(f"encoder/{name}", tensor, None, name, None)
+        shares = shares_of(self)
         for door, outermost in zip(DOORS, self.parts, strict=True):
-            for name, tensor in outermost.state_dict().items():
+            for name, tensor in outermost.state_dict(keep_vars=True).items():
                 tag, nested, part = outermost.plugin, "", outermost
                 # A leading run of `inner.` is nesting; the plugin of the part where it ends owns the name.
                 while name.startswith("inner.") and isinstance(part.inner, Part):
                     part, name = part.inner, name.removeprefix("inner.")
                     tag, nested = (part.plugin, "") if part.plugin else (tag, nested + "inner.")
-                yield _Stored(f"{door}/{tag}/{nested}{name}", tensor, part, name)
+                yield _Stored(f"{door}/{tag}/{nested}{name}", tensor, part, name, shares.get(tensor))
 
 
 @dataclass(frozen=True)
@@ -342,6 +379,12 @@ class _Stored:
     tensor: Tensor
     part: Part | None  # the one that has it; None: the encoder
     own_name: str  # what it is called there
+    share: Share | None  # what this rank has of its rows; None: all
+
+    def whole(self) -> Tensor:
+        """All of it."""
+        own = self.tensor.detach()
+        return own if self.share is None else collectives.gathered_by_first(own, self.share)
 
     @property
     def is_counted(self) -> bool:
@@ -359,7 +402,9 @@ class _Stored:
                 raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
             setattr(self.part, self.own_name, saved.to(self.tensor.device))  # no copy on the host
             return
-        own = self.tensor
+        own = self.tensor.detach()
+        if self.share is not None and len(saved) == self.share.total:
+            saved = saved[self.share.run]
         if added and (own.shape[:1], saved.shape[:1]) == ((num_labels,), (num_labels - added,)):
             own = own[:-added]
         if saved.shape != own.shape:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.share import Share
 from xmlkit.errors import UserError
 from xmlkit.model.folder import read_tensors, write_tensors
 
@@ -39,16 +41,40 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's moments and step counts as `PARAMETER/MOMENT`."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer, shares: Mapping[Tensor, Share]) -> dict[str, Tensor]:
+    """An optimiser's moments and step counts as `PARAMETER/MOMENT`.
+
+    Of rows that are split over ranks all must ask; a rank that has stepped none so far has zeros.
+    """
     state = optimizer.state_dict()["state"]
-    return {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
+    found = {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
+    weights = _parameters(optimizer)
+    for key, (kind, widths) in sorted(
+        ranks.union({key: _shape(value) for key, value in found.items()}).items()
+    ):
+        weight = weights[int(key.split("/")[0])]
+        if (share := shares.get(weight)) is not None:
+            own = found.get(key, torch.zeros(len(share), *widths, dtype=kind))
+            found[key] = collectives.gathered_by_first(own, share)
+    return found
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def _shape(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
+    """Of each of its rows."""
+    return tensor.dtype, tensor.shape[1:]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], shares: Mapping[Tensor, Share]
+) -> None:
     """The reverse, into an optimiser over the same parameters; each tensor keeps its own precision."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = _parameters(optimizer)
     for key, tensor in tensors.items():
         index, name = key.split("/")
         parameter = parameters[int(index)]
-        optimizer.state[parameter][name] = tensor.to(parameter.device)
+        own = tensor[shares[parameter].run].clone() if parameter in shares else tensor
+        optimizer.state[parameter][name] = own.to(parameter.device)

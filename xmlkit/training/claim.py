@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from xmlkit.distributed import ranks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
 from xmlkit.model.folder import DESCRIPTION, WEIGHTS
@@ -27,7 +28,13 @@ BEFORE_AN_ENSEMBLE_IS_WHOLE = {"labels.json", "fusion.safetensors", "members", "
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder is this process's alone. Raises UserError where another one works in it."""
+    """The folder is this process's alone, or that of its ranks.
+
+    Raises UserError where another one works in it.
+    """
+    if not ranks.is_first():
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
@@ -53,10 +60,15 @@ def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
     """A new run's folder: `out`, or the first of `runs/NAME`, `runs/NAME-2` that is free.
 
     What a process has left in it that was killed before its first step is removed, and so is the folder
-    where an error comes before. Raises UserError where `out` is in use.
+    where an error comes before. Of several ranks the first claims it for all. Raises UserError where `out` is
+    in use.
     """
+    if not ranks.is_first():
+        yield Path(ranks.of_first(""))
+        return
     with ExitStack() as stack:
         folder = _claim_new(out, name, stack)
+        ranks.of_first(str(folder))
         try:
             yield folder
         except BaseException:

@@ -19,6 +19,7 @@ from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
 from xmlkit.data.joined import Joined, joined_means
 from xmlkit.data.ragged import Ragged
+from xmlkit.distributed import ranks
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.passing import Documents, RaggedLabels, Training
 from xmlkit.training.name_documents import NameDocuments
@@ -122,6 +123,7 @@ def micro_batches_of(
     keep = Tensor.pin_memory if device.type == "cuda" else _as_it_is
     steps, num_labels, most = data.steps, len(data.counts_L), config.micro_batch_size
     assert most is not None  # the settings are resolved
+    most, tokens = most * ranks.count(), config.tokens_at_once * ranks.count()  # each encodes its share
     bare = data.is_unlabelled_B(rows)
     return [
         MicroBatch(
@@ -132,7 +134,7 @@ def micro_batches_of(
             labelled,
         )
         for some, labelled in ((rows[~bare], True), (rows[bare], False))
-        for part in micro_batches(some, steps.reader.lengths, most, config.tokens_at_once)
+        for part in micro_batches(some, steps.reader.lengths, most, tokens)
     ]
 
 

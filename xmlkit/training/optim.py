@@ -11,8 +11,10 @@ from torch import nn
 from torch.nn import Parameter
 
 from xmlkit.config import Config
+from xmlkit.distributed import collectives, ranks
 from xmlkit.doors import Part
 from xmlkit.hooks import Run
+from xmlkit.model.device import full_precision
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.projection import Projection
 from xmlkit.training.row_optimizers import RowAdamW, RowRMSprop
@@ -53,7 +55,11 @@ def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     parameters = list(parameters)
     dense = [p.grad for p in parameters if p.grad is not None]
     of_rows = [(p, found) for p in parameters if (found := row_gradient(p)) is not None]
-    norms = [found.squared_norms_U().sum().sqrt() for _, found in of_rows]
+    squares = [found.squared_norms_U().sum() for _, found in of_rows]
+    if ranks.are_several():  # which have other rows, all of them the same dense gradients
+        none = torch.zeros((), device=parameters[0].device, dtype=full_precision(parameters[0]).dtype)
+        squares = [collectives.summed_in_place(torch.stack([none, *squares]).sum())]
+    norms = [square.sqrt() for square in squares]
     norm = nn.utils.get_total_norm([*dense, *norms])
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
     if dense:  # without an encoder and a projection there are rows alone

@@ -45,7 +45,7 @@ class RunReading:
     def __init__(self, model: Model, data: TrainingData, config: Config):
         self._model, self._data, self._config = model, data, config
         is_trained = config.epochs > 0 or data.reader.means is not None
-        kept = None if is_trained else vectors_if_kept(model, data.reader, config)
+        kept = None if is_trained or model.is_split else vectors_if_kept(model, data.reader, config)
         source = kept or Unkept(model, data.reader, config)
         self.training = EncodedDocuments(model, data, data.train_rows, source)
         self.held_out = EncodedDocuments(model, data, data.validation_rows, source)

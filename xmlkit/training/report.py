@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 
 from xmlkit.console import console, in_words, say
+from xmlkit.distributed import ranks
 from xmlkit.files import errors_named, replaced
 
 FEWEST_STEPS = 10
@@ -26,12 +28,17 @@ Outcome = Literal["finished", "stopped early", "interrupted"]
 
 
 class Report:
-    """The progress display, on the error stream, and the same figures as JSON Lines."""
+    """The progress display, on the error stream, and the same figures as JSON Lines.
+
+    Of several ranks the first has both.
+    """
 
     def __init__(self, log: Path, num_steps: int, done: int = 0, seconds: float = 0.0):
+        log = log if ranks.is_first() else Path(os.devnull)
         kept = _lines_up_to(done, log)
-        with replaced(log) as unfinished:
-            unfinished.write_text("".join(kept), encoding="utf-8")
+        if ranks.is_first():
+            with replaced(log) as unfinished:
+                unfinished.write_text("".join(kept), encoding="utf-8")
         self._log = log.open("a", encoding="utf-8")
         self._progress = Progress(
             MofNCompleteColumn(),

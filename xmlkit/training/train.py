@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
+from xmlkit.distributed import ranks
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
 from xmlkit.inference.predict import RunPredictor, load_run
@@ -22,6 +24,7 @@ from xmlkit.model.folder import (
     Opened,
     check_is_run,
     open_description,
+    read_config,
     run_machine,
     save_weights,
     write_json,
@@ -66,9 +69,8 @@ def train(
     start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
     weights that do not fit.
     """
-    checked = check(corpus, config, init_from)
-    with new_folder(out, corpus.folder_name) as folder:
-        return _finish(_trainer(folder, *new_model(folder, corpus, checked)), corpus)
+    with _begun(corpus, config, out, init_from) as trainer:
+        return _finish(trainer, corpus)
 
 
 def store_start(
@@ -89,9 +91,23 @@ def prepare(
     init_from: str | Path | None = None,
 ) -> Trainer:
     """All of `train` that comes before the first step."""
+    with _begun(corpus, config, out, init_from) as trainer:
+        return trainer
+
+
+@contextmanager
+def _begun(
+    corpus: Corpus,
+    config: Config | Mapping[str, Any] | None,
+    out: str | Path | None,
+    init_from: str | Path | None,
+) -> Iterator[Trainer]:
     checked = check(corpus, config, init_from)
-    with new_folder(out, corpus.folder_name) as folder:
-        return _trainer(folder, *new_model(folder, corpus, checked))
+    ranks.join(checked.config.rank_timeout)
+    with ranks.named(), new_folder(out, corpus.folder_name) as folder:
+        with ranks.first_then_rest():
+            made = new_model(folder, corpus, checked)
+        yield _trainer(folder, *made)
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -101,7 +117,8 @@ def resume(folder: Path, corpus: Corpus) -> Trained:
     is no checkpoint, or the corpus is another one.
     """
     check_is_run(folder)
-    with claimed(folder):
+    ranks.join(read_config(folder).rank_timeout)
+    with ranks.named(), claimed(folder):
         return _resume(folder, corpus)
 
 
@@ -119,7 +136,8 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
     if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
         return _scored(Trained(folder, outcome, load_run(folder)), corpus)
-    data = read(corpus, recorded.tokenizer, recorded.encoder.template, config)
+    with ranks.first_then_rest():
+        data = read(corpus, recorded.tokenizer, recorded.encoder.template, config)
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, device_of(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
     model = Model(recorded.encoder, build, recorded.active, config.seed)

@@ -20,11 +20,14 @@ from torch.optim.swa_utils import AveragedModel
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.batches import training_steps
+from xmlkit.distributed import collectives, ranks
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
 from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import score_documents
+from xmlkit.model.split import split_over_ranks
+from xmlkit.tables import shares_of
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
     below,
@@ -62,6 +65,7 @@ class Trainer:
 
     def __init__(self, run: Run, data: TrainingData, hook: Any):
         assert isinstance(run.model, Model)
+        split_over_ranks(run.model)
         self.run, self.data = run, data
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device
@@ -69,6 +73,7 @@ class Trainer:
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         hold_on()
         self.rows = row_parameters(self.model)
+        self.dense = [weight for weight in self.model.parameters() if weight not in set(self.rows)]
         # Learnt weights of losses are left out: large as their gradients are, they would shrink all steps.
         weights = set(self.model.combiner.parameters())
         self.clipped = [p for p in self.model.parameters() if p not in weights]
@@ -96,7 +101,8 @@ class Trainer:
         The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once. SIGTERM and
         SIGHUP likewise, and then do what they would have done at once.
         """
-        self.data = with_means(self.model, self.data, self.config)
+        with ranks.first_then_rest():
+            self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
         self.events.run_started(self.run)
         if not self.step_number:
@@ -115,7 +121,7 @@ class Trainer:
                 report.ended(self.step_number, outcome)
         if outcome == "interrupted":
             self.save()
-        else:
+        elif ranks.is_first():
             (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
         self.events.run_ended(self.run, outcome)
         if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
@@ -157,10 +163,11 @@ class Trainer:
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
                 if evaluates:
                     self._evaluate(report)
-                self.stop_asked = asked.by
+                asked_by, saves = ranks.greatest(asked.by or 0, self._checkpoint_is_due())
+                self.stop_asked = signal.Signals(asked_by) if asked_by else None
                 if (evaluates and self._out_of_patience() and not last) or self.run.stops:
                     return "stopped early"
-                if (evaluates or self._checkpoint_is_due()) and not last:
+                if (evaluates or saves) and not last:
                     self.save()
                 if self.stop_asked and not last:
                     return "interrupted"
@@ -184,6 +191,7 @@ class Trainer:
             found = {"loss": self.model.backward(output, batch.share)}
             found |= {name: loss.detach() * batch.share for name, loss in output.losses.items()}
             totals = {name: totals.get(name, 0.0) + value for name, value in found.items()}
+        collectives.sum_gradients(self.dense)
         self.model.combiner.before_step()
         unite_rows(self.rows)
         if config.clip is not None:
@@ -218,7 +226,7 @@ class Trainer:
             tensors |= {f"averaged/{name}": tensor for name, tensor in averaged.items()}
             tensors["averaged"] = self.averaged.n_averaged
         for i, optimizer in enumerate(self.optimizers):
-            moments = optimizer_tensors(optimizer)
+            moments = optimizer_tensors(optimizer, shares_of(self.model))
             tensors |= {f"optimizer/{i}/{name}": tensor for name, tensor in moments.items()}
         tensors |= {"random/torch": torch.get_rng_state(), "random/run": self.rng.get_state()}
         tensors |= {f"parts/{name}": tensor for name, tensor in self.model.between_steps().items()}
@@ -256,7 +264,7 @@ class Trainer:
             self.averaged.module.load_weights(below("averaged/", tensors))
             self.averaged.n_averaged.copy_(tensors["averaged"])
         for i, (optimizer, rate) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
-            restore_optimizer(optimizer, below(f"optimizer/{i}/", tensors))
+            restore_optimizer(optimizer, below(f"optimizer/{i}/", tensors), shares_of(self.model))
             rate.load_state_dict(numbers["schedules"][i])
             for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
                 group["lr"] = last

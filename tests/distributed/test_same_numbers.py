@@ -1,0 +1,111 @@
+"""Several ranks give the losses, weights and rankings of one process, in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from ranks_here import on_ranks
+
+from xmlkit.config import merge
+from xmlkit.testing.tiny import SETTINGS
+from xmlkit.training.train import prepare
+
+STEPS = 3
+COMMON = {"dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size": 12, "validation": 0.1}
+
+
+def trained(folder: str, encoder: str, plugins: list[str], settings: dict, labels: int):
+    """Losses of some steps, weights, and the best labels of the held-out documents."""
+    corpus = tiny.learnable_corpus(60 if labels > 3 else 300, labels)
+    config = merge({**SETTINGS, **COMMON, "encoder": encoder}, {**settings, "plugins": plugins})
+    trainer = prepare(corpus, config, Path(folder) / "run")
+    trainer.model.double()
+    losses = []
+    for step in range(STEPS):
+        rows = trainer.data.train_rows[step * 12 : (step + 1) * 12]
+        found = trainer.step(trainer.micro_batches(rows))
+        losses.append({name: float(found[name]) for name in trainer.losses})
+    weights = {name: value.numpy() for name, value in trainer.model.weights().items() if not value.is_meta}
+    documents = trainer.data.reader.documents(trainer.data.validation_rows)
+    scores, ids = trainer.model.eval().rank(documents, 5, trainer.model.head_for_prediction())
+    return losses, weights, scores.numpy(), ids.numpy()
+
+
+WITHOUT_DROPOUT = {"lexical": {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}}
+CLUSTERED = {"clustered": True}
+SETS = {
+    "flat": ([], {}, 10),
+    "mean and clip": ([], {"reduction": "mean", "clip": 0.1}, 10),
+    "clustered": ([], CLUSTERED, 10),
+    "clustered and clip": ([], {**CLUSTERED, "clip": 0.01}, 10),
+    "compact bfloat16 rows": ([], {"row_state": "compact"}, 10),
+    "fewer labels than ranks": ([], {}, 3),
+    "fewer clusters than ranks": ([], {**CLUSTERED, "cluster_size": 6}, 10),
+    "se": (["se"], CLUSTERED, 10),
+    "loss-fix": (["loss-fix"], CLUSTERED, 10),
+    "uncertainty": (["loss-fix"], {**CLUSTERED, "loss-fix": {"mode": "uncertainty"}}, 10),
+    "gradnorm": (["loss-fix"], {**CLUSTERED, "loss-fix": {"mode": "gradnorm"}}, 10),
+    "astec-negatives": (["astec-negatives"], CLUSTERED, 10),
+    "astec-negatives by clusters": (
+        ["astec-negatives"],
+        {**CLUSTERED, "astec-negatives": {"unit": "clusters"}},
+        10,
+    ),
+    "combination": (["combination"], CLUSTERED, 10),
+    "combination of the ranker": (
+        ["combination"],
+        {**CLUSTERED, "combination": {"where": "classifier"}},
+        10,
+    ),
+    "combination of labels": (
+        ["combination"],
+        {**CLUSTERED, "combination": {"where": "labels"}},
+        10,
+    ),
+    "combination of labels, all scored": (
+        ["combination"],
+        {"combination": {"where": "labels"}},
+        10,
+    ),
+    "lexical": (["lexical"], {**WITHOUT_DROPOUT}, 10),
+    "lexical clustered and clip": (["lexical"], {**CLUSTERED, "clip": 0.1, **WITHOUT_DROPOUT}, 10),
+    "full-head": (["full-head"], {"full-head": {"labels_at_once": 2}}, 10),
+    "fewer labels than ranks, full-head": (["full-head"], {}, 3),
+    "full-head, labels combined": (
+        ["full-head", "combination"],
+        {"full-head": {"labels_at_once": 4}, "combination": {"where": "labels"}},
+        10,
+    ),
+    "label-text": (["label-text"], {}, 10),
+    "label-text clustered": (["label-text"], CLUSTERED, 10),
+    "decoupled": (["decoupled"], {}, 10),
+    "decoupled clustered": (["decoupled"], CLUSTERED, 10),
+    "asymmetric": (["asymmetric"], {}, 10),
+    "propensity": (["propensity"], CLUSTERED, 10),
+    "multi-resolution": (["multi-resolution"], CLUSTERED, 10),
+    "neighbours": (["neighbours"], CLUSTERED, 10),
+}
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_ranks_compute_what_one_process_does(tmp_path, encoder, name):
+    given = encoder, *SETS[name]
+    (alone,) = on_ranks(1, trained, str(tmp_path / "one"), *given)
+    several = on_ranks(4 if name.startswith("fewer labels") else 3, trained, str(tmp_path / "three"), *given)
+    for losses, _, scores, ids in several:
+        for found, expected in zip(losses, alone[0], strict=True):
+            assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
+        np.testing.assert_allclose(scores, alone[2], rtol=1e-8, atol=1e-12)
+        np.testing.assert_array_equal(ids, alone[3])
+    weights = several[0][1]
+    assert weights.keys() == alone[1].keys()
+    for key, value in weights.items():
+        np.testing.assert_allclose(value, alone[1][key], rtol=1e-7, atol=1e-10, err_msg=key)

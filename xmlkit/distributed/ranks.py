@@ -1,0 +1,192 @@
+"""The processes of one model: joining them, what all must agree on, and which of them has stopped."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from xmlkit.distributed.launch import launched
+from xmlkit.errors import UserError
+
+T = TypeVar("T")
+STOPPED = "xmlkit/stopped"
+A_WHILE = 2.0  # seconds in which ranks that stop by one and the same cause say so
+PATIENCE = timedelta(days=7)  # for the first rank's preparations, of which torchrun tells when they fail
+
+_store: Any = None  # torchrun's, through which ranks can speak when their connections are gone
+_preparations = 0
+
+
+class RankLost(UserError):
+    """Another process died or doesn't answer."""
+
+
+def number() -> int:
+    """This rank, from 0."""
+    return dist.get_rank() if _store is not None else 0
+
+
+def count() -> int:
+    """How many ranks there are; 1: this process alone."""
+    return dist.get_world_size() if _store is not None else 1
+
+
+def are_several() -> bool:
+    """Whether there are others."""
+    return count() > 1
+
+
+def is_first() -> bool:
+    """Whether this is the rank that writes files and speaks."""
+    return number() == 0
+
+
+def join(seconds: float) -> None:
+    """Meets the other ranks that torchrun has started, where it has, until this process ends.
+
+    From then on each waits at most so long for the others.
+    """
+    if launched() == 1 or _store is not None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    limit = timedelta(seconds=seconds)
+    with named():
+        store, rank, size = next(dist.rendezvous("env://", timeout=limit))
+        join_by(store, rank, size, limit)
+
+
+def join_by(store: Any, rank: int, size: int, limit: timedelta) -> None:
+    """The same through a store that is there."""
+    global _store
+    kinds = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(kinds, store=store, rank=rank, world_size=size, timeout=limit)
+    _store = store
+    atexit.register(leave)
+    _check_alike()
+
+
+def leave() -> None:
+    """This process is alone again."""
+    global _store
+    _store = None
+    atexit.unregister(leave)
+    with suppress(Exception):  # others may be gone
+        dist.destroy_process_group()
+
+
+def _check_alike() -> None:
+    """Ranks compute alike what decides who computes what; other hardware rounds otherwise."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    own = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cuda or 'no CUDA'}"
+    found: list[Any] = [None] * count()
+    dist.all_gather_object(found, own)
+    for rank, other in enumerate(found):
+        if other != found[0]:
+            raise UserError(
+                f"rank 0 has {found[0]}, but rank {rank} {other}: processes of one model must be alike"
+            )
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """An error of the engine within is a RankLost, which names the ranks that did not stop by an error."""
+    try:
+        yield
+    except Exception as error:
+        if _store is None or isinstance(error, RankLost):
+            raise
+        silent = _silent(_is_of_the_engine(error))
+        if not _is_of_the_engine(error):
+            raise
+        raise RankLost(_in_words(str(error), silent)) from None
+
+
+def _silent(waits: bool) -> list[int]:
+    """The other ranks that have not said that they stop; this one says so."""
+    rank, size = number(), count()
+    silent = [other for other in range(size) if other != rank]
+    with suppress(Exception):  # the store may be gone with its host
+        _store.set(f"{STOPPED}/{rank}", "")
+        if waits:
+            time.sleep(A_WHILE)
+            silent = [other for other in silent if not _store.check([f"{STOPPED}/{other}"])]
+    return silent
+
+
+def _is_of_the_engine(error: Exception) -> bool:
+    words = ("gloo", "nccl", "connection", "timed out", "timeout", "process group")
+    known = isinstance(error, dist.DistError | RuntimeError)
+    return known and any(word in str(error).lower() for word in words)
+
+
+def _in_words(error: str, silent: Sequence[int]) -> str:
+    hangs = "timed out" in error.lower() or "timeout" in error.lower()
+    why = "rank_timeout is over" if hangs else "its connection is closed"
+    names = ", ".join(map(str, silent)) or "another one"
+    return f"rank {names} does not answer ({why}), says rank {number()}; go on with train --resume RUN"
+
+
+def greatest(*numbers: int) -> list[int]:
+    """Of each of these the greatest that a rank has."""
+    if not are_several():
+        return list(numbers)
+    found = torch.tensor(numbers)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()
+
+
+def meet() -> None:
+    """All ranks are here before any goes on."""
+    greatest(0)
+
+
+def of_first(value: T) -> T:
+    """What the first rank has, which can be anything small."""
+    if not are_several():
+        return value
+    held = [value]
+    dist.broadcast_object_list(held, 0)
+    return held[0]
+
+
+def union(own: dict[str, T]) -> dict[str, T]:
+    """What any rank has, each of small things by name."""
+    if not are_several():
+        return own
+    found: list[Any] = [None] * count()
+    dist.all_gather_object(found, own)
+    return {name: value for some in found for name, value in some.items()}
+
+
+@contextmanager
+def first_then_rest() -> Iterator[None]:
+    """The first rank does this alone, so that the others find in the cache what it has put there."""
+    global _preparations
+    if not are_several():
+        yield
+        return
+    _preparations += 1
+    key = f"xmlkit/prepared/{_preparations}"
+    if not is_first():
+        _store.wait([key], PATIENCE)
+    yield
+    if is_first():
+        _store.set(key, "")
+
+
+@contextmanager
+def own_draws(device: torch.device) -> Iterator[None]:
+    """Numbers drawn within are this rank's own; what is drawn afterwards is common again."""
+    seed = int(torch.randint(2**62, ()))
+    with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        torch.manual_seed(seed + number())
+        yield

@@ -49,7 +49,9 @@ def test_the_best_of_those_that_are_scored(model, allowed, k):
 def test_label_by_label_in_runs(monkeypatch):
     """A whole run may be without a label that is allowed."""
     monkeypatch.setattr(
-        model_module, "runs_of_labels", lambda num: (slice(i, min(i + 4, num)) for i in range(0, num, 4))
+        model_module,
+        "runs_of_labels",
+        lambda end, begin: (slice(i, min(i + 4, end)) for i in range(begin, end, 4)),
     )
     model = tiny.model(NUM_LABELS, start="random").eval()
     allowed_L = torch.zeros(NUM_LABELS, dtype=torch.bool)

@@ -18,6 +18,7 @@ from xmlkit.cli.plugins import new, plugins
 from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
 from xmlkit.cli.push import push
+from xmlkit.cli.ranked import check_command
 from xmlkit.cli.serve import serve
 from xmlkit.cli.settings import settings
 from xmlkit.cli.threshold import threshold
@@ -58,5 +59,6 @@ def options(
     ] = False,
 ) -> None:
     """Extreme multi-label text classification: give a text the few right labels out of very many."""
+    check_command(context.invoked_subcommand)
     if context.invoked_subcommand is None:
         print(context.get_help())

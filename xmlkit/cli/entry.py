@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from xmlkit.cli.app import app
+from xmlkit.cli.ranked import one_voice, prefix
 from xmlkit.cli.saying import say_error
 from xmlkit.console import say
 from xmlkit.errors import UserError
@@ -40,14 +41,15 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # of a terminal that knows no more than ASCII
             stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(app(standalone_mode=False))
+        with one_voice():
+            sys.exit(app(standalone_mode=False))
     except MISTYPED as error:
-        say(f"error: {error.format_message().rstrip('.')}; see --help", style="red")
+        say(f"error: {prefix()}{error.format_message().rstrip('.')}; see --help", style="red")
         sys.exit(2)
     except typer.Abort:  # Ctrl-C, as older typers tell it
         sys.exit(130)
     except UserError as error:
-        say_error(error)
+        say_error(error, prefix())
         sys.exit(1)
     except BrokenPipeError:  # the reader of our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,11 +57,17 @@ def main() -> None:
     except OSError as error:  # a disk that is full, a folder that is not ours
         room = "; once there is room, go on (train --resume RUN, or the same command)"
         advice = room if error.errno in NO_ROOM else ""
-        say(f"error: {error.filename or 'input or output'}: {error.strerror or error}{advice}", style="red")
+        say(
+            f"error: {prefix()}{error.filename or 'input or output'}: {error.strerror or error}{advice}",
+            style="red",
+        )
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:  # numpy's, and torch's, which has no one kind for it
         what = str(error).partition("\n")[0]
         if isinstance(error, RuntimeError) and not any(words in what for words in OUT_OF_MEMORY):
             raise
-        say(f"error: out of memory: {what} (smaller batches or narrower tables need less)", style="red")
+        say(
+            f"error: {prefix()}out of memory: {what} (smaller batches or narrower tables need less)",
+            style="red",
+        )
         sys.exit(1)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmlkit.cli.options import Read, RunOrHubArgument, spread
+from xmlkit.cli.ranked import join_for
 from xmlkit.cli.saying import out, print_uncut
 from xmlkit.console import say, visible
+from xmlkit.distributed.launch import speaks
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,7 +80,9 @@ def evaluate(
         raise UserError("--annif prints what annif eval prints: leave out --per-label and --deciles")
     if per_label and not per_label.parent.is_dir():
         raise UserError(f"--per-label {per_label}: no such folder; make it first")
+    per_label = per_label if speaks() else None
     read.check_data(data)
+    join_for(run)
     model = load(run)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
     source, dialect = (data, read.dialect()) if data else source_of(run)

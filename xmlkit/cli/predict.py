@@ -15,7 +15,9 @@ import typer
 
 import xmlkit
 from xmlkit.cli.options import Read, RunOrHubArgument, format_named, spread
+from xmlkit.cli.ranked import join_for
 from xmlkit.console import say
+from xmlkit.distributed.launch import launched, speaks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
 
@@ -93,11 +95,15 @@ def predict(
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
     from xmlkit.cli.display import LAYOUTS
     from xmlkit.data.asked import asked
+    from xmlkit.distributed.ranks import of_first
     from xmlkit.inference.allowed import allowed_labels
     from xmlkit.inference.answers import answered, answered_texts, only_writer
     from xmlkit.inference.predict import TEXTS_AT_ONCE
 
     least, top_k = _cut(run, threshold, top_k)
+    if file == "-" and launched() > 1:
+        raise UserError("standard input can't be split over processes: name a FILE, or leave out torchrun")
+    join_for(run)
     model = xmlkit.load(run)
     allowed = allowed_labels(model.labels, labels, without, read.dialect())
     if allowed is not None and model.shortlists:
@@ -108,14 +114,15 @@ def predict(
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
         answers, done = sys.stdout, 0
-        if out_:
+        if out_ and speaks():
             stack.enter_context(errors_named(out_))
             stack.enter_context(only_writer(out_))
             done = answered(out_, format_.value)
             answers = stack.enter_context(out_.open("a", encoding="utf-8"))
+        done = of_first(done)
         if done:
             say(f"{out_} has {done:,} texts already")
-        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl else ()
+        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl and speaks() else ()
         checked = _checked(documents, islice(old, done), out_)
         # A score's last digits depend on its company: texts are read in the groups that they were read in.
         begin = done - done % TEXTS_AT_ONCE

@@ -70,8 +70,8 @@ def print_uncut(table: Table) -> None:
     Console(width=Console(width=1000).measure(table).maximum).print(table)
 
 
-def say_error(error: UserError) -> None:
+def say_error(error: UserError, prefix: str = "") -> None:
     """In one line, after what belongs to it."""
     if error.detail:
         say(error.detail)
-    say(f"error: {error}", style="red")
+    say(f"error: {prefix}{error}", style="red")

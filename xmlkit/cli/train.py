@@ -20,6 +20,7 @@ from xmlkit.cli.options import (
     Read,
     spread,
 )
+from xmlkit.cli.ranked import check_options
 from xmlkit.cli.saying import GOES_ON, out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
 from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
@@ -103,6 +104,9 @@ def train(
     Examples: `xmlkit train`, `xmlkit train FOLDER --encoder bert-base-uncased --set epochs=5`
     """
     settings, preset = chosen.settings(plugin), chosen.preset
+    check_options(
+        {"--distil": distil, "--ensemble": ensemble_, "--all-members": all_members, "--budget": budget}
+    )
     if fast is not None and ensemble_ is None:
         raise UserError("--fast chooses among the members of --ensemble: name them, or leave it out")
     if unlabelled:

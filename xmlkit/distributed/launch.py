@@ -10,9 +10,14 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
+def rank() -> int:
+    """This one's number."""
+    return int(os.environ.get("RANK", 0)) if launched() > 1 else 0
+
+
 def speaks() -> bool:
     """Whether this is the process that tells people anything."""
-    return launched() == 1 or os.environ.get("RANK", "0") == "0"
+    return rank() == 0
 
 
 def restarts() -> int:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from xmlkit.distributed.launch import launched
+from xmlkit.distributed.launch import launched, restarts
 from xmlkit.errors import UserError
 
 T = TypeVar("T")
-STOPPED = "xmlkit/stopped"
+STOPPED, FOLDER = "xmlkit/stopped", "xmlkit/folder"
 A_WHILE = 2.0  # seconds in which ranks that stop by one and the same cause say so
 PATIENCE = timedelta(days=7)  # for the first rank's preparations, of which torchrun tells when they fail
 
@@ -72,6 +72,27 @@ def join_by(store: Any, rank: int, size: int, limit: timedelta) -> None:
     _store = store
     atexit.register(leave)
     _check_alike()
+
+
+def _lasting() -> Any:
+    """torchrun's own store, which outlives processes that it begins anew."""
+    store = _store
+    while isinstance(store, dist.PrefixStore):
+        store = store.underlying_store
+    return store
+
+
+def remember(folder: str) -> None:
+    """In this folder is what processes go on with that torchrun begins anew."""
+    if are_several() and is_first():
+        _lasting().set(FOLDER, folder)
+
+
+def remembered() -> str | None:
+    """Where torchrun has begun anew: the folder."""
+    if not (are_several() and restarts()):
+        return None
+    return of_first(_lasting().get(FOLDER).decode() if _lasting().check([FOLDER]) else None)
 
 
 def leave() -> None:

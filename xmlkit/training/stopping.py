@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from xmlkit.console import say
+from xmlkit.distributed.launch import launched
 
 STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -55,10 +56,15 @@ def stops_noted() -> Iterator[Asked]:
     def note(number: int, frame: Any) -> None:
         asked.by = signal.Signals(number)
         put_back()
-        if number != signal.SIGINT:
+        if launched() > 1:  # torchrun passes on what all have heard already, and waits half a minute
+            for other in STOPS:
+                signal.signal(other, signal.SIG_IGN)
+        elif number != signal.SIGINT:
             signal.signal(number, signal.SIG_IGN)  # a shell that ends passes on what the kernel sends, too
+        if number != signal.SIGINT:
             _leave_a_terminal_that_is_gone()
-        again = "; Ctrl-C again stops at once and saves nothing" if number == signal.SIGINT else ""
+        is_alone = launched() == 1 and number == signal.SIGINT
+        again = "; Ctrl-C again stops at once and saves nothing" if is_alone else ""
         say(f"ending this step and saving{again}")
 
     for number in before:

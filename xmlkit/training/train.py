@@ -33,7 +33,7 @@ from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chains
 from xmlkit.training.assemble import make_ready, new_model, read
-from xmlkit.training.checked import check, device_of
+from xmlkit.training.checked import Checked, check, device_of
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.claim import LOG, claimed, new_folder
 from xmlkit.training.feed import TrainingData
@@ -69,7 +69,11 @@ def train(
     start. Raises UserError for bad settings, a corpus that cannot be trained on, a folder that is in use and
     weights that do not fit.
     """
-    with _begun(corpus, config, out, init_from) as trainer:
+    checked = check(corpus, config, init_from)
+    ranks.join(checked.config.rank_timeout)
+    if begun := ranks.remembered():
+        return resume(Path(begun), corpus)
+    with _begun(corpus, checked, out) as trainer:
         return _finish(trainer, corpus)
 
 
@@ -91,19 +95,12 @@ def prepare(
     init_from: str | Path | None = None,
 ) -> Trainer:
     """All of `train` that comes before the first step."""
-    with _begun(corpus, config, out, init_from) as trainer:
+    with _begun(corpus, check(corpus, config, init_from), out) as trainer:
         return trainer
 
 
 @contextmanager
-def _begun(
-    corpus: Corpus,
-    config: Config | Mapping[str, Any] | None,
-    out: str | Path | None,
-    init_from: str | Path | None,
-) -> Iterator[Trainer]:
-    checked = check(corpus, config, init_from)
-    ranks.join(checked.config.rank_timeout)
+def _begun(corpus: Corpus, checked: Checked, out: str | Path | None) -> Iterator[Trainer]:
     with ranks.named(), new_folder(out, corpus.folder_name) as folder:
         with ranks.first_then_rest():
             made = new_model(folder, corpus, checked)

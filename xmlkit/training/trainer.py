@@ -107,6 +107,7 @@ class Trainer:
         self.events.run_started(self.run)
         if not self.step_number:
             self.save()  # from here on there is a checkpoint until the training is over
+            ranks.remember(str(self.run.folder))
         with Report(self.run.folder / LOG, self.run.num_steps, self.step_number, self.seconds) as report:
             outcome = self._train(report)
             if self.best is None:

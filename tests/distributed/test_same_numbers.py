@@ -17,11 +17,15 @@ STEPS = 3
 COMMON = {"dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size": 12, "validation": 0.1}
 
 
-def trained(folder: str, encoder: str, plugins: list[str], settings: dict, labels: int):
-    """Losses of some steps, weights, and the best labels of the held-out documents."""
+def trained(folder: Path, encoder: str, names: list[str]) -> dict[str, tuple]:
+    """Of each of these sets losses of some steps, weights, and the best labels of held-out documents."""
+    return {name: _trained(folder / str(place), encoder, *SETS[name]) for place, name in enumerate(names)}
+
+
+def _trained(folder: Path, encoder: str, plugins: list[str], settings: dict, labels: int):
     corpus = tiny.learnable_corpus(60 if labels > 3 else 300, labels)
     config = merge({**SETTINGS, **COMMON, "encoder": encoder}, {**settings, "plugins": plugins})
-    trainer = prepare(corpus, config, Path(folder) / "run")
+    trainer = prepare(corpus, config, folder)
     trainer.model.double()
     losses = []
     for step in range(STEPS):
@@ -90,22 +94,34 @@ SETS = {
 }
 
 
+FEWER = [name for name in SETS if name.startswith("fewer")]
+
+
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return tiny.save_encoder(tmp_path_factory.mktemp("encoder"))
+def found(tmp_path_factory) -> dict[str, tuple[tuple, list[tuple]]]:
+    """Of each set what one process finds, and what each of several does."""
+    folder = tmp_path_factory.mktemp("found")
+    encoder = tiny.save_encoder(folder / "encoder")
+    others = [name for name in SETS if name not in FEWER]
+    (alone,) = on_ranks(1, trained, folder / "one", encoder, list(SETS))
+    three = on_ranks(3, trained, folder / "three", encoder, others)
+    four = on_ranks(4, trained, folder / "four", encoder, FEWER)
+    several = {name: [rank[name] for rank in (four if name in FEWER else three)] for name in SETS}
+    return {name: (alone[name], several[name]) for name in SETS}
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_ranks_compute_what_one_process_does(tmp_path, encoder, name):
-    given = encoder, *SETS[name]
-    (alone,) = on_ranks(1, trained, str(tmp_path / "one"), *given)
-    several = on_ranks(4 if name.startswith("fewer labels") else 3, trained, str(tmp_path / "three"), *given)
-    for losses, _, scores, ids in several:
-        for found, expected in zip(losses, alone[0], strict=True):
-            assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
-        np.testing.assert_allclose(scores, alone[2], rtol=1e-8, atol=1e-12)
-        np.testing.assert_array_equal(ids, alone[3])
-    weights = several[0][1]
-    assert weights.keys() == alone[1].keys()
-    for key, value in weights.items():
-        np.testing.assert_allclose(value, alone[1][key], rtol=1e-7, atol=1e-10, err_msg=key)
+def test_ranks_compute_what_one_process_does(found, name):
+    (losses, weights, scores, ids), several = found[name]
+    for own_losses, _, own_scores, own_ids in several:
+        for own, expected in zip(own_losses, losses, strict=True):
+            assert own == pytest.approx(expected, rel=1e-9)
+        np.testing.assert_allclose(own_scores, scores, rtol=1e-8, atol=1e-12)
+        np.testing.assert_array_equal(own_ids, ids)
+    whole, *rest = (own_weights for _, own_weights, _, _ in several)
+    assert whole.keys() == weights.keys()
+    for key, value in whole.items():
+        np.testing.assert_allclose(value, weights[key], rtol=1e-7, atol=1e-10, err_msg=key)
+    assert all(
+        own.keys() < whole.keys() for own in rest
+    )  # tables of rows are put together on the first alone

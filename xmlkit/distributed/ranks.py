@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from xmlkit.distributed.launch import launched, restarts
+from xmlkit.distributed.launch import launched, rank, restarts
 from xmlkit.errors import UserError
 
 T = TypeVar("T")
@@ -60,15 +62,16 @@ def join(seconds: float) -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     limit = timedelta(seconds=seconds)
     with named():
-        store, rank, size = next(dist.rendezvous("env://", timeout=limit))
-        join_by(store, rank, size, limit)
+        store, own, size = next(dist.rendezvous("env://", timeout=limit))
+        # Processes that are begun anew find nothing of what those before them have said.
+        join_by(dist.PrefixStore(f"xmlkit/{restarts()}", store), own, size, limit)
 
 
-def join_by(store: Any, rank: int, size: int, limit: timedelta) -> None:
+def join_by(store: Any, own: int, size: int, limit: timedelta) -> None:
     """The same through a store that is there."""
     global _store
     kinds = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(kinds, store=store, rank=rank, world_size=size, timeout=limit)
+    dist.init_process_group(kinds, store=store, rank=own, world_size=size, timeout=limit)
     _store = store
     atexit.register(leave)
     _check_alike()
@@ -110,10 +113,10 @@ def _check_alike() -> None:
     own = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cuda or 'no CUDA'}"
     found: list[Any] = [None] * count()
     dist.all_gather_object(found, own)
-    for rank, other in enumerate(found):
+    for place, other in enumerate(found):
         if other != found[0]:
             raise UserError(
-                f"rank 0 has {found[0]}, but rank {rank} {other}: processes of one model must be alike"
+                f"rank 0 has {found[0]}, but rank {place} {other}: processes of one model must be alike"
             )
 
 
@@ -122,25 +125,33 @@ def named() -> Iterator[None]:
     """An error of the engine within is a RankLost, which names the ranks that did not stop by an error."""
     try:
         yield
+    except RankLost:
+        raise
     except Exception as error:
-        if _store is None or isinstance(error, RankLost):
-            raise
-        silent = _silent(_is_of_the_engine(error))
-        if not _is_of_the_engine(error):
+        of_engine = (launched() > 1 or _store is not None) and _is_of_the_engine(error)
+        silent = [] if _store is None else _silent(of_engine)
+        if not of_engine:
             raise
         raise RankLost(_in_words(str(error), silent)) from None
 
 
 def _silent(waits: bool) -> list[int]:
     """The other ranks that have not said that they stop; this one says so."""
-    rank, size = number(), count()
-    silent = [other for other in range(size) if other != rank]
+    silent = [other for other in range(count()) if other != number()]
     with suppress(Exception):  # the store may be gone with its host
-        _store.set(f"{STOPPED}/{rank}", "")
+        _store.set(f"{STOPPED}/{number()}", "")
         if waits:
+            _finish_speaking()
             time.sleep(A_WHILE)
             silent = [other for other in silent if not _store.check([f"{STOPPED}/{other}"])]
     return silent
+
+
+def _finish_speaking() -> None:
+    """torchrun, which has seen the same, ends this process, but waits half a minute if need be."""
+    if launched() > 1 and threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: None)
 
 
 def _is_of_the_engine(error: Exception) -> bool:
@@ -153,7 +164,7 @@ def _in_words(error: str, silent: Sequence[int]) -> str:
     hangs = "timed out" in error.lower() or "timeout" in error.lower()
     why = "rank_timeout is over" if hangs else "its connection is closed"
     names = ", ".join(map(str, silent)) or "another one"
-    return f"rank {names} does not answer ({why}), says rank {number()}; go on with train --resume RUN"
+    return f"rank {names} does not answer ({why}), says rank {rank()}; go on with train --resume RUN"
 
 
 def greatest(*numbers: int) -> list[int]:
@@ -190,7 +201,10 @@ def union(own: dict[str, T]) -> dict[str, T]:
 
 @contextmanager
 def first_then_rest() -> Iterator[None]:
-    """The first rank does this alone, so that the others find in the cache what it has put there."""
+    """The first rank does this alone, so that the others find in the cache what it has put there.
+
+    All wait for all, however long it takes.
+    """
     global _preparations
     if not are_several():
         yield
@@ -198,10 +212,10 @@ def first_then_rest() -> Iterator[None]:
     _preparations += 1
     key = f"xmlkit/prepared/{_preparations}"
     if not is_first():
-        _store.wait([key], PATIENCE)
+        _store.wait([f"{key}/0"], PATIENCE)
     yield
-    if is_first():
-        _store.set(key, "")
+    _store.set(f"{key}/{number()}", "")
+    _store.wait([f"{key}/{other}" for other in range(count())], PATIENCE)
 
 
 @contextmanager

@@ -30,6 +30,10 @@ def _leave_a_terminal_that_is_gone() -> None:
             os.dup2(nowhere, stream)
 
 
+def _hear_nothing(number: int, frame: Any) -> None:
+    """Unlike what is ignored, a signal that is on its way already may still come."""
+
+
 class Asked:
     """Which signal has asked to stop, if one has."""
 
@@ -58,7 +62,7 @@ def stops_noted() -> Iterator[Asked]:
         put_back()
         if launched() > 1:  # torchrun passes on what all have heard already, and waits half a minute
             for other in STOPS:
-                signal.signal(other, signal.SIG_IGN)
+                signal.signal(other, _hear_nothing)
         elif number != signal.SIGINT:
             signal.signal(number, signal.SIG_IGN)  # a shell that ends passes on what the kernel sends, too
         if number != signal.SIGINT:

@@ -1,0 +1,61 @@
+"""Ranks that lose each other."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from ranks_here import on_ranks
+
+from xmlkit.distributed import ranks
+
+
+def waits_for(other: str) -> str:
+    """What a rank says whose partner dies, or is silent."""
+    if ranks.number() == 1:
+        if other == "dead":
+            os._exit(1)
+        time.sleep(8)
+        return ""
+    with pytest.raises(ranks.RankLost) as told, ranks.named():
+        ranks.meet()
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"), [("dead", "its connection is closed"), ("hangs", "rank_timeout is over")]
+)
+def test_a_rank_that_is_lost_is_named(other, why):
+    said, *_ = on_ranks(2, waits_for, other, limit=2.0)
+    assert said == f"rank 1 does not answer ({why}), says rank 0; go on with train --resume RUN"
+
+
+def in_turn() -> tuple[float, float]:
+    with ranks.first_then_rest():
+        begun = time.monotonic()
+        time.sleep(0.2)
+        ended = time.monotonic()
+    assert ranks.of_first(ranks.number()) == 0
+    assert ranks.greatest(ranks.number(), -ranks.number()) == [2, 0]
+    assert ranks.union({str(ranks.number()): ranks.number()}) == {"0": 0, "1": 1, "2": 2}
+    return begun, ended
+
+
+def test_the_first_prepares_before_the_rest():
+    (_, first_ended), *rest = on_ranks(3, in_turn)
+    assert all(begun >= first_ended for begun, _ in rest)
+
+
+def draws() -> tuple[list[float], float]:
+    import torch
+
+    torch.manual_seed(5)
+    with ranks.own_draws(torch.device("cpu")):
+        own = torch.rand(3).tolist()
+    return own, float(torch.rand(()))
+
+
+def test_draws_below_the_boundary_are_a_ranks_own_and_later_ones_common():
+    (own, common), (other, also) = on_ranks(2, draws)
+    assert own != other and common == also

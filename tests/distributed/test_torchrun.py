@@ -20,6 +20,7 @@ from xmlkit.model.tensor_file import load_tensors
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 A_WHILE = 240.0  # seconds
 SETTINGS = [
+    "max_len=16",
     "pooling=mean",
     "dropout=0",
     "batch_size=16",

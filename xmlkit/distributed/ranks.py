@@ -21,7 +21,7 @@ from xmlkit.errors import UserError
 T = TypeVar("T")
 STOPPED, FOLDER = "xmlkit/stopped", "xmlkit/folder"
 A_WHILE = 2.0  # seconds in which ranks that stop by one and the same cause say so
-PATIENCE = timedelta(days=7)  # for the first rank's preparations, of which torchrun tells when they fail
+A_MOMENT = 0.05
 
 _store: Any = None  # torchrun's, through which ranks can speak when their connections are gone
 _preparations = 0
@@ -212,10 +212,16 @@ def first_then_rest() -> Iterator[None]:
     _preparations += 1
     key = f"xmlkit/prepared/{_preparations}"
     if not is_first():
-        _store.wait([f"{key}/0"], PATIENCE)
+        _wait_for([f"{key}/0"])
     yield
     _store.set(f"{key}/{number()}", "")
-    _store.wait([f"{key}/{other}" for other in range(count())], PATIENCE)
+    _wait_for([f"{key}/{other}" for other in range(count())])
+
+
+def _wait_for(keys: list[str]) -> None:
+    """However long it takes, hearing signals: torchrun sends one where the others fail."""
+    while not _store.check(keys):
+        time.sleep(A_MOMENT)
 
 
 @contextmanager

@@ -272,8 +272,8 @@ def ready_to_predict(opened: Opened) -> None:
     """Moves the model to where it predicts: one that was trained on CUDA can be used without."""
     device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
     opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)
-    opened.model.to(device)
     split_over_ranks(opened.model)
+    opened.model.to(device)
 
 
 def load_run(run: str | Path) -> RunPredictor:

@@ -32,6 +32,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chains
+from xmlkit.model.split import split_over_ranks
 from xmlkit.training.assemble import make_ready, new_model, read
 from xmlkit.training.checked import Checked, check, device_of
 from xmlkit.training.checkpoint import CHECKPOINT
@@ -153,6 +154,7 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
             f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
             "and its teacher, or leave it out"
         )
+    split_over_ranks(opened.model)  # before a device is to hold it
     make_ready(opened.model, config, device)
     run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
     return Trainer(run, data, opened.active.events)

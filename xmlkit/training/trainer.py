@@ -26,7 +26,6 @@ from xmlkit.hooks import Run
 from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
 from xmlkit.model.ranking import score_documents
-from xmlkit.model.split import split_over_ranks
 from xmlkit.tables import shares_of
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
@@ -65,7 +64,6 @@ class Trainer:
 
     def __init__(self, run: Run, data: TrainingData, hook: Any):
         assert isinstance(run.model, Model)
-        split_over_ranks(run.model)
         self.run, self.data = run, data
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device

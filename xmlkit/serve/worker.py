@@ -83,8 +83,9 @@ class Worker:
 
     @property
     def errands(self) -> int:
-        """Those that have no answer yet."""
-        return len(self._errands)
+        """Those that somebody waits for."""
+        with self._changed:
+            return sum(not errand.answer.cancelled() for errand in self._errands)
 
     def ask(self, texts: Sequence[str], wish: Wish) -> Future[Found]:
         """Label rows and scores of each text, once they are known. Raises Full."""

@@ -2,8 +2,9 @@
 // text of a node, never HTML.
 
 const PAUSE = 250; // milliseconds without a key before models are asked
-const SHOWN = 8; // words of a kind
-const DOCUMENTS = 5;
+const SHOWN = 6; // words of a kind
+const DOCUMENTS = 4;
+const TAGS = 8; // labels of a document
 const LEAST = 0.0005; // of a score: what is smaller is not seen in three digits
 
 const $ = (id) => document.getElementById(id);
@@ -109,7 +110,7 @@ async function begin() {
     text.focus();
     changed();
   } catch (error) {
-    if (error.status !== 401) $("status").textContent = error.message;
+    if (error.status !== 401) $("down").textContent = error.message;
   }
 }
 
@@ -255,61 +256,67 @@ function spoken({ name, why }) {
 }
 
 function reasons({ name, why }) {
-  const found = [node("h3", "", "What the score loses without")];
   const lost = strongest(falls(why.falls), LEAST);
-  found.push(lost.length ? rows(lost, 3) : node("p", "", "No single word: it is what the model says of any text."));
+  const none = node("p", "", "No single word counts: the model says so of any text.");
+  const left = section("What each word brings to the score", lost.length ? rows(lost, 3) : none);
   const members = why.parts.filter((one) => one.adds !== null);
-  if (!members.length) return [...found, ...why.parts.flatMap((one) => ofPart(one, name))];
+  if (!members.length) return [beside(left, ...why.parts.flatMap(bag)), ...why.parts.flatMap((one) => votes(one, name))];
   const items = members.map((one) => ({ text: one.member, value: one.adds }));
-  items.push({ text: "how frequent it is, and the like", value: why.rest });
-  found.push(node("h3", "", "What members of the ensemble add"), rows(items, 2, "member"));
-  for (const one of members) {
-    const inside = ofMember(one, name);
-    if (!inside.length) continue;
-    const more = node("details", "member-of");
-    more.append(node("summary", "", one.member), ...inside);
-    found.push(more);
-  }
-  return found;
+  items.push({ text: "its frequency, and the rest", value: why.rest });
+  const shares = section("What members of the ensemble add to its logit", rows(items, 2, "member"));
+  return [beside(left, shares), ...members.map((one) => ofMember(one, name)).filter(Boolean)];
+}
+
+function section(title, ...content) {
+  const made = node("section");
+  made.append(node("h3", "", title), ...content);
+  return made;
+}
+
+function beside(...sections) {
+  const made = node("div", "beside");
+  made.append(...sections);
+  return made;
 }
 
 function ofMember(member, name) {
-  if (member.silent) return [node("p", "", `Can’t be explained: ${member.silent}.`)];
   const lost = strongest(falls(member.falls), 0.005);
-  const words = lost.length ? [node("h4", "", "What it adds less without"), rows(lost, 2)] : [];
-  return [...words, ...ofPart(member, name)];
+  const words = lost.length ? [section("What each word brings to it", rows(lost, 2))] : [];
+  const inside = member.silent
+    ? [node("p", "", `It can’t be explained: ${member.silent}.`)]
+    : [...words, ...bag(member), ...votes(member, name)];
+  if (!inside.length) return null;
+  const made = node("details");
+  made.append(node("summary", "", member.member), beside(...inside));
+  return made;
 }
 
-function ofPart(part, name) {
-  const found = [];
-  if (part.by_words !== null && part.words.length) {
-    const rest = part.logit - part.by_words - part.by_votes;
-    const sums = `${signed(part.by_words, 2)} by words, ${signed(part.by_votes, 2)} by votes, ${signed(rest, 2)} by the rest`;
-    found.push(node("h3", "", "What words in its bag add"), rows(strongest(added(part.words), LEAST), 2));
-    found.push(node("p", "", `Logit ${part.logit.toFixed(2)}: ${sums}`));
-  }
-  if (part.documents.length) {
-    found.push(node("h3", "", "Training documents that vote for it"), documents(part.documents, name));
-  }
-  return found;
+function bag(part) {
+  if (part.by_words === null || !part.words.length) return [];
+  const rest = part.logit - part.by_words - part.by_votes;
+  const sums = [`${signed(part.by_words, 2)} by words`, `${signed(part.by_votes, 2)} by votes`];
+  const total = `${part.logit.toFixed(2)} in all: ${sums.join(", ")}, ${signed(rest, 2)} by the rest`;
+  const words = rows(strongest(added(part.words), LEAST), 2);
+  return [section("What words in its bag add to the logit", words, node("p", "", total))];
 }
 
-function documents(near, name) {
+function votes(part, name) {
+  if (!part.documents.length) return [];
   const list = node("ul", "documents");
-  for (const one of near.slice(0, DOCUMENTS)) {
+  for (const one of part.documents.slice(0, DOCUMENTS)) {
     const item = node("li");
     const share = node("span", "number", `${Math.round(100 * one.share)} %`);
     share.append(node("small", "", "of votes"));
     const tags = node("span", "tags");
-    one.labels.forEach((label, place) => {
-      if (place) tags.append(" · ");
-      tags.append(node(label === name ? "b" : "span", "", label));
-    });
+    tags.append(node("b", "", name));
+    const others = one.labels.filter((label) => label !== name);
+    for (const label of others.slice(0, TAGS - 1)) tags.append(" · ", label);
+    if (others.length >= TAGS) tags.append(` and ${others.length - TAGS + 1} more`);
     tags.append(node("small", "", `document ${one.place}, likeness ${one.likeness.toFixed(2)}`));
     item.append(share, tags);
     list.append(item);
   }
-  return list;
+  return [section("Training documents that vote for it", list)];
 }
 
 // ------------------------------------------------------------------------------------------ in the text

@@ -135,8 +135,8 @@ function changed() {
     article.setAttribute("aria-busy", "true");
     if (!there) article.remove();
   }
-  if (!there) $("status").textContent = "";
-  else waiting = setTimeout(askAll, PAUSE, asking.signal);
+  $("status").textContent = "";
+  if (there) waiting = setTimeout(askAll, PAUSE, asking.signal);
 }
 
 async function askAll(signal) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,7 +9,6 @@ from serving import serving
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MINUS = "\N{MINUS SIGN}"
 TEXT = "w1 w2, w3 \N{GRINNING FACE} w4"
 # The contrast of each text that is seen, as WCAG 2.2 has it, and the text; `marks` lie behind another one.
@@ -40,13 +38,15 @@ CONTRASTS = """() => {
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    from benchmarks.page import BROWSERS, browser
+
+    found = browser()
     if found is None:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
-        yield browser
-        browser.close()
+        launched = playwright.chromium.launch(executable_path=found)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

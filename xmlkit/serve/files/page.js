@@ -77,7 +77,8 @@ function bar(share, against) {
   return made;
 }
 
-const signed = (value, digits) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+const plain = (value, digits) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
+const signed = (value, digits) => (value < 0 ? "" : "+") + plain(value, digits);
 
 function rows(items, digits, kind = "word") {
   const list = node("ul", "rows");
@@ -295,7 +296,7 @@ function bag(part) {
   if (part.by_words === null || !part.words.length) return [];
   const rest = part.logit - part.by_words - part.by_votes;
   const sums = [`${signed(part.by_words, 2)} by words`, `${signed(part.by_votes, 2)} by votes`];
-  const total = `${part.logit.toFixed(2)} in all: ${sums.join(", ")}, ${signed(rest, 2)} by the rest`;
+  const total = `${plain(part.logit, 2)} in all: ${sums.join(", ")}, ${signed(rest, 2)} by the rest`;
   const words = rows(strongest(added(part.words), LEAST), 2);
   return [section("What words in its bag add to the logit", words, node("p", "", total))];
 }
@@ -310,7 +311,7 @@ function votes(part, name) {
     const tags = node("span", "tags");
     tags.append(node("b", "", name));
     const others = one.labels.filter((label) => label !== name);
-    for (const label of others.slice(0, TAGS - 1)) tags.append(" · ", label);
+    for (const label of others.slice(0, TAGS - 1)) tags.append("\u00a0· ", label);
     if (others.length >= TAGS) tags.append(` and ${others.length - TAGS + 1} more`);
     tags.append(node("small", "", `document ${one.place}, likeness ${one.likeness.toFixed(2)}`));
     item.append(share, tags);

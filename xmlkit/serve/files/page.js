@@ -132,8 +132,9 @@ function changed() {
   fit();
   const there = text.value.trim() !== "";
   $("hint").hidden = there;
-  for (const { article } of models.values()) {
+  for (const { article, list } of models.values()) {
     article.setAttribute("aria-busy", "true");
+    list.inert = true; // these are labels of another text
     if (!there) article.remove();
   }
   $("status").textContent = "";
@@ -160,6 +161,7 @@ async function predict(id, signal) {
     model.list.replaceChildren(node("li", "failed", error.message));
   }
   model.article.setAttribute("aria-busy", "false");
+  model.list.inert = false;
   show(id);
   const [best] = model.labels;
   const count = `${model.labels.length} labels`;
@@ -235,7 +237,8 @@ async function tell(id, label, button, panel, signal) {
   } catch (error) {
     model.explained = null; // open it again to ask again
     if (error.name === "AbortError") return;
-    panel.replaceChildren(node("p", "failed", error.message), again(id, label, button, panel, signal));
+    panel.replaceChildren(node("p", "failed", error.message));
+    if (error.status !== 422) panel.append(again(id, label, button, panel, signal));
   } finally {
     panel.removeAttribute("aria-busy");
   }

@@ -182,6 +182,8 @@ def test_nothing_is_wider_than_the_window(opened, width):
         panel = open_label(page, article.get_by_role("button").first)
         panel.evaluate("e => e.querySelectorAll('details').forEach((one) => (one.open = true))")
         assert page.evaluate("document.documentElement.scrollWidth") == width
+        words = panel.locator(".rows .word").all_text_contents()
+        assert "w1" in words and max(map(len, words)) <= 61
         marks, text = (page.locator(one).bounding_box() for one in ("#marks", "#text"))
         assert (marks["x"], marks["width"], marks["y"]) == (text["x"], text["width"], text["y"])
 

@@ -4,6 +4,7 @@
 const PAUSE = 250; // milliseconds without a key before models are asked
 const SHOWN = 6; // words of a kind
 const DOCUMENTS = 4;
+const LONGEST = 60; // characters of a word, or of several that were left out together
 const TAGS = 8; // labels of a document
 const LEAST = 0.0005; // of a score: what is smaller is not seen in three digits
 
@@ -80,13 +81,19 @@ function bar(share, against) {
 const plain = (value, digits) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
 const signed = (value, digits) => (value < 0 ? "" : "+") + plain(value, digits);
 
+function short(content) {
+  const points = Array.from(content.trim().replace(/\s+/g, " "));
+  if (points.length <= LONGEST) return points.join("");
+  return `${points.slice(0, LONGEST / 2 - 1).join("")} … ${points.slice(1 - LONGEST / 2).join("")}`;
+}
+
 function rows(items, digits, kind = "word") {
   const list = node("ul", "rows");
   const most = Math.max(...items.map((one) => Math.abs(one.value)), 1e-9);
   for (const one of items) {
     const row = node("li");
     row.append(
-      node("span", kind, one.text.trim().replace(/\s+/g, " ")),
+      node("span", kind, short(one.text)),
       bar(Math.abs(one.value) / most, one.value < 0),
       node("span", "number", signed(one.value, digits)),
     );

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from serving import serving
 
+pytestmark = pytest.mark.xdist_group("telling")  # one server for all
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 MINUS = "\N{MINUS SIGN}"

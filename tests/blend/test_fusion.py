@@ -352,9 +352,11 @@ def test_z_is_the_sum_of_the_docstring():
     pairs = Pairs(2, texts_V, labels_V, rng.normal(size=(12, 4)).astype(np.float32))
     own = {1: rng.normal(size=4), 4: rng.normal(size=4)}
     weights = Weights(rng.normal(size=4), np.array([1, 4]), np.stack([own[1], own[4]]))
-    for z, label, x_F in zip(weights.z_V(pairs), labels_V, pairs.numbers_VF, strict=True):
-        expected = sum((weights.w_F[f] + (own[label][f] if label in own else 0)) * x_F[f] for f in range(4))
-        assert z == pytest.approx(expected)
+    rows = zip(weights.z_V(pairs), weights.adds_VF(pairs), labels_V, pairs.numbers_VF, strict=True)
+    for z, adds, label, x_F in rows:
+        terms = [(weights.w_F[f] + (own[label][f] if label in own else 0)) * x_F[f] for f in range(4)]
+        assert z == pytest.approx(sum(terms))
+        assert adds == pytest.approx([*terms[:2], sum(terms[2:])])
 
 
 def test_to_read_candidates_is_to_pair_and_weigh_them():

@@ -35,7 +35,7 @@ def run(request, tmp_path_factory):
 def test_what_words_add_is_what_the_bag_brings(run, text):
     """The model's own logits, less those of the same document without the bag, of the same length."""
     model = load(run)
-    [(_, opened)] = model.runs
+    opened = model.opened
     net = opened.model
     for one in explain(model, text, 3):
         [said] = one.said

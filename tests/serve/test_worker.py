@@ -137,3 +137,65 @@ def test_nothing_is_asked_about_no_text_or_no_label(worker, watched):
     assert worker.ask([], PLAIN).result(1) == []
     assert worker.ask(["w1", "w2"], Wish(0, 0.0)).result(1) == [[], []]
     assert len(watched.asked) == 1
+
+
+def errand(done, steps=3, result="told", error=None):
+    for number in range(steps):
+        done.append(number)
+        yield
+    if error is not None:
+        raise error
+    return result
+
+
+def test_a_step_of_an_errand_between_batches(worker, watched):
+    """Two batches wait: each goes before the next step, and what has no batch beside it goes on."""
+    done = watched.asked
+    answers = [worker.ask([f"w{i}"] * 4, PLAIN) for i in (1, 2)]
+    told = worker.send(errand(done))
+    assert worker.errands == 1
+    watched.may_go.set()
+    assert told.result(60) == "told" and all(len(one.result(60)) == 4 for one in answers)
+    assert [one if isinstance(one, int) else one[0][0] for one in done] == ["w0", 0, "w1", 1, "w2", 2]
+    assert worker.errands == 0
+
+
+def test_errands_are_bounded_done_in_order_and_left(worker, watched):
+    done: list[list[int]] = [[] for _ in range(9)]
+    sent = [worker.send(errand(some, result=number)) for number, some in enumerate(done[:8])]
+    with pytest.raises(Full):
+        worker.send(errand(done[8]))
+    assert sent[3].cancel() and worker.errands == 7
+    sent.append(worker.send(errand(done[8], result=8)))
+    watched.may_go.set()
+    assert [one.result(60) for one in sent if not one.cancelled()] == [0, 1, 2, 4, 5, 6, 7, 8]
+    assert done == [[0, 1, 2]] * 3 + [[]] + [[0, 1, 2]] * 5
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3)])
+def test_an_errand_that_fails_fails_alone(worker, watched, error):
+    failed, fine = worker.send(errand([], error=error)), worker.send(errand([]))
+    watched.may_go.set()
+    with pytest.raises(RuntimeError):
+        failed.result(60)
+    assert fine.result(60) == "told" and worker.errands == 0
+
+
+def test_stopping_does_errands_first_and_at_once_none(model):
+    for at_once, expected in ((False, "told"), (True, Stopped)):
+        watched = Watched(model)
+        worker = Worker(watched, Limits(wait=0.0), lambda texts, seconds: None)
+        worker.ask(["w0"], PLAIN)
+        assert watched.begun.wait(60)
+        told = worker.send(errand([]))
+        stopping = threading.Thread(target=worker.stop, args=[at_once])
+        stopping.start()
+        while not worker._ending:
+            pass
+        watched.may_go.set()
+        stopping.join(60)
+        if at_once:
+            with pytest.raises(Stopped):
+                told.result(60)
+        else:
+            assert told.result(60) == expected

@@ -112,6 +112,15 @@ class Weights:
         pairs = pairs_of(said, counts_L)
         return pairs, self.z_V(pairs)
 
+    def adds_VF(self, pairs: Pairs) -> np.ndarray:
+        """What the logit of each pair is a sum of, (V, S + 1): members, and the rest."""
+        w_VF = np.repeat(self.w_F[None], len(pairs.labels_V), 0)
+        at_V = np.searchsorted(self.known_U, pairs.labels_V)
+        own_V = np.append(self.known_U, -1)[at_V] == pairs.labels_V
+        w_VF[own_V] += self.d_UF[at_V[own_V]]
+        adds_VF = pairs.numbers_VF * w_VF
+        return np.column_stack([adds_VF[:, :-2], adds_VF[:, -2:].sum(1)])
+
     def z_V(self, pairs: Pairs) -> np.ndarray:
         """The whole's logit of each pair."""
         z_V: np.ndarray = pairs.numbers_VF @ self.w_F

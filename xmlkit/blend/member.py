@@ -20,6 +20,7 @@ import numpy as np
 from xmlkit.blend.towers import Tower, Towers
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.errors import UserError
+from xmlkit.passing import Voters
 
 GROUP = "xmlkit.members"
 NAMED = 50  # labels that a member is asked for, at least
@@ -56,6 +57,7 @@ class Member(ABC):
     # What its evidence is of a score from 0 to 1, which can be added up; None: there is none.
     of_score: Literal["logit", "logarithm"] | None = None
     keeps_texts = False  # in what it saves, so that whoever is given it can read them
+    looks_texts_up = False  # and knows nothing of one that is a word shorter
 
     @classmethod
     @abstractmethod
@@ -75,6 +77,10 @@ class Member(ABC):
         By default nothing is looked up.
         """
         return self.candidates(texts, top_k)
+
+    def voters(self, text: str) -> Voters | None:
+        """Training documents that speak for labels, which are rows of the ensemble's; by default none do."""
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -13,8 +13,7 @@ import numpy as np
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
-from xmlkit.blend.kinds.run import OfRun
-from xmlkit.blend.member import NAMED
+from xmlkit.blend.member import NAMED, Member
 from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
@@ -29,39 +28,39 @@ from xmlkit.inference.predict import (
 )
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
-from xmlkit.model.folder import Opened, run_source, source_there
+from xmlkit.model.folder import run_source, source_there
 
 
 class Ensemble(Predictor):
     """Members and how their words are weighed."""
 
     def __init__(self, whole: Whole):
-        self._whole = whole
+        self.whole = whole
 
     @property
     def labels(self) -> Labels:
         """All labels of the corpus."""
-        return self._whole.labels
+        return self.whole.labels
 
     @property
     def num_parameters(self) -> int:
         """Of all models that read texts."""
-        return sum(p.numel() for tower in self._whole.towers.all() for p in tower.model.parameters())
+        return sum(p.numel() for tower in self.whole.towers.all() for p in tower.model.parameters())
 
     @property
-    def runs(self) -> list[tuple[str, Opened]]:
-        """Members that are runs."""
-        named = zip(self._whole.described.members, self._whole.members, strict=True)
-        return [(about.name, member.tower.opened) for about, member in named if isinstance(member, OfRun)]
+    def members(self) -> list[tuple[str, Member]]:
+        """By their names."""
+        named = zip(self.whole.described.members, self.whole.members, strict=True)
+        return [(about.name, member) for about, member in named]
 
     @property
     def scoring(self) -> Scoring:
         """As the runs among the members have it."""
-        return self._whole.scoring
+        return self.whole.scoring
 
     def held_out(self, corpus: Corpus) -> Split:
         """Those that no member has learnt from; its weights were fitted on them."""
-        described = self._whole.described
+        described = self.whole.described
         check_same_documents(corpus, described.corpus)
         if not described.validation:
             raise UserError("the ensemble does not say which documents it held out: make it again")
@@ -85,13 +84,13 @@ class Ensemble(Predictor):
         return self._chances(z_NK, ids_NK), ids_NK
 
     def _chances(self, z_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
-        return np.where(ids_NK < 0, 0.0, self._whole.calibration(z_NK))
+        return np.where(ids_NK < 0, 0.0, self.whole.calibration(z_NK))
 
     def logits(
         self, texts: Sequence[str], k: int, seen: bool = False, allowed_L: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
-        whole, found = self._whole, []
+        whole, found = self.whole, []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = [
@@ -120,7 +119,7 @@ class Ensemble(Predictor):
         there_NK = ids_NK[:, :first] >= 0
         right_V, z_V = hits(ids_NK[:, :first], split.labels)[there_NK], z_NK[:, :first][there_NK]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return ranking, before, calibration_error(self._whole.calibration(z_V), right_V)
+        return ranking, before, calibration_error(self.whole.calibration(z_V), right_V)
 
 
 def load(run: str | Path) -> Predictor:

@@ -38,6 +38,11 @@ class Sum:
         mean_V = pairs.numbers_VF[:, : len(said)].mean(1, dtype=np.float64)
         return pairs, logit(mean_V.clip(CLOSEST, 1 - CLOSEST))
 
+    def adds_VF(self, pairs: Pairs) -> np.ndarray:
+        """What the mean score of each pair is a sum of, (V, S + 1): members, and 0."""
+        parts_VS = pairs.numbers_VF[:, : len(self.of_score)].astype(np.float64) / len(self.of_score)
+        return np.pad(parts_VS, ((0, 0), (0, 1)))
+
 
 def sum_of(members: Sequence[Member]) -> Sum:
     """Raises ValueError where one of them has no scores."""

@@ -16,6 +16,7 @@ from xmlkit.console import CONTROLS, visible
 
 if TYPE_CHECKING:
     from xmlkit.explain.explain import Reasons
+    from xmlkit.explain.parts import Said
 
 SHOWN = 8  # words, or documents, of each kind of reason
 
@@ -56,8 +57,10 @@ def _lines(one: Reasons) -> list[str]:
     if lost := [f"{_short(fall.text)} {fall.fall:+.3f}" for fall in strongest if fall.fall >= 0.0005]:
         lines.append(f"          without it the score falls by: {', '.join(lost)}")
     for said in one.said:
-        of = f" of {said.run}" if said.run else ""
-        if said.by_words is not None:
+        of = f" of {said.member}" if said.member else ""
+        if said.adds is not None:
+            lines.append(f"          {said.member} adds {said.adds:+.2f}{_why(said)}")
+        if said.logit is not None and said.by_words is not None:
             words = ", ".join(f"{_short(word.text)} {word.adds:+.2f}" for word in said.words[:SHOWN])
             rest = said.logit - said.by_words - said.by_votes
             sums = f"{said.by_words:+.2f} by words, {said.by_votes:+.2f} by votes, {rest:+.2f} by the rest"
@@ -69,7 +72,18 @@ def _lines(one: Reasons) -> list[str]:
                 f"          kept document {near.place} votes for it{of}: likeness {near.likeness:.2f}, "
                 f"{near.share:.0%} of the vote; its labels: {labels}"
             )
+    if one.rest is not None:
+        lines.append(f"          how frequent it is, and what all labels have, add {one.rest:+.2f}")
     return [*lines, ""]
+
+
+def _why(said: Said) -> str:
+    """Behind what a member adds."""
+    if said.silent:
+        return f"; {said.silent}"
+    strongest = sorted(said.falls, key=lambda fall: -fall.fall)[:SHOWN]
+    lost = ", ".join(f"{_short(fall.text)} {fall.fall:+.2f}" for fall in strongest if fall.fall >= 0.005)
+    return f", which falls without: {lost}" if lost else ""
 
 
 def _short(text: str) -> str:

@@ -70,7 +70,7 @@ def serve(
     ] = USUAL.length,
     body: Annotated[int, typer.Option(min=1, help="Bytes of a request.", rich_help_panel=PANEL)] = USUAL.body,
 ) -> None:
-    """Answers programs over HTTP: in JSON, and as Annif does.
+    """Answers programs over HTTP, in JSON and as Annif does, and people on a page.
 
     Example: `xmlkit serve runs/mine`, then
     `curl localhost:8000/predict -H 'Content-Type: application/json' -d '{"texts": "some text"}'`

@@ -1,4 +1,4 @@
-"""What the parts of a run's model say for a label, as far as they can.
+"""What the parts of a model say for a label, as far as they can.
 
 A label's logit is a sum: what words add to it, votes of training documents, and the rest, its bias and what
 the encoder makes of the text among it.
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokens import CHARACTERS_A_TOKEN
+from xmlkit.explain.occlusion import Fall
 from xmlkit.explain.words import widened, words
 from xmlkit.model.folder import Opened
 from xmlkit.model.inputs import Reader
@@ -43,14 +45,17 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Said:
-    """What a run's parts say for one label."""
+    """What a run's parts, or a member of an ensemble, say for one label."""
 
-    run: str  # a member's name; empty where the model is this run
-    logit: float  # of the label in this run, votes included
-    by_words: float | None  # of the logit: the sum of `words`; None where no part can tell
-    by_votes: float  # of the logit
-    words: tuple[Added, ...]  # all, the strongest first, be they for it or against it
-    documents: tuple[Neighbour, ...]  # the likest first
+    member: str  # its name; empty where the model is a run
+    logit: float | None = None  # of the label in a run, votes included; None where it is no candidate there
+    by_words: float | None = None  # of the logit: the sum of `words`; None where no part can tell
+    by_votes: float = 0.0  # of the logit
+    words: tuple[Added, ...] = ()  # all, the strongest first, be they for it or against it
+    documents: tuple[Neighbour, ...] = ()  # the likest first
+    adds: float | None = None  # of a member: to the whole's logit, or, where scores are summed, to their mean
+    falls: tuple[Fall, ...] = ()  # of `adds`, in the order of the text
+    silent: str | None = None  # why it can't be explained
 
 
 @torch.no_grad()
@@ -93,7 +98,7 @@ def said(name: str, opened: Opened, text: str, labels: Sequence[str]) -> dict[st
         if directions_UD is not None:
             contributions = model.representation.contributions(states, directions_UD)
     adds = _by_words(text, read["offset_mapping"], contributions, len(known))
-    voters = _voters(model.shortlister.voters(vectors, documents), opened)
+    voters = neighbours(model.shortlister.voters(vectors, documents), opened.labels)
     found = {}
     for number, label in enumerate(known):
         row = rows[label]
@@ -137,7 +142,8 @@ def _by_words(
     ]
 
 
-def _voters(voters: Voters | None, opened: Opened) -> list[tuple[Neighbour, set[int]]]:
+def neighbours(voters: Voters | None, labels: Labels) -> list[tuple[Neighbour, set[int]]]:
+    """Documents that vote, and the rows of their labels."""
     if voters is None:
         return []
     found, offsets = [], voters.labels.offsets.tolist()
@@ -145,6 +151,6 @@ def _voters(voters: Voters | None, opened: Opened) -> list[tuple[Neighbour, set[
     columns = (voters.places_N.tolist(), voters.likeness_N.tolist(), voters.share_N.tolist())
     for number, (place, likeness, share) in enumerate(zip(*columns)):
         has = values[offsets[number] : offsets[number + 1]]
-        names = tuple(opened.labels.name(row) for row in has)
+        names = tuple(labels.name(row) for row in has)
         found.append((Neighbour(place, likeness, share, names), set(has)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")
@@ -24,7 +25,9 @@ def windows(places: Sequence[Place], most: int) -> list[Place]:
 
 def widened(places: Sequence[Place], begin: int, end: int) -> Place:
     """To whole words, where a piece of one is touched."""
-    touched = [place for place in places if place[0] < end and begin < place[1]]
+    first = bisect_right(places, begin, key=lambda place: place[1])
+    behind = bisect_left(places, end, key=lambda place: place[0])
+    touched = places[first:behind]
     return min([begin, *(place[0] for place in touched[:1])]), max(
         [end, *(place[1] for place in touched[-1:])]
     )

@@ -96,11 +96,6 @@ class Predictor(ABC):
 
     @property
     @abstractmethod
-    def runs(self) -> list[tuple[str, Opened]]:
-        """The runs that it is made of, whose parts can be asked for reasons: names and what they are."""
-
-    @property
-    @abstractmethod
     def scoring(self) -> Scoring:
         """How it is scored."""
 
@@ -202,6 +197,11 @@ class RunPredictor(Predictor):
         ready_to_predict(opened)
 
     @property
+    def opened(self) -> Opened:
+        """All that its folder holds."""
+        return self._opened
+
+    @property
     def config(self) -> Config:
         """The settings that it was trained with."""
         return self._opened.config
@@ -215,11 +215,6 @@ class RunPredictor(Predictor):
     def num_parameters(self) -> int:
         """Of the whole model, the encoder's included."""
         return sum(parameter.numel() for parameter in self._opened.model.parameters())
-
-    @property
-    def runs(self) -> list[tuple[str, Opened]]:
-        """Itself, without a name."""
-        return [("", self._opened)]
 
     @property
     def scoring(self) -> Scoring:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import numpy as np
+from starlette.requests import Request
+
+from xmlkit.explain.explain import Reasons, explaining
 from xmlkit.inference.predict import Prediction
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused
@@ -12,6 +16,8 @@ from xmlkit.serve.served import Served
 from xmlkit.serve.watch import log_error
 from xmlkit.serve.wish import Wish
 from xmlkit.serve.worker import Full, Stopped
+
+LOOKS = 0.5  # seconds between looks whether who asked for an explanation is still there
 
 
 async def ask(
@@ -33,6 +39,31 @@ async def ask(
         [Prediction(labels.ids[row], labels.name(row), score) for row, score in rows_and_scores]
         for rows_and_scores in found
     ]
+
+
+async def ask_why(
+    served: Served, text: str, top_k: int, allowed_L: np.ndarray | None, request: Request
+) -> list[Reasons]:
+    """The best labels of a text and why. Raises Refused; who leaves is not explained anything further."""
+    try:
+        told = asyncio.wrap_future(served.worker.send(explaining(served.model, text, top_k, allowed_L)))
+    except Full:
+        count = served.worker.errands
+        raise Refused(503, f"{count} explanations are asked for already; ask again", retry=5) from None
+    try:
+        while not (await asyncio.wait([told], timeout=LOOKS))[0]:
+            if await request.is_disconnected():
+                raise Refused(400, "the client has left")
+        return told.result()
+    except Stopped:
+        raise Refused(503, "the server stops", retry=5) from None
+    except Refused:
+        raise
+    except Exception as error:
+        log_error(f"{served.id} could not explain a text", error)
+        raise Refused(500, "the model failed, as the server's log tells") from None
+    finally:
+        told.cancel()
 
 
 def _check(texts: Sequence[str], wish: Wish, limits: Limits, malformed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -14,14 +15,16 @@ from xmlkit.serve.refusals import Refused, problem
 
 TO_READ, TO_SEND = 30, 30  # seconds: for the whole of a body, for a part of an answer
 BEARER = {"WWW-Authenticate": "Bearer"}
-OPEN = "/healthz"  # to all: whoever looks after a machine has no token
+HEALTH = "/healthz"  # open to all: whoever looks after a machine has no token
 
 
 class Guard:
-    """Around an application."""
+    """Around an application, of which some paths are open to who has no token."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, token: str | None, door: Door):
-        self._app, self._limits, self._door = app, limits, door
+    def __init__(
+        self, app: ASGIApp, limits: Limits, token: str | None, door: Door, open_to_all: Collection[str]
+    ):
+        self._app, self._limits, self._door, self._open = app, limits, door, open_to_all
         self._bearer = token and f"bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +45,11 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         inside = self._door.inside
-        if self._bearer and scope["path"] != OPEN and not self._knows(headers.get("authorization", "")):
+        if (
+            self._bearer
+            and scope["path"] not in self._open
+            and not self._knows(headers.get("authorization", ""))
+        ):
             return problem(401, "give the server's token: Authorization: Bearer TOKEN", BEARER)
         if self._door.closed:
             return _stops()
@@ -59,10 +66,12 @@ class Guard:
         """Counts as it comes in: a length that is announced may be wrong or missing."""
         most, length = self._limits.body, headers.get("content-length", "")
         too_large = Refused(413, f"more than {most:,} bytes; send fewer texts at once")
-        read, until = 0, asyncio.get_running_loop().time() + TO_READ
+        read, whole, until = 0, False, asyncio.get_running_loop().time() + TO_READ
 
         async def counted() -> Message:
-            nonlocal read
+            nonlocal read, whole
+            if whole:  # what comes now is that the client leaves
+                return await receive()
             if length.isdecimal() and int(length) > most:
                 raise too_large
             try:
@@ -71,6 +80,7 @@ class Guard:
             except TimeoutError:
                 raise Refused(408, f"the request was not whole within {TO_READ} seconds") from None
             read += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if read > most:
                 raise too_large
             return message

@@ -38,6 +38,15 @@ class Limits:
     answer: int = 100_000
     """Labels of an answer: texts times labels of each."""
 
+    explanations: int = 8
+    """Explanations that a model has before it: one is being made, the others wait."""
+
+    explained: int = 100_000
+    """Characters of a text that is explained: it is read 65 times, without other words each."""
+
+    reasons: int = 20
+    """Labels of an explanation."""
+
     def __post_init__(self) -> None:
         if self.texts > self.queue:
             raise UserError(

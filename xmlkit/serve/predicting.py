@@ -108,9 +108,7 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
     @routes.post("/predict", responses=described(400, 401, 404, 408, 413, 422, 500, 503))
     async def predict(question: Question) -> Answer:
         """The best labels of each text."""
-        served = models.get(next(iter(models)) if question.model is None else question.model)
-        if served is None:
-            raise Refused(404, f"no model {question.model!r}; /models lists those that there are")
+        served = chosen(models, question.model)
         labels = served.model.labels
         allowed_L = allowed(labels, question.labels, question.without)
         wish = Wish(question.top_k, question.threshold, allowed_L)
@@ -148,6 +146,14 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
         return Response(watch.figures(), media_type=CONTENT_TYPE_LATEST)
 
     return routes
+
+
+def chosen(models: Mapping[str, Served], id: str | None) -> Served:
+    """The model that is asked. Raises Refused where there is none of this name."""
+    served = models.get(next(iter(models)) if id is None else id)
+    if served is None:
+        raise Refused(404, f"no model {id!r}; /models lists those that there are")
+    return served
 
 
 def allowed(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) -> np.ndarray | None:

@@ -60,7 +60,8 @@ def serve(runs: Sequence[Path], vocabulary: Listed | None, limits: Limits, addre
 def told(models: Iterable[str], address: Address, host: str, port: int) -> str:
     """What is answered where, for the person who began it."""
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    lines = [f"{', '.join(models)} at {where}; how to ask: {where}/openapi.json; Ctrl-C stops it"]
+    how = f"it is a page in a browser, and {where}/openapi.json tells programs how to ask"
+    lines = [f"{', '.join(models)} at {where}; {how}; Ctrl-C stops it"]
     if address.token is None and not ipaddress.ip_address(host).is_loopback:
         lines += [
             "anyone who reaches this machine may ask; to those alone who have a token: XMLKIT_TOKEN=..."

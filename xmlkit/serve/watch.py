@@ -37,13 +37,17 @@ class Watch:
         )
         self._model = Counter("xmlkit_model_seconds", "In which a model worked.", ["model"], registry=to)
         self._queue = Gauge("xmlkit_queued_texts", "Texts not begun with.", ["model"], registry=to)
+        self._explanations = Gauge(
+            "xmlkit_queued_explanations", "Explanations not ended with.", ["model"], registry=to
+        )
 
     def batches_of(self, model: str) -> Callable[[int, float], None]:
-        """Hears of a model's batches: texts and seconds."""
+        """Hears of a model's batches: texts, none where it explains, and seconds."""
         batches, seconds = self._batches.labels(model), self._model.labels(model)
 
         def heard(texts: int, took: float) -> None:
-            batches.observe(texts)
+            if texts:
+                batches.observe(texts)
             seconds.inc(took)
 
         return heard
@@ -51,6 +55,7 @@ class Watch:
     def queue_of(self, model: str, worker: Worker) -> None:
         """Looks at it whenever figures are asked for."""
         self._queue.labels(model).set_function(lambda: worker.waiting)
+        self._explanations.labels(model).set_function(lambda: worker.errands)
 
     def figures(self) -> bytes:
         """In Prometheus's text format."""

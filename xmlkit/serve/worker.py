@@ -1,5 +1,7 @@
 """One thread for a model: texts of all who ask at once are ranked in one batch.
 
+Errands, which are long, are run step by step: after a batch there is one step at most before the next batch.
+
 N texts of a batch, K ranks.
 """
 
@@ -8,9 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,10 +26,12 @@ from xmlkit.serve.wish import Wish
 PAIRS_AT_ONCE = 2**20  # texts times ranks of a batch
 
 Found = list[list[tuple[int, float]]]
+ResultT = TypeVar("ResultT")
+Steps = Generator[None, None, ResultT]
 
 
 class Full(Exception):
-    """As many texts wait as may."""
+    """As many wait as may."""
 
 
 class Stopped(Exception):
@@ -48,13 +54,23 @@ class _Job:
 _Part = tuple[_Job, Sequence[str]]
 
 
+@dataclass(eq=False)
+class _Errand:
+    """What takes the model long; who has left is not answered."""
+
+    steps: Steps[Any]
+    answer: Future[Any] = field(default_factory=Future)
+
+
 class Worker:
     """Takes texts until as many as `limits` let wait, and answers them in the order in which they came."""
 
     def __init__(self, model: Predictor, limits: Limits, heard: Callable[[int, float], None]):
-        """`heard` is told of each batch: its texts and the model's seconds."""
+        """`heard` is told of each batch: its texts, none for a step of an errand, and the model's seconds."""
         self._model, self._limits, self._heard = model, limits, heard
         self._jobs: deque[_Job] = deque()
+        self._errands: deque[_Errand] = deque()
+        self._stepped = True  # since the last batch
         self._waiting, self._hurried, self._ending, self._at_once = 0, False, False, False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="model")
@@ -64,6 +80,12 @@ class Worker:
     def waiting(self) -> int:
         """Texts that the model has not begun with."""
         return self._waiting
+
+    @property
+    def errands(self) -> int:
+        """Those that somebody waits for."""
+        with self._changed:
+            return sum(not errand.answer.cancelled() for errand in self._errands)
 
     def ask(self, texts: Sequence[str], wish: Wish) -> Future[Found]:
         """Label rows and scores of each text, once they are known. Raises Full."""
@@ -81,6 +103,21 @@ class Worker:
             self._changed.notify()
         return job.answer
 
+    def send(self, steps: Steps[ResultT]) -> Future[ResultT]:
+        """What they return, once they have; cancelled, no further step is taken. Raises Full."""
+        errand = _Errand(steps)
+        with self._changed:
+            assert not self._ending
+            self._drop_cancelled()
+            if len(self._errands) >= self._limits.explanations:
+                raise Full
+            self._errands.append(errand)
+            self._changed.notify()
+        return errand.answer
+
+    def _drop_cancelled(self) -> None:
+        self._errands = deque(errand for errand in self._errands if not errand.answer.cancelled())
+
     def hurry(self) -> None:
         """From now on the model waits for nobody."""
         with self._changed:
@@ -95,20 +132,53 @@ class Worker:
         self._thread.join()
         while self._jobs:
             self._jobs.popleft().answer.set_exception(Stopped())
+        while self._errands:
+            self._told(self._errands.popleft(), Stopped())
 
     def _work(self) -> None:
-        while batch := self._next():
-            self._answer(batch)
+        while work := self._next():
+            work()
 
-    def _next(self) -> list[_Part]:
-        """Parts of jobs that may be ranked together; none at the end."""
+    def _next(self) -> Callable[[], None] | None:
+        """Parts of jobs that may be ranked together, or a step of an errand; nothing at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._ending)
-            while self._waiting < self._limits.batch and not (self._hurried or self._ending):
+            self._changed.wait_for(lambda: self._jobs or self._errands or self._ending)
+            if self._errands and not (self._jobs and self._stepped) and not self._at_once:
+                self._stepped = True
+                return partial(self._step, self._errands[0])
+            while self._jobs and self._waiting < self._limits.batch and not (self._hurried or self._ending):
                 waited = time.monotonic() - self._jobs[0].since
                 if not self._changed.wait(self._limits.wait / 1000 - waited):
                     break
-            return [] if self._at_once or not self._jobs else self._taken()
+            if self._at_once or not self._jobs:
+                return None
+            self._stepped = False
+            return partial(self._answer, self._taken())
+
+    def _step(self, errand: _Errand) -> None:
+        begun = time.perf_counter()
+        try:
+            if not errand.answer.cancelled():
+                next(errand.steps)
+                return
+        except StopIteration as end:
+            self._told(errand, None, end.value)
+        except BaseException as error:
+            self._told(errand, _known(error))
+        finally:
+            self._heard(0, time.perf_counter() - begun)
+        with self._changed:
+            if errand in self._errands:
+                self._errands.remove(errand)
+
+    @staticmethod
+    def _told(errand: _Errand, error: Exception | None, result: Any = None) -> None:
+        if not errand.answer.set_running_or_notify_cancel():
+            return
+        if error is None:
+            errand.answer.set_result(result)
+        else:
+            errand.answer.set_exception(error)
 
     def _taken(self) -> list[_Part]:
         """From the front, what can be one ranking: of the same labels, and as deep.
@@ -144,8 +214,7 @@ class Worker:
                 for part in batch:
                     self._answer([part])
                 return
-            known = error if isinstance(error, Exception) else RuntimeError(repr(error))
-            self._give_up(batch[0][0], known)
+            self._give_up(batch[0][0], _known(error))
             return
         for (job, _), (scores_NK, ids_NK) in zip(batch, rankings, strict=True):
             job.found += map(job.wish.taken, scores_NK, ids_NK)
@@ -168,3 +237,8 @@ class Worker:
                 self._waiting -= len(job.texts) - job.begun
         if not job.answer.done():
             job.answer.set_exception(error)
+
+
+def _known(error: BaseException) -> Exception:
+    """What may be raised where somebody waits."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error))

@@ -11,7 +11,7 @@ N texts, B of them at once, D document width, M training documents, K nearest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +25,7 @@ from xmlkit.blend.towers import Tower, Towers, read_number, write_number
 from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.model.tensor_file import load_tensors, save_tensors
+from xmlkit.passing import RaggedLabels, Voters
 
 NEAREST, TEMPERATURE, EPS = 50, 0.1, 0.003
 ITSELF = 0.999  # cosine above which a text's vector is its own, for all that was rounded on the way
@@ -57,15 +58,27 @@ class Neighbours(Member):
         """The same without the vote of each text itself; of equal texts the others vote."""
         return self._voted(texts, top_k, True)
 
-    def _voted(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:
-        ids_NK = np.full((len(texts), top_k), -1, np.int64)
-        evidence_NK = np.full((len(texts), top_k), np.log(EPS), np.float32)
+    def voters(self, text: str) -> Voters:
+        """The nearest documents."""
+        [[cos_1K, at_1K]] = self._nearest([text], False)
+        near = self.labels.take(at_1K[0].numpy())
+        sizes = int(near.values.max(initial=-1)) + 1, int(near.lengths.max(initial=0))
+        labels = RaggedLabels(torch.from_numpy(near.values).long(), torch.from_numpy(near.offsets), *sizes)
+        share_K = (cos_1K[0] / TEMPERATURE).softmax(0)
+        return Voters(at_1K[0], len(self.bank_MD), cos_1K[0], share_K, labels)
+
+    def _nearest(self, texts: Sequence[str], seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Cosines and places of those that vote, the nearest first, for AT_ONCE texts each."""
         x_ND, bank_DM = self.tower.rank_ND(texts), self.bank_MD.float().T
         for start in range(0, len(texts), AT_ONCE):
             u_BD = F.normalize(x_ND[start : start + AT_ONCE] - self.centre_D, dim=1, eps=1e-12)
             cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST + seen, len(self.bank_MD)), 1)
-            if seen:
-                cos_BK = without_itself(cos_BK)
+            yield without_itself(cos_BK) if seen else cos_BK, at_BK
+
+    def _voted(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:
+        ids_NK = np.full((len(texts), top_k), -1, np.int64)
+        evidence_NK = np.full((len(texts), top_k), np.log(EPS), np.float32)
+        for start, (cos_BK, at_BK) in zip(range(0, len(texts), AT_ONCE), self._nearest(texts, seen)):
             share_BK = (cos_BK / TEMPERATURE).softmax(1).nan_to_num().numpy()  # a single one has nobody left
             for row, (share_K, at_K) in enumerate(zip(share_BK, at_BK.numpy()), start):
                 at_K, share_K = at_K[share_K > 0], share_K[share_K > 0]

@@ -38,6 +38,7 @@ class Scores(Member):
 
     of_score = "logarithm"
     keeps_texts = True
+    looks_texts_up = True
 
     def __init__(self, said: Mapping[str, Mapping[str, float]], labels: Labels):
         self.labels = labels

@@ -117,6 +117,11 @@ def seconds_of(log: Path) -> float:
     return next((figures["seconds"] for _, figures in reversed(_lines(log)) if "seconds" in figures), 0.0)
 
 
+def figures_in(log: Path) -> list[dict[str, Any]]:
+    """What each line says, up to now."""
+    return [figures for _, figures in _lines(log)]
+
+
 def steps_of(log: Path) -> int:
     """The last one that was told of."""
     return max((figures["step"] for _, figures in _lines(log)), default=0)

@@ -1,7 +1,7 @@
 """Where the figures of a ranking come from: labels that few training documents have, or many.
 
 In `parts` each tenth of the labels keeps its places in the ranking and all others leave theirs empty. Every
-metric is a sum over hits, so that its ten parts add up to it: whoever looks at one sees what rare labels bring.
+metric is a sum over hits, so that its ten parts add up to it, and show what rare labels bring.
 
 N documents, K ranks, M labels of the model, T tenths.
 """

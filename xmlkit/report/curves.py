@@ -1,4 +1,4 @@
-"""What a run's log tells, as curves over the epochs: losses, evaluations, shortlists, and what plugins report."""
+"""What a run's log tells, as curves over the epochs: losses, evaluations, what plugins report."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from xmlkit.training.trainer import CHOSEN_BY
 
 TIMES = ("step", "epoch", "seconds")
 ALONE = ("lr", "documents_per_second")  # all else without a slash is a loss
+SHOWN = ("validation/P", "validation/PSP")
 AFTER = "trained/"  # what was scored once more when plugins had done their work after the last step
 
 
@@ -60,8 +61,16 @@ class Curves:
     def chosen(self) -> Evaluation | None:
         """Whose weights were kept: the best by P@5, then nDCG@5, of equals the last."""
         names = [f"validation/{name}" for name in CHOSEN_BY]
-        known = [one for one in self.evaluations if not one.after and all(name in one.figures for name in names)]
+        known = [
+            one for one in self.evaluations if not one.after and all(name in one.figures for name in names)
+        ]
         return max(reversed(known), key=lambda one: [one.figures[name] for name in names], default=None)
+
+    @property
+    def columns(self) -> list[str]:
+        """What a table of evaluations shows: P, PSP, and what is no metric."""
+        names = dict.fromkeys(name for one in self.evaluations for name in one.figures)
+        return [name for name in names if name.split("@")[0] in SHOWN or not name.startswith("validation/")]
 
     def of(self, picture: str) -> dict[str, Curve]:
         """The curves of a picture, where any of them has two points or more; else none."""

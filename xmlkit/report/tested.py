@@ -88,7 +88,9 @@ class Tested:
         A label is a number from 0 there; those are listed that are true of a listed document or predicted for
         one, with what holds of all documents.
         """
-        ids_NK, scores_NK = (array[self.rows, :SHOWN] for array in (self.ranking.ids_NK, self.ranking.scores_NK))
+        ids_NK, scores_NK = (
+            array[self.rows, :SHOWN] for array in (self.ranking.ids_NK, self.ranking.scores_NK)
+        )
         truth = self.ranking.truth.take(self.rows)
         used = np.unique(np.concatenate([ids_NK[ids_NK >= 0], truth.values]))
         documents: dict[str, Any] = {

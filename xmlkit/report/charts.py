@@ -22,6 +22,11 @@ MOST_POINTS = 600  # of a curve; of more every so many-th and the last
 NOISY = 40  # points from which on a running mean is drawn over them
 COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
 HEIGHT = 220
+# Names above their lines, so that long ones leave room for these on a narrow screen.
+INSIDE = alt.Axis(
+    labelAlign="left", labelPadding=0, labelOffset=-13, labelLimit=300, ticks=False, domain=False, grid=False
+)
+LEGEND = 44  # letters that are sure to fit side by side
 Spec = dict[str, Any]
 
 
@@ -70,14 +75,14 @@ def frequencies(counts_L: np.ndarray) -> Spec:
     place_L = np.where(counts_L > 0, np.floor(np.log2(np.maximum(counts_L, 1))) + 1, 0).astype(int)
     labels = np.bincount(place_L)
     lows = [0, *(2**place for place in range(len(labels) - 1))]
-    spans = [_span(low, max(2 * low - 1, low)) for low in lows]
+    spans = [f"{low}" if low < 2 else f"{low}-{2 * low - 1}" for low in lows]
     rows = [{"span": span, "labels": int(count)} for span, count in zip(spans, labels, strict=True)]
-    chart = alt.Chart(alt.Data(values=rows)).mark_bar(color=COLOURS[0], cornerRadiusEnd=2)
+    shown = rows if labels[0] else rows[1:]
+    chart = alt.Chart(alt.Data(values=shown)).mark_bar(color=COLOURS[0], cornerRadiusEnd=2)
+    axis = alt.Axis(labelAngle=-40, labelOverlap=False)
     return _spec(
         chart.encode(
-            x=alt.X(
-                "span:N", sort=None, title="training documents of a label", axis=alt.Axis(labelAngle=-40)
-            ),
+            x=alt.X("span:N", sort=None, title="training documents of a label", axis=axis),
             y=alt.Y("labels:Q", title="labels"),
             tooltip=[alt.Tooltip("span:N", title="documents"), alt.Tooltip("labels:Q", format=",")],
         )
@@ -152,7 +157,7 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
     ]
     names = [row["name"] for row in rows]
     base = alt.Chart(alt.Data(values=told)).encode(
-        y=alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=190, domain=False)),
+        y=alt.Y("name:N", sort=names, title=None, axis=INSIDE),
         color=alt.Color(
             "is:N",
             scale=alt.Scale(domain=["away from 0", "not told from 0"], range=[COLOURS[0], "var(--muted)"]),
@@ -169,7 +174,7 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
         base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(x="difference:Q"),
     )
-    return _spec(chart, height=34 * len(names) + 10)
+    return _spec(chart, height=44 * len(names))
 
 
 def forests(found: Comparison) -> dict[str, Spec]:
@@ -181,7 +186,7 @@ def forests(found: Comparison) -> dict[str, Spec]:
                 for row in found.rows[1:]
                 for figure in (row.metrics[metric],)
             ],
-            f"difference of {metric}, points",
+            "points",
         )
         for metric in SHOWN
     }
@@ -189,20 +194,19 @@ def forests(found: Comparison) -> dict[str, Spec]:
 
 def span_of(tenth: Tenth) -> str:
     """The training documents of its labels."""
-    return _span(tenth.of.fewest, tenth.of.most)
-
-
-def _span(low: int, high: int) -> str:
+    low, high = tenth.of.fewest, tenth.of.most
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _colour(field: str, names: Sequence[str], is_told: bool) -> alt.Color:
-    legend = alt.Legend(orient="top", title=None, columns=0, labelLimit=240) if is_told else None
+    letters = max(map(len, names)) + 4
+    columns = 0 if letters * len(names) <= LEGEND else max(1, LEGEND // letters)
+    legend = alt.Legend(orient="top", title=None, columns=columns, labelLimit=280) if is_told else None
     scale = alt.Scale(domain=list(names), range=[COLOURS[at % len(COLOURS)] for at in range(len(names))])
     return alt.Color(f"{field}:N", scale=scale, legend=legend)
 
 
-def _spec(chart: alt.Chart | alt.LayerChart, height: int = HEIGHT) -> Spec:
+def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int = HEIGHT) -> Spec:
     """As wide as its place in the page."""
     made: Spec = chart.properties(width="container", height=height).to_dict()
     del made["$schema"], made["config"]  # the page has one for all

@@ -131,8 +131,8 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _pictures(run: OfRun) -> dict[str, dict[str, Any]]:
     """The curves that are worth a picture: losses and evaluations, then plugins', then speed."""
-    known = run.curves.pictures
+    known = run.told.curves.pictures
     first = [name for name in TITLES if name in known and name not in LAST]
     own = [name for name in known if name not in TITLES and not name.startswith("validation/")]
     named = [*first, *sorted(own), *(name for name in LAST if name in known)]
-    return {name: run.curves.of(name) for name in named if run.curves.of(name)}
+    return {name: run.told.curves.of(name) for name in named if run.told.curves.of(name)}

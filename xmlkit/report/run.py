@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,26 @@ Facts = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
+class Told:
+    """What the folder alone tells."""
+
+    kind: str  # run or ensemble
+    facts: Facts
+    counts_L: np.ndarray  # training documents of each label
+    curves: Curves = field(default_factory=lambda: Curves([]))
+    command: str | None = None  # that trains the same once more
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all
+    changed: Mapping[str, Any] = field(default_factory=dict)  # those that differ from the defaults
+    members: Sequence[Mapping[str, Any]] = ()  # of an ensemble
+    metric: str = ""  # that these were weighed by
+
+
+@dataclass(frozen=True)
 class OfRun:
     """A run, or an ensemble."""
 
     folder: Path
-    kind: str
-    facts: Facts
-    machine: Facts
-    command: str | None
-    settings: dict[str, Any]  # that differ from the defaults
-    all_settings: dict[str, Any]
-    members: Sequence[dict[str, Any]]  # of an ensemble
-    metric: str  # that these were weighed by
-    counts_L: np.ndarray  # training documents of each label
-    curves: Curves
+    told: Told
     recorded: dict[str, Any]  # metrics.json
     tested: Tested | None
     left_out: str  # why that is none
@@ -72,8 +78,8 @@ def read_run(folder: Path, data: Source | None) -> OfRun:
     Raises UserError where a file is damaged, and for `data` that cannot be scored.
     """
     tested, left_out = _tested(folder, data)
-    found = {"folder": folder, "recorded": metrics_of(folder), "tested": tested, "left_out": left_out}
-    return OfRun(**found, **(_of_ensemble(folder) if is_ensemble(folder) else _of_run(folder)))
+    told = _of_ensemble(folder) if is_ensemble(folder) else _of_run(folder)
+    return OfRun(folder, told, metrics_of(folder), tested, left_out)
 
 
 def _tested(folder: Path, data: Source | None) -> tuple[Tested | None, str]:
@@ -93,7 +99,7 @@ def _tested(folder: Path, data: Source | None) -> tuple[Tested | None, str]:
         return None, str(error)
 
 
-def _of_run(folder: Path) -> dict[str, Any]:
+def _of_run(folder: Path) -> Told:
     described, config = description_of(folder), read_config(folder)
     _, counts_L, clusters = read_labels(folder)
     log = folder / LOG
@@ -106,21 +112,19 @@ def _of_run(folder: Path) -> dict[str, Any]:
         ("Encoder", f"{config.encoder}{', as it is' if config.freeze else ''}"),
         ("Plugins", ", ".join(f"{one.name} {one.version}" for one in described.plugins)),
         ("Training", _training(log)),
+        ("Machine", ", ".join(f"{what} {which}" for what, which in described.machine.items())),
     ]
     if curves.chosen:
         facts.append(("Weights", f"of step {curves.chosen.step:,}, the best on held-out documents"))
-    return {
-        "kind": "run",
-        "facts": facts,
-        "machine": list(described.machine.items()),
-        "command": _command(folder, described),
-        "settings": {name: value for name, value in document.items() if usual.get(name) != value},
-        "all_settings": document,
-        "members": [],
-        "metric": "",
-        "counts_L": counts_L,
-        "curves": curves,
-    }
+    return Told(
+        "run",
+        facts,
+        counts_L,
+        curves,
+        _command(folder, described),
+        settings=document,
+        changed={name: value for name, value in document.items() if usual.get(name) != value},
+    )
 
 
 def _training(log: Path) -> str:
@@ -129,25 +133,14 @@ def _training(log: Path) -> str:
     return f"{steps:,} steps in {in_words(seconds_of(log))}, {outcome_of(log) or 'not ended'}"
 
 
-def _of_ensemble(folder: Path) -> dict[str, Any]:
-    described, whole = describe(folder), Whole(folder)
-    counts_L = whole.scoring.counts_L
-    return {
-        "kind": "ensemble",
-        "facts": [
-            *_of_corpus(described.source, described.training_documents, counts_L, ""),
-            ("Held out", f"{described.held_out_documents:,} of these, which weights were fitted on"),
-            ("Blended", "scores added up" if described.fusion == "sum" else f"by {described.metric}"),
-        ],
-        "machine": [],
-        "command": None,
-        "settings": {},
-        "all_settings": {},
-        "members": _members(described),
-        "metric": described.metric,
-        "counts_L": counts_L,
-        "curves": Curves([]),
-    }
+def _of_ensemble(folder: Path) -> Told:
+    described, counts_L = describe(folder), Whole(folder).scoring.counts_L
+    facts = [
+        *_of_corpus(described.source, described.training_documents, counts_L, ""),
+        ("Held out", f"{described.held_out_documents:,} of these, which weights were fitted on"),
+        ("Blended", "scores added up" if described.fusion == "sum" else f"by {described.metric}"),
+    ]
+    return Told("ensemble", facts, counts_L, members=_members(described), metric=described.metric)
 
 
 def _members(described: WholeDescription) -> list[dict[str, Any]]:
@@ -162,10 +155,11 @@ def _members(described: WholeDescription) -> list[dict[str, Any]]:
 def _of_corpus(source: str | None, documents: int, counts_L: np.ndarray, clusters: str) -> Facts:
     lacking = int((counts_L == 0).sum())
     usual = f"half of them have {np.median(counts_L):,.0f} training documents or fewer"
+    usual += f", {lacking:,} have none" if lacking else ""
     return [
         ("Corpus", source or "made in memory"),
         ("Training documents", f"{documents:,}, with {counts_L.sum() / documents:.2f} labels each"),
-        ("Labels", f"{len(counts_L):,}{clusters}; {usual}, {lacking:,} have none"),
+        ("Labels", f"{len(counts_L):,}{clusters}; {usual}"),
     ]
 
 

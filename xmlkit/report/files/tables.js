@@ -158,12 +158,20 @@ for (const browser of document.querySelectorAll(".browser")) {
 
   const prediction = (row, wanted) => (label, rank) => {
     const hit = isTrue(row, label), score = scores[row][rank];
-    const made = make("li", { class: `prediction${hit ? " true" : ""}${rank >= first ? " later" : ""}` },
+    const made = make("li", { class: `prediction${hit ? " true" : ""}` },
       make("span", { class: "mark", "aria-hidden": "true" }, hit ? "✓" : ""),
       make("span", { class: "name" }, ...marked(nameOf(label), wanted), ...(hit ? [make("span", { class: "hidden" }, " (true)")] : [])),
       make("span", { class: "score" }, score.toFixed(3)));
     made.style.setProperty("--share", `${100 * score}%`);
     return made;
+  };
+  const further = (row, wanted) => {
+    const rest = predicted[row].map(prediction(row, wanted)).slice(first);
+    if (!rest.length) return [];
+    const right = rest.filter((one) => one.classList.contains("true")).length;
+    return [make("details", { open: wanted !== "" && rest.some((one) => one.querySelector("mark")) },
+      make("summary", {}, `${rest.length} more, ${right || "none"} right`),
+      make("ol", { class: "list", start: first + 1 }, ...rest))];
   };
   const trueLabel = (row, wanted) => (label) => {
     const rank = predicted[row].indexOf(label);
@@ -185,7 +193,8 @@ for (const browser of document.querySelectorAll(".browser")) {
         make("span", { class: "id" }, ids[row] ? `${number.format(row + 1)} · ` : number.format(row + 1), ...marked(ids[row] ?? "", wanted)),
         make("div", { class: "text", tabindex: texts[row].length > 400 ? "0" : null }, ...marked(texts[row], wanted))] },
       { title: "predicted", key: (row) => scores[row][0] ?? 0, cell: (row, wanted) => [
-        make("ol", { class: "list" }, ...predicted[row].map(prediction(row, wanted)))] },
+        make("ol", { class: "list" }, ...predicted[row].map(prediction(row, wanted)).slice(0, first)),
+        ...further(row, wanted)] },
       { title: "true", key: (row) => truth[row].length, cell: (row, wanted) => [
         make("ul", { class: "list" }, ...truth[row].map(trueLabel(row, wanted)))] },
       { title: `right of ${first}`, kind: "number", key: (row) => right[row], cell: (row) => [String(right[row])] },

@@ -13,6 +13,7 @@ import numpy as np
 
 from xmlkit.blend.calibration import Bin, bins, calibration_error
 from xmlkit.data.corpus import Labels, Split
+from xmlkit.errors import UserError
 from xmlkit.inference.predict import Predictor, Ranking
 from xmlkit.measures.assigned import Assigned
 from xmlkit.measures.by_frequency import parts
@@ -37,7 +38,12 @@ class Tested:
     """A ranking of a split, looked at from all sides."""
 
     def __init__(self, model: Predictor, split: Split, source: str, fitted: Cut | None):
-        """`fitted`: what is assigned; None: the first `first` of each document."""
+        """`fitted`: what is assigned; None: the first `first` of each document.
+
+        Raises UserError where the model knows none of the true labels.
+        """
+        if len(true := split.labels.values) and true.min() >= len(model.labels):
+            raise UserError(f"{source}: the model knows none of its labels: are these ids of another kind?")
         self.source, self.split, self.fitted = source, split, fitted
         self.scoring = scoring = model.scoring
         self.num_parameters, self.num_known = model.num_parameters, len(model.labels)

@@ -20,6 +20,7 @@ from xmlkit.comparison.compare import SHOWN, compare
 from xmlkit.data.corpus import load_corpus, load_split
 from xmlkit.model.folder import WEIGHTS, description_of
 
+pytestmark = pytest.mark.xdist_group("report")  # one run for all
 LOSSES = "Losses of training steps"
 
 
@@ -236,6 +237,22 @@ def test_labels_of_another_kind(reported, tmp_path):
     assert "knows none of its labels" in err and not (tmp_path / "report.html").exists()
 
 
+def test_damaged_files_are_named(reported, tmp_path):
+    run = shutil.copytree(reported / RUN, tmp_path / "run")
+    for text in ('{"P@1": NaN}', "[1]", '{"P@1": "a"}', "{"):
+        (run / "metrics.json").write_text(text)
+        _, err = xmlkit("report", run, "-o", tmp_path / "page.html", code=1)
+        assert "metrics.json is damaged" in err and err.count("\n") == 1
+    (run / "metrics.json").write_text('{"P@1": 3, "unseen": {"labels": "many"}}')
+    with (run / "log.jsonl").open("a") as log:
+        log.write(
+            f'{{"step": 9, "seconds": 1, "loss": 1{"0" * 400}, "lr": "<b>", "x/y": true, "se/deviation": null}}\n'
+        )
+        log.write('{"step": "9", "loss": 3}\n{"step": 9, "seconds": "long"}\n{"step": 9, "epoch": "last"')
+    xmlkit("report", run, "-o", tmp_path / "page.html")
+    assert points(Page(tmp_path / "page.html").pictures[LOSSES])
+
+
 @pytest.mark.parametrize("name", ["altair", "jinja2", "vl_convert"])
 def test_a_missing_library_is_named(reported, tmp_path, monkeypatch, capsys, name):
     from xmlkit.cli.report import report
@@ -251,6 +268,7 @@ def test_a_missing_library_is_named(reported, tmp_path, monkeypatch, capsys, nam
 READ = ("encoding", "bad_lines", "text_column", "label_column", "label_separator", "language")
 
 
+@pytest.mark.slow
 def test_an_ensemble(tmp_path):
     corpus = tiny.learnable_corpus()
     shared = {**SETTINGS, "encoder": tiny.save_encoder(tmp_path / "encoder"), "plugins": []}

@@ -186,14 +186,20 @@ def _read(path: Path) -> Comparison:
         found = TypeAdapter(Comparison).validate_json(path.read_bytes())
     except ValidationError:
         found = None
-    if found is None or not found.rows or not all(map(_is_whole, found.rows)):
+    if (
+        found is None
+        or not found.rows
+        or not all(_is_whole(row, not at) for at, row in enumerate(found.rows))
+    ):
         raise UserError(f"{path} is damaged, or another version's: the same compare writes it anew")
     return found
 
 
-def _is_whole(row: Row) -> bool:
-    numbers = [row.seconds, row.extra_seconds, row.could_show or 0.0]
-    numbers += [value or 0.0 for figure in row.metrics.values() for value in asdict(figure).values()]
+def _is_whole(row: Row, is_base: bool) -> bool:
+    figures = [value for figure in row.metrics.values() for value in asdict(figure).values()]
+    if not is_base and (row.could_show is None or None in figures):
+        return False
+    numbers = [row.seconds, row.extra_seconds, row.could_show or 0.0, *(value or 0.0 for value in figures)]
     return row.metrics.keys() == set(SHOWN) and all(map(math.isfinite, numbers))
 
 

@@ -22,10 +22,6 @@ MOST_POINTS = 600  # of a curve; of more every so many-th and the last
 NOISY = 40  # points from which on a running mean is drawn over them
 COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
 HEIGHT = 220
-# Names above their lines, so that long ones leave room for these on a narrow screen.
-INSIDE = alt.Axis(
-    labelAlign="left", labelPadding=0, labelOffset=-13, labelLimit=300, ticks=False, domain=False, grid=False
-)
 LEGEND = 44  # letters that are sure to fit side by side
 Spec = dict[str, Any]
 
@@ -48,19 +44,23 @@ def curves(found: Mapping[str, Curve], unit: str = "") -> Spec:
             alt.Tooltip("step:Q", format=","),
         ],
     )
+    near = base.mark_point(opacity=0, size=90)
     if not is_noisy(found):
-        return _spec(base.mark_line(point=alt.OverlayMarkDef(size=45, filled=True), strokeWidth=2))
+        few = len(rows) < NOISY * len(found)
+        dots = alt.OverlayMarkDef(size=45, filled=True) if few else False
+        return _spec(alt.layer(base.mark_line(point=dots, strokeWidth=2), near))
     smooth = base.transform_window(
         smooth="mean(value)", frame=[-5, 5], groupby=["name"], sort=[alt.SortField("step")]
     ).mark_line(strokeWidth=2.2)
     faint = base.mark_line(opacity=0.3, strokeWidth=1)
-    near = base.mark_point(opacity=0, size=90)
     return _spec(alt.layer(faint, smooth.encode(y="smooth:Q"), near))
 
 
 def is_noisy(found: Mapping[str, Curve]) -> bool:
-    """Whether a running mean is worth while."""
-    return max(len(curve) for curve in found.values()) >= NOISY
+    """Whether a running mean is worth while: many points, and up and down at a quarter of them."""
+    curve = np.array([point.value for point in max(found.values(), key=len)])
+    turns = (np.sign(np.diff(curve[1:])) * np.sign(np.diff(curve[:-1])) < 0).sum()
+    return len(curve) >= NOISY and bool(turns >= len(curve) / 4)
 
 
 def thinned(curve: Curve) -> Curve:
@@ -157,7 +157,7 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
     ]
     names = [row["name"] for row in rows]
     base = alt.Chart(alt.Data(values=told)).encode(
-        y=alt.Y("name:N", sort=names, title=None, axis=INSIDE),
+        y=alt.Y("name:N", sort=names, axis=None),
         color=alt.Color(
             "is:N",
             scale=alt.Scale(domain=["away from 0", "not told from 0"], range=[COLOURS[0], "var(--muted)"]),
@@ -169,10 +169,15 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
         ],
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 4], color="var(--muted)")
+    # Names stand above their lines, so that long ones leave room for these on a narrow screen.
+    name = base.encode(x=alt.value(0), text="name:N", color=alt.value("var(--text)"))
+    halo = name.mark_text(align="left", dy=-14, fontSize=12, stroke="var(--card)", strokeWidth=4)
     chart = alt.layer(
         zero.encode(x="zero:Q"),
         base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(x="difference:Q"),
+        halo,
+        name.mark_text(align="left", dy=-14, fontSize=12),
     )
     return _spec(chart, height=44 * len(names))
 
@@ -201,9 +206,9 @@ def span_of(tenth: Tenth) -> str:
 def _colour(field: str, names: Sequence[str], is_told: bool) -> alt.Color:
     letters = max(map(len, names)) + 4
     columns = 0 if letters * len(names) <= LEGEND else max(1, LEGEND // letters)
-    legend = alt.Legend(orient="top", title=None, columns=columns, labelLimit=280) if is_told else None
+    legend = alt.Legend(orient="top", title=None, columns=columns, labelLimit=280, symbolOpacity=1)
     scale = alt.Scale(domain=list(names), range=[COLOURS[at % len(COLOURS)] for at in range(len(names))])
-    return alt.Color(f"{field}:N", scale=scale, legend=legend)
+    return alt.Color(f"{field}:N", scale=scale, legend=legend if is_told else None)
 
 
 def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int = HEIGHT) -> Spec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from xmlkit.training.trainer import CHOSEN_BY
 TIMES = ("step", "epoch", "seconds")
 ALONE = ("lr", "documents_per_second")  # all else without a slash is a loss
 SHOWN = ("validation/P", "validation/PSP")
+LARGEST = 1e300  # beyond it lie infinity, and whole numbers that are no float
 AFTER = "trained/"  # what was scored once more when plugins had done their work after the last step
 
 
@@ -86,11 +86,11 @@ class Curves:
 def _steps_an_epoch(lines: Sequence[dict[str, Any]]) -> float:
     """By the last line that says both; 0 where none does."""
     known = [line for line in lines if _is_number(line.get("epoch")) and line["epoch"] > 0]
-    return known[-1]["step"] / known[-1]["epoch"] if known else 0.0
+    return int(known[-1]["step"]) / known[-1]["epoch"] if known else 0.0
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _place(name: str) -> tuple[str, str]:

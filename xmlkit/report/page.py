@@ -95,6 +95,7 @@ def _environment() -> Environment:
         "figure": lambda figures, name: f"{figures[name]:.2f}" if name in figures else "",
         "ks": lambda figures: list(dict.fromkeys(name.split("@")[1] for name in figures if "@" in name)),
         "of_precision": _of_precision,
+        "any_noisy": lambda pictures: any(map(charts.is_noisy, pictures)),
     }
     return found
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from xmlkit.blend.folder import DESCRIPTION, Whole, describe, is_ensemble
 from xmlkit.blend.folder import Description as WholeDescription
-from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.opening import load, source_of
 from xmlkit.blend.threshold import kept
 from xmlkit.config import Config
@@ -69,7 +69,9 @@ class OfRun:
     def unseen(self) -> dict[str, Any]:
         """The same of labels without a training document, where they were noted."""
         found = self.recorded.get("unseen")
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict) or not {"labels", "occurring", "documents", "P@1"} <= found.keys():
+            return {}
+        return found if all(isinstance(value, int | float) for value in found.values()) else {}
 
 
 def read_run(folder: Path, data: Source | None) -> OfRun:
@@ -140,15 +142,16 @@ def _of_ensemble(folder: Path) -> Told:
         ("Held out", f"{described.held_out_documents:,} of these, which weights were fitted on"),
         ("Blended", "scores added up" if described.fusion == "sum" else f"by {described.metric}"),
     ]
-    return Told("ensemble", facts, counts_L, members=_members(described), metric=described.metric)
+    return Told("ensemble", facts, counts_L, members=_members(folder, described), metric=described.metric)
 
 
-def _members(described: WholeDescription) -> list[dict[str, Any]]:
+def _members(folder: Path, described: WholeDescription) -> list[dict[str, Any]]:
     found = []
     for member in described.members:
-        lost, low, high = member.loss_without
-        row = {"name": member.name, "difference": lost, "low": low, "high": high}
-        found.append({**row, "kind": member.kind, "alone": member.alone})
+        if len(member.loss_without) != 3 or not np.isfinite(member.loss_without).all():
+            raise UserError(f"{folder / DESCRIPTION} is damaged: loss_without of {member.name}")
+        row = dict(zip(("difference", "low", "high"), member.loss_without, strict=True))
+        found.append({**row, "name": member.name, "kind": member.kind, "alone": member.alone})
     return found
 
 

@@ -138,5 +138,10 @@ def _lines(log: Path) -> list[tuple[str, dict[str, Any]]]:
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines(True) if log.exists() else []:
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             figures = json.loads(line)
-            found += [(line, figures)] if line.endswith("\n") and int(figures["step"]) >= 0 else []
+            found += [(line, figures)] if line.endswith("\n") and _is_ours(figures) else []
     return found
+
+
+def _is_ours(figures: dict[str, Any]) -> bool:
+    step, seconds = figures["step"], figures.get("seconds", 0.0)
+    return type(step) is int and step >= 0 and isinstance(seconds, int | float)

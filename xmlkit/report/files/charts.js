@@ -10,7 +10,7 @@ const config = {
     gridColor: line, domainColor: line, tickColor: line, labelOverlap: true, tickCount: 6,
   },
   axisX: { grid: false },
-  legend: { labelColor: text, labelFontSize: 12, symbolType: "circle", offset: 4, rowPadding: 2 },
+  legend: { labelColor: text, labelFontSize: 12, symbolType: "circle", symbolStrokeWidth: 2.5, offset: 4, rowPadding: 2 },
 };
 
 for (const figure of document.querySelectorAll("figure.chart")) {

@@ -58,7 +58,7 @@ class Browsed {
       column.key ? make("button", { type: "button", onclick: () => this.turn(at) }, column.title) : column.title));
     this.body = make("tbody", { role: "rowgroup" });
     const table = make("table", { class: "browsed", role: "table" },
-      make("caption", {}, place.dataset.caption),
+      make("caption", {}, make("span", {}, place.dataset.caption)),
       make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...this.heads)), this.body);
     const step = (title, sign, to) => make("button",
       { type: "button", "aria-label": `${title} of ${called}`, onclick: () => this.turnTo(to()) }, sign);

@@ -246,7 +246,7 @@ def test_damaged_files_are_named(reported, tmp_path):
     (run / "metrics.json").write_text('{"P@1": 3, "unseen": {"labels": "many"}}')
     with (run / "log.jsonl").open("a") as log:
         log.write(
-            f'{{"step": 9, "seconds": 1, "loss": 1{"0" * 400}, "lr": "<b>", "x/y": true, "se/deviation": null}}\n'
+            f'{{"step": 9, "seconds": 1, "loss": 1{"0" * 400}, "lr": "<b>", "x/y": true, "se/x": null}}\n'
         )
         log.write('{"step": "9", "loss": 3}\n{"step": 9, "seconds": "long"}\n{"step": 9, "epoch": "last"')
     xmlkit("report", run, "-o", tmp_path / "page.html")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit.blend import calibration
-from xmlkit.blend.calibration import Calibration, calibration_error
+from xmlkit.blend.calibration import BINS, Bin, Calibration, bins, calibration_error
 
 POINTS = st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=1, max_size=25)
 
@@ -135,3 +135,14 @@ def test_calibrated_scores_are_less_off_than_the_logits_own():
     chances = Calibration.fitted(3 * z_V[:2000], true_V[:2000])
     before = calibration_error(1 / (1 + np.exp(-3 * z_V[2000:])), true_V[2000:])
     assert calibration_error(chances(3 * z_V[2000:]), true_V[2000:]) < before / 3
+
+
+def test_bins_by_hand():
+    """Of 30 scores there are two in each; fewer scores make fewer bins, and equal ones are one."""
+    score_V = np.arange(30) / 30
+    found = list(bins(score_V[::-1], (np.arange(30) % 2 == 0)[::-1]))
+    assert len(found) == BINS and all(one.count == 2 and one.right == 1 for one in found)
+    assert [one.scored for one in found] == pytest.approx([(4 * n + 1) / 30 for n in range(BINS)])
+    few = list(bins(np.array([0.5, 0.5]), np.array([True, False])))
+    assert few == [Bin(1, 0.5, 0.5)] * 2 and few[0].off == 0
+    assert list(bins(np.zeros(0), np.zeros(0, bool))) == []

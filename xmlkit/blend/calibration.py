@@ -12,6 +12,7 @@ V pairs, X places.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +42,29 @@ class Calibration:
         return chances
 
 
-def calibration_error(score_V: np.ndarray, right_V: np.ndarray) -> float:
-    """The expected calibration error in percent; 0 of nothing."""
+@dataclass(frozen=True)
+class Bin:
+    """As many scores as in any other."""
+
+    count: int
+    scored: float  # their sum
+    right: float  # how many of their labels are
+
+    @property
+    def off(self) -> float:
+        """How many more are right than was said, or fewer."""
+        return abs(self.right - self.scored)
+
+
+def bins(score_V: np.ndarray, right_V: np.ndarray) -> Iterator[Bin]:
+    """From the lowest scores to the highest; none is empty."""
     score_U, at_V, count_U = np.unique(score_V, return_inverse=True, return_counts=True)
     share_V = (np.bincount(at_V, right_V, len(score_U)) / count_U)[at_V]  # equal scores are one, in any order
-    bins = np.array_split(np.argsort(score_V), BINS)
-    off = sum(abs(float(share_V[some].sum()) - float(score_V[some].sum())) for some in bins)
-    return 100 * off / max(len(score_V), 1)
+    for some in np.array_split(np.argsort(score_V), BINS):
+        if len(some):
+            yield Bin(len(some), float(score_V[some].sum()), float(share_V[some].sum()))
+
+
+def calibration_error(score_V: np.ndarray, right_V: np.ndarray) -> float:
+    """The expected calibration error in percent; 0 of nothing."""
+    return 100 * sum(one.off for one in bins(score_V, right_V)) / max(len(score_V), 1)

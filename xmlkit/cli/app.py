@@ -19,6 +19,7 @@ from xmlkit.cli.predict import predict
 from xmlkit.cli.presets import presets
 from xmlkit.cli.push import push
 from xmlkit.cli.ranked import check_command
+from xmlkit.cli.report import report
 from xmlkit.cli.serve import serve
 from xmlkit.cli.settings import settings
 from xmlkit.cli.threshold import threshold
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 for command in (
     *(train, compare, ensemble, init_weights, presets),
-    *(evaluate, threshold, predict, explain, serve, push, plugins, settings),
+    *(evaluate, threshold, predict, explain, report, serve, push, plugins, settings),
 ):
     app.command()(command)
 for group, does, inside in (

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from xmlkit.bootstrap import interval, resampled
 from xmlkit.comparison.runs import Run, held_out, train_all
@@ -171,6 +173,34 @@ def _verdict(
     if all(np.array_equal(*pair) for pair in pairs):
         return "the same as base"
     return "better" if figure.low > 0 else "worse" if figure.high < 0 else "no difference shown"
+
+
+def read(folder: Path) -> list[Comparison]:
+    """The tables that a folder holds, the one to choose by first. Raises UserError where one is damaged."""
+    paths = [folder / f"{part}.json" for part in get_args(Part)]
+    return [_read(path) for path in paths if path.is_file()]
+
+
+def _read(path: Path) -> Comparison:
+    try:
+        found = TypeAdapter(Comparison).validate_json(path.read_bytes())
+    except ValidationError:
+        found = None
+    if (
+        found is None
+        or not found.rows
+        or not all(_is_whole(row, not at) for at, row in enumerate(found.rows))
+    ):
+        raise UserError(f"{path} is damaged, or another version's: the same compare writes it anew")
+    return found
+
+
+def _is_whole(row: Row, is_base: bool) -> bool:
+    figures = [value for figure in row.metrics.values() for value in asdict(figure).values()]
+    if not is_base and (row.could_show is None or None in figures):
+        return False
+    numbers = [row.seconds, row.extra_seconds, row.could_show or 0.0, *(value or 0.0 for value in figures)]
+    return row.metrics.keys() == set(SHOWN) and all(map(math.isfinite, numbers))
 
 
 def _write(folder: Path, found: Comparison) -> None:

@@ -75,6 +75,11 @@ def held_out(corpus: Corpus, config: Config) -> Split:
     return split
 
 
+def folder_of(out: Path, name: str, seed: int) -> Path:
+    """Where the run of a set is with this seed."""
+    return out / quote(name, safe="[]=,") / f"seed-{seed}"
+
+
 def train_all(
     corpus: Corpus, configs: Sequence[tuple[PluginSet, int, Config]], out: Path
 ) -> dict[tuple[str, int], Run] | None:
@@ -83,7 +88,7 @@ def train_all(
     Raises UserError where `out` holds a run of these names with other settings or on other documents.
     """
     corpus = replace(corpus, test=None)  # which nothing is chosen by
-    folders = [out / quote(found.name, safe="[]=,") / f"seed-{seed}" for found, seed, _ in configs]
+    folders = [folder_of(out, found.name, seed) for found, seed, _ in configs]
     for folder, (_, _, config) in zip(folders, configs, strict=True):
         _check(folder, corpus, config)
     runs = {}

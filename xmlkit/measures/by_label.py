@@ -42,12 +42,17 @@ def deciles(found: Assigned, counts_M: np.ndarray) -> list[Decile]:
 
     Of labels that occur equally often the first come first. Fewer parts where there are fewer labels.
     """
-    by_count = np.argsort(counts_M, kind="stable")
     made = []
-    for rows in np.array_split(by_count, min(10, len(by_count))):
+    for rows in tenths(counts_M):
         counts = found.of_labels.take(rows)
         p, r, f1 = (float(figure_G[0]) for figure_G in counts.sum().figures)
         macro_f1 = float(counts.figures[-1].mean())
         ends = (int(counts_M[rows[0]]), int(counts_M[rows[-1]]))
         made.append(Decile(len(rows), *ends, int(counts.support_G.sum()), (p, r, f1), macro_f1))
     return made
+
+
+def tenths(counts_M: np.ndarray) -> list[np.ndarray]:
+    """The rows of each of these parts."""
+    by_count = np.argsort(counts_M, kind="stable")
+    return np.array_split(by_count, min(10, len(by_count)))

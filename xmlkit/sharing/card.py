@@ -14,12 +14,11 @@ from xmlkit.blend.folder import LABELS, describe, is_ensemble
 from xmlkit.config import Config
 from xmlkit.console import visible
 from xmlkit.distribution import DISTRIBUTION, FORMER
-from xmlkit.errors import UserError
 from xmlkit.metrics import METRICS as KINDS
 from xmlkit.model.encoder import NONE, SCRATCH
 from xmlkit.model.folder import description_of, read_config
 from xmlkit.sharing.parcel import members_with_texts
-from xmlkit.training.train import METRICS
+from xmlkit.training.train import metrics_of
 
 CARD = "README.md"
 BUILT_IN = (SCRATCH, NONE)
@@ -153,13 +152,7 @@ def _of_ensemble(folder: Path) -> dict[str, Any]:
 
 
 def _figures(folder: Path) -> dict[str, float]:
-    path = folder / METRICS
-    if not path.is_file():
-        return {}
-    try:
-        return {name: float(value) for name, value in json.loads(path.read_bytes()).items() if "@" in name}
-    except (ValueError, TypeError, AttributeError):
-        raise UserError(f"{path} is damaged: put the file back, or delete it") from None
+    return {name: float(value) for name, value in metrics_of(folder).items() if "@" in name}
 
 
 def _block(lines: Sequence[str]) -> list[str]:

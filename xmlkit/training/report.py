@@ -124,6 +124,11 @@ def seconds_of(log: Path) -> float:
     return next((figures["seconds"] for _, figures in reversed(_lines(log)) if "seconds" in figures), 0.0)
 
 
+def figures_in(log: Path) -> list[dict[str, Any]]:
+    """What each line says, up to now."""
+    return [figures for _, figures in _lines(log)]
+
+
 def steps_of(log: Path) -> int:
     """The last one that was told of."""
     return max((figures["step"] for _, figures in _lines(log)), default=0)
@@ -140,5 +145,10 @@ def _lines(log: Path) -> list[tuple[str, dict[str, Any]]]:
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines(True) if log.exists() else []:
         with suppress(ValueError, TypeError, KeyError, RecursionError):
             figures = json.loads(line)
-            found += [(line, figures)] if line.endswith("\n") and int(figures["step"]) >= 0 else []
+            found += [(line, figures)] if line.endswith("\n") and _is_ours(figures) else []
     return found
+
+
+def _is_ours(figures: dict[str, Any]) -> bool:
+    step, seconds = figures["step"], figures.get("seconds", 0.0)
+    return type(step) is int and step >= 0 and isinstance(seconds, int | float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -174,6 +175,21 @@ def _scored(trained: Trained, corpus: Corpus) -> Trained:
     more = {"unseen": unseen.as_document()} if unseen else {}
     write_json(trained.folder / METRICS, {**metrics, **more})
     return replace(trained, metrics=metrics, unseen=unseen)
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    """What a folder's metrics.json holds; nothing where there is none. Raises UserError for a damaged one."""
+    path = folder / METRICS
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+        figures = [value for name, value in found.items() if "@" in name]
+        if all(isinstance(value, float | int) and math.isfinite(value) for value in figures):
+            return dict(found)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise UserError(f"{path} is damaged: put the file back, or delete it")
 
 
 def _announce(trainer: Trainer) -> None:

@@ -1,0 +1,164 @@
+"""The page in a browser: from the disk, offline, by keyboard, on a phone and in the dark."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from pages import HOSTILE, points
+from playwright.sync_api import expect as awaited
+from playwright.sync_api import sync_playwright
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
+    pytest.mark.xdist_group("report"),
+]
+ROWS = ".documents tbody tr"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=BROWSER)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def opened(browser, reported):
+    """Opens the page; whatever it complains of or asks the network for fails the test."""
+    complaints, contexts = [], []
+
+    def open_(width=1280, scheme="light"):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        shown = context.new_page()
+        shown.on("console", lambda message: complaints.append(message.text))
+        shown.on("pageerror", lambda error: complaints.append(str(error)))
+        shown.on("request", lambda request: asked(request.url))
+        shown.goto((reported / "page.html").as_uri())
+        awaited(shown.locator(".drawing:not([data-drawn])")).to_have_count(0, timeout=60_000)
+        return shown
+
+    def asked(url):
+        if not url.startswith(("file:", "data:")):
+            complaints.append(url)
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def test_all_pictures_are_drawn_and_nothing_is_run(opened, page):
+    shown = opened()
+    assert shown.locator(".drawing svg").count() == len(page.pictures) > 8
+    assert shown.evaluate("window.taken") is None and shown.locator("img, iframe").count() == 0
+    drawn = shown.locator("figure", has_text="Calibration").locator("path[aria-roledescription=point]")
+    assert drawn.count() == len(points(page.pictures["Calibration"]))
+
+
+def test_searching_sorting_and_turning_pages(opened, page):
+    listed, labels = page.listed[0]["documents"], page.listed[0]["labels"]
+    count = len(listed["texts"])
+    shown = opened()
+    status = shown.locator(".documents [role=status]")
+    assert status.inner_text() == f"1 to 10 of {count} documents" and shown.locator(ROWS).count() == 10
+    shown.get_by_role("button", name="Next page of documents").click()
+    texts = shown.locator(f"{ROWS} .text")
+    assert [" ".join(text.split()) for text in texts.all_inner_texts()] == [
+        " ".join(text.split()) for text in listed["texts"][10:20]
+    ]
+    shown.get_by_role("spinbutton", name="Page of documents").fill("999")
+    shown.get_by_role("spinbutton", name="Page of documents").press("Enter")
+    assert status.inner_text().endswith(f"to {count} of {count} documents")
+    assert shown.get_by_role("button", name="Next page of documents").is_disabled()
+
+    shown.get_by_label("Search documents").fill("Document 7")
+    awaited(shown.locator(".documents .text mark")).to_have_count(1)
+    row = listed["texts"].index(next(text for text in listed["texts"] if text.endswith("document 7")))
+    assert texts.all_inner_texts() == [listed["texts"][row].strip()]
+    scores = shown.locator(f"{ROWS} .score").all_text_contents()
+    assert scores == [f"{score:.3f}" for score in listed["scores"][row]]
+    names = [labels["names"][label] for label in listed["predicted"][row]]
+    assert [
+        name.removesuffix(" (true)") for name in shown.locator(f"{ROWS} .name").all_text_contents()
+    ] == names
+    right = [label in listed["truth"][row] for label in listed["predicted"][row]]
+    marks = shown.locator(f"{ROWS} .mark").all_text_contents()
+    assert marks == ["✓" if hit else "" for hit in right] and any(right)
+
+    shown.get_by_label("Search documents").fill("window.taken=2")  # a label's name, and in texts
+    awaited(shown.locator(ROWS)).to_have_count(10)
+    assert 10 < int(status.inner_text().split(" of ")[1].split()[0]) < count
+    assert HOSTILE.split("\u2028")[0] in shown.locator(ROWS).first.inner_text()
+    shown.get_by_label("Search documents").fill("no such words")
+    awaited(shown.locator(ROWS)).to_have_count(0)
+    assert status.inner_text() == "no documents" and shown.evaluate("window.taken") is None
+
+    shown.get_by_label("Search documents").fill("")
+    awaited(shown.locator(ROWS)).to_have_count(10)
+    head = shown.locator(".documents thead th", has_text="right of 5")
+    hits = [len(set(found[:5]) & set(true)) for found, true in zip(listed["predicted"], listed["truth"])]
+    for order in ("descending", "ascending"):
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") == order
+        cells = list(map(int, shown.locator(f"{ROWS} td.number").all_inner_texts()))
+        assert cells == sorted(hits, reverse=order == "descending")[:10]
+    shown.get_by_label("Show").select_option("the first is wrong")
+    wrong = sum(found[0] not in true for found, true in zip(listed["predicted"], listed["truth"]))
+    assert status.inner_text().endswith(f"of {wrong} documents" if wrong else "no documents")
+
+
+def test_from_a_label_to_its_documents_by_keyboard(opened, page):
+    listed, labels = page.listed[0]["documents"], page.listed[0]["labels"]
+    shown = opened()
+    cells = shown.locator(".labels tbody td:nth-child(3)").all_inner_texts()
+    assert list(map(int, cells)) == sorted(labels["support"], reverse=True)[: len(cells)]
+    shown.get_by_label("Search labels").focus()
+    shown.keyboard.type("w3")
+    awaited(shown.locator(".labels tbody tr")).to_have_count(1)
+    assert HOSTILE.split("\u2028")[0] in shown.locator(".labels tbody th").inner_text()
+    for _ in range(30):
+        shown.keyboard.press("Tab")
+        if shown.evaluate("document.activeElement.className") == "link":
+            break
+    shown.keyboard.press("Enter")
+    one = labels["ids"].index("w3")
+    expected = [one in {*found, *true} for found, true in zip(listed["predicted"], listed["truth"])]
+    assert f" of {sum(expected)} documents" in shown.locator(".documents [role=status]").inner_text()
+    assert shown.evaluate("document.activeElement.textContent") == "show all"
+    shown.keyboard.press("Enter")
+    assert f" of {len(expected)} documents" in shown.locator(".documents [role=status]").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_follows_the_dark(opened, width, scheme):
+    shown = opened(width, scheme)
+    for details in shown.locator("details").all():
+        details.evaluate("one => { one.open = true }")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    widths = shown.locator(".drawing svg").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert max(widths) <= width
+    colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    back, text = (sum(map(int, colour[4:-1].split(","))) for colour in shown.evaluate(colours))
+    assert (back < 200 and text > 600) if scheme == "dark" else (back > 600 and text < 200)
+    of_axis = shown.locator(".drawing svg .role-axis-label text").first
+    colour = of_axis.evaluate("one => getComputedStyle(one).fill")
+    assert colour == shown.locator("figcaption span").first.evaluate("one => getComputedStyle(one).color")
+
+
+def test_what_a_screen_reader_is_told(opened):
+    """Every control and picture has a name, every table a caption."""
+    shown = opened()
+    nameless = """[...document.querySelectorAll('input, select, button, [role=img], [role=region], nav')]
+        .filter(one => !(one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length))"""
+    assert shown.evaluate(f"{nameless}.length") == 0
+    assert shown.evaluate("[...document.querySelectorAll('table')].filter(one => !one.caption).length") == 0
+    assert shown.locator("h1").count() == 1 and shown.locator("html").get_attribute("lang") == "en"

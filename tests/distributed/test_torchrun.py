@@ -20,6 +20,7 @@ from xmlkit.model.tensor_file import load_tensors
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 A_WHILE = 240.0  # seconds
 SETTINGS = [
+    "epochs=1000",
     "max_len=16",
     "pooling=mean",
     "dropout=0",
@@ -95,7 +96,11 @@ def test_trained_by_two_and_asked_by_one_and_two(given):
     process = started([], [*train, "--set", "max_steps=12", "--out", str(run)], folder)
     out, errors = process.communicate(timeout=A_WHILE)
     assert process.returncode == 0, errors
-    assert out.count("test split") == 1 and errors.count("training on") == 1 and out.count("P@1") <= 2
+    assert (
+        out.count("test split, 40 documents") == 1
+        and errors.count("training on") == 1
+        and out.count("P@1") <= 2
+    )
     texts.write_text("w0 w1 w20\nw5 w31 w3\n")
     asked = ["predict", str(run), str(texts), "--format", "jsonl"]
     process = started([], asked, folder)
@@ -116,7 +121,7 @@ def test_trained_by_two_and_asked_by_one_and_two(given):
 def test_a_rank_that_is_killed_is_named_and_torchrun_goes_on(given):
     folder, train = given
     run = folder / "killed"
-    command = [*train, "--set", "max_steps=300", "--out", str(run)]
+    command = [*train, "--set", "max_steps=600", "--out", str(run)]
     process = started(["--max-restarts", "1"], command, folder)
     at_step(run, 5, process)
     os.kill(process_of(1, run), signal.SIGKILL)
@@ -130,7 +135,7 @@ def test_a_rank_that_is_killed_is_named_and_torchrun_goes_on(given):
     )
     goes_on = forked.run(["xmlkit", "train", "--resume", str(run)], b"", folder, dict(os.environ))
     assert goes_on.returncode == 0 and b"going on after step" in goes_on.stderr
-    assert load_tensors(run / WEIGHTS)[0] and step_of(run) == 300
+    assert load_tensors(run / WEIGHTS)[0] and step_of(run) == 600
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ Candidates, losses and gradients against the CPU in float64; a whole step withou
 then `benchmarks.step` for both shapes, with clusters and with every label scored (`full-head`), with shipped
 plugins beside and with the encoder compiled; and lines shaped like ELMO's (ICML 2025) BERT-base runs on
 Amazon-670K and Amazon-3M, with the epoch that they extrapolate to. Lines that no time is left for are named
-in the file. Without a CUDA device it says so and writes nothing.
+in the file. With several devices, one beside all of them (`benchmarks.ranks`). Without a CUDA device it says
+so and writes nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import in_a_process_of_its_own, machine
+from benchmarks.ranks import compare
 from benchmarks.step import HEADER, line, measure
 from benchmarks.synthetic import trainer_of
 from xmlkit.training.trainer import Trainer
@@ -151,6 +153,8 @@ def main() -> None:
             found |= {"epoch_minutes": round(epoch, 1), "elmo_minutes": minutes, "elmo_gib": gib}
         document["results"].append(found)
         print(line(found), settings or "", flush=True)
+    if (devices := torch.cuda.device_count()) > 1:
+        document["devices"] = {"count": devices, **compare(670_091, 64 * devices, 3, devices)}
     given.out.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -28,7 +28,7 @@ import torch
 import torch.distributed as dist
 from torch import multiprocessing
 
-from benchmarks.machine import machine
+from benchmarks.machine import machine, wait
 from benchmarks.synthetic import balanced_clusters, trainer_of
 from xmlkit.distributed import ranks
 from xmlkit.model.split import split_over_ranks
@@ -43,19 +43,19 @@ MEASURED = Path("benchmarks/results/cuda-h100.json")
 # ------------------------------------------------------------------------------------------ measured here
 
 
-def compare(labels: int, documents: int, rounds: int) -> dict[str, Any]:
-    """Medians, the ratio of each round, and bytes a step."""
-    found: dict[int, list[float]] = {1: [], 2: []}
+def compare(labels: int, documents: int, rounds: int, several: int = 2) -> dict[str, Any]:
+    """Of one process and of several: medians, the ratio of each round, and bytes a step."""
+    found: dict[int, list[float]] = {1: [], several: []}
     for _ in range(rounds):
         for count in found:
             seconds, sent, expected = _round(count, labels, documents)
             found[count].append(seconds)
-    one, two = found[1], found[2]
+    one, more = found[1], found[several]
     return {
         "labels": labels,
         "documents": documents,
         "seconds_a_step": {str(count): round(statistics.median(some), 4) for count, some in found.items()},
-        "speed_up": [round(a / b, 3) for a, b in zip(one, two, strict=True)],
+        "speed_up": [round(a / b, 3) for a, b in zip(one, more, strict=True)],
         "megabytes_a_step": round(sent / 1e6, 3),
         "megabytes_by_the_formula": round(expected / 1e6, 3),
     }
@@ -71,6 +71,8 @@ def _round(count: int, labels: int, documents: int) -> tuple[float, float, float
 
 def _rank(number: int, folder: str, count: int, labels: int, documents: int) -> None:
     torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number)
     store = dist.FileStore(f"{folder}/store", count)
     ranks.join_by(store, number, count, timedelta(seconds=600))
     total = documents * (WARM_UP + STEPS)
@@ -80,9 +82,11 @@ def _rank(number: int, folder: str, count: int, labels: int, documents: int) -> 
     for batches in steps[:WARM_UP]:
         trainer.step(batches)
     with counted() as sent:
+        wait(trainer.device)
         begun = time.perf_counter()
         for batches in steps[WARM_UP:]:
             trainer.step(batches)
+        wait(trainer.device)
         seconds = (time.perf_counter() - begun) / STEPS
     if number == 0:
         expected = _formula(trainer, steps[WARM_UP:]) / STEPS if count > 1 else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,7 +53,10 @@ def given(tmp_path_factory) -> tuple[Path, list[str]]:
 
 
 def started(torchrun: list[str], command: list[str], cwd: Path) -> subprocess.Popen[str]:
-    whole = [*TORCHRUN, *torchrun, "-m", "xmlkit", *command]
+    return process_in(cwd, [*TORCHRUN, *torchrun, "-m", "xmlkit", *command])
+
+
+def process_in(cwd: Path, whole: list[str]) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(whole, cwd=cwd, env=environment, text=True, start_new_session=True, **streams)
@@ -151,6 +155,52 @@ def test_ctrl_c_saves_once(given):
     _, errors = process.communicate(timeout=A_WHILE)
     assert errors.count("ending this step and saving") == 1, errors
     assert errors.count(f"interrupted; go on with: xmlkit train --resume {run}") == 1, errors
+    assert (run / "checkpoint.safetensors").exists()
+
+
+@pytest.fixture
+def two_hosts():
+    """Two network namespaces with a cable between them: their names, interfaces and addresses."""
+    if not shutil.which("ip") or os.geteuid():
+        pytest.skip("needs `ip` and the rights to make network namespaces")
+    hosts = [(f"xmlkit-{os.getpid()}-{i}", f"x{os.getpid()}{i}"[-12:], f"10.213.7.{i + 1}") for i in range(2)]
+    (first, cable, _), (second, other, _) = hosts
+    made = [["netns", "add", first], ["netns", "add", second]]
+    made += [["link", "add", cable, "netns", first, "type", "veth", "peer", "name", other, "netns", second]]
+    for name, interface, address in hosts:
+        made += [["-n", name, "addr", "add", f"{address}/24", "dev", interface]]
+        made += [["-n", name, "link", "set", device, "up"] for device in ("lo", interface)]
+    try:
+        for command in made:
+            if subprocess.run(["ip", *command], capture_output=True).returncode:
+                pytest.skip("no network namespaces here")
+        yield hosts
+    finally:
+        for name, _, _ in hosts:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+@pytest.mark.slow
+def test_a_machine_that_vanishes_is_told(given, two_hosts):
+    folder, train = given
+    run, (_, _, endpoint) = folder / "vanished", two_hosts[0]
+    there = []
+    for place, (name, interface, address) in enumerate(two_hosts):
+        meet = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{endpoint}:29477", "--rdzv-id", "one"]
+        meet += ["--rdzv-conf", f"is_host={1 - place}", "--local-addr", address]
+        host = ["ip", "netns", "exec", name, "env", f"GLOO_SOCKET_IFNAME={interface}"]
+        torchrun = [*TORCHRUN[:3], "--nnodes", "2", "--nproc-per-node", "1", *meet, "-m", "xmlkit"]
+        command = [*train, "--set", "max_steps=5000", "--set", "rank_timeout=8", "--out", str(run)]
+        there.append(process_in(folder, [*host, *torchrun, *command]))
+    stays, goes = there
+    at_step(run, 5, stays)
+    name, interface, _ = two_hosts[1]
+    subprocess.run(["ip", "-n", name, "link", "set", interface, "down"], check=True)
+    os.killpg(goes.pid, signal.SIGKILL)
+    _, errors = stays.communicate(timeout=A_WHILE)
+    goes.wait()
+    assert stays.returncode == 1
+    assert "error: rank 1 does not answer (" in errors and "says rank 0; go on with train --resume" in errors
     assert (run / "checkpoint.safetensors").exists()
 
 

@@ -18,6 +18,7 @@ from xmlkit.cli.options import Read, RunOrHubArgument, format_named, spread
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
+from xmlkit.quick import uncollected
 
 if TYPE_CHECKING:
     from xmlkit.data.formats import Document
@@ -91,14 +92,15 @@ def predict(
     """Labels texts."""
     if out_ and format_ == Layout.text:
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
-    from xmlkit.cli.display import LAYOUTS
-    from xmlkit.data.asked import asked
-    from xmlkit.inference.allowed import allowed_labels
-    from xmlkit.inference.answers import answered, answered_texts, only_writer
-    from xmlkit.inference.predict import TEXTS_AT_ONCE
+    with uncollected():
+        from xmlkit.cli.layouts import LAYOUTS
+        from xmlkit.data.asked import asked
+        from xmlkit.inference.allowed import allowed_labels
+        from xmlkit.inference.answers import answered, answered_texts, only_writer
+        from xmlkit.inference.predict import TEXTS_AT_ONCE
 
-    least, top_k = _cut(run, threshold, top_k)
-    model = xmlkit.load(run)
+        least, top_k = _cut(run, threshold, top_k)
+        model = xmlkit.load(run)
     allowed = allowed_labels(model.labels, labels, without, read.dialect())
     if allowed is not None and model.shortlists:
         say(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 import xmlkit
@@ -147,6 +146,8 @@ def train(
         say_demo()
         if checked and "plugins" not in settings:
             say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
+    import numpy as np
+
     from xmlkit.cli.display import example_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source

@@ -68,7 +68,7 @@ def train(
     """
     checked = check(corpus, config, init_from)
     with new_folder(out, corpus.folder_name) as folder:
-        return _finish(_trainer(folder, *new_model(folder, corpus, checked)), corpus)
+        return _finish(_trainer(folder, corpus, *new_model(folder, corpus, checked)), corpus)
 
 
 def store_start(
@@ -91,7 +91,7 @@ def prepare(
     """All of `train` that comes before the first step."""
     checked = check(corpus, config, init_from)
     with new_folder(out, corpus.folder_name) as folder:
-        return _trainer(folder, *new_model(folder, corpus, checked))
+        return _trainer(folder, corpus, *new_model(folder, corpus, checked))
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -123,14 +123,14 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, device_of(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
     model = Model(recorded.encoder, build, recorded.active, config.seed)
-    trainer = _trainer(folder, Opened.of(recorded, model), data)
+    trainer = _trainer(folder, corpus, Opened.of(recorded, model), data)
     trainer.restore()
     if other := differences(machine(trainer.device), run_machine(folder)):
         say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
     return _finish(trainer, corpus)
 
 
-def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
+def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
     device = device_of(config)
     if data.unlabelled and not opened.model.combiner.loss_names:
@@ -139,7 +139,8 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
             "and its teacher, or leave it out"
         )
     make_ready(opened.model, config, device)
-    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
+    steps = count_steps(len(data.steps.rows), config)
+    run = Run(folder, config, opened.model, steps, corpus.name)
     return Trainer(run, data, opened.active.events)
 
 

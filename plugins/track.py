@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
-from xmlkit_plugins.trackers import Outcome, Tracked, Tracker, begun, trackers
 
 from xmlkit import Run, UserError, hookimpl, say
+
+from .trackers import Outcome, Tracked, Tracker, begun, trackers
 
 FILE = "tracked.json"
 
@@ -45,7 +46,7 @@ class Options(BaseModel, extra="forbid"):
         for name in names if isinstance(names, list | tuple) else ():
             if name not in trackers():
                 raise ValueError(f"there is no {name!r}; there are {', '.join(trackers())}")
-        return names
+        return list(dict.fromkeys(names)) if isinstance(names, list | tuple) else names
 
 
 class Tracking:
@@ -54,7 +55,7 @@ class Tracking:
     def __init__(self, run: Run):
         options = Options(**run.config.options.get("track", {}))
         self._file = run.folder / FILE
-        self._ids: dict[str, str] = json.loads(self._file.read_text()) if self._file.is_file() else {}
+        self._ids = _ids_in(self._file)
         self._trackers: dict[str, Tracker] = {}
         for name in options.to:
             tracked = Tracked(
@@ -70,7 +71,7 @@ class Tracking:
                 tracker.take(step, figures)
                 if self._ids.get(name) != tracker.id:
                     self._ids[name] = tracker.id
-                    self._file.write_text(json.dumps(self._ids) + "\n")
+                    self._file.write_text(json.dumps(self._ids) + "\n", encoding="utf-8")
 
     def close(self, outcome: Outcome) -> None:
         """Nothing more comes."""
@@ -90,6 +91,19 @@ class Tracking:
             self._trackers.pop(name, None)
             words = str(error).strip().partition("\n")[0] or type(error).__name__
             say(f"track: {name} fails, and the training goes on without it: {words}")
+
+
+def _ids_in(file: Path) -> dict[str, str]:
+    """By tracker; none where the run begins. Raises UserError for a damaged file."""
+    try:
+        ids = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (ValueError, RecursionError):
+        ids = None
+    if not isinstance(ids, dict) or not all(isinstance(id, str) for id in ids.values()):
+        raise UserError(
+            f"{file} is damaged: put it back, or remove it, and trackers have the rest as a new run"
+        )
+    return ids
 
 
 def _settings(run: Run) -> dict[str, Any]:

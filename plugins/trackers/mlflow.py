@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from xmlkit_plugins.trackers import Outcome, Tracked, Tracker
+from . import Outcome, Tracked, Tracker
 
 STATUS = {"finished": "FINISHED", "stopped early": "FINISHED", "interrupted": "KILLED"}
 MOST_SETTINGS = 100  # that it takes at once

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xmlkit_plugins.trackers import Outcome, Tracked, Tracker
-
+from . import Outcome, Tracked, Tracker
 
 FOLDER = "tensorboard"
 
@@ -18,7 +17,8 @@ class OfRun(Tracker):
     id = FOLDER
 
     def __init__(self, run: Tracked, kind: Any):
-        self._run, self._kind, self._writer = run, kind, None
+        self._run, self._kind = run, kind
+        self._writer: Any = None
 
     def take(self, step: int, figures: Mapping[str, float]) -> None:
         """On the disk at once: what is looked at is never far behind."""

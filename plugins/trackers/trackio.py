@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from xmlkit_plugins.trackers import Outcome, Tracked, Tracker
+from . import Outcome, Tracked, Tracker
 
 
 class OfRun(Tracker):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xmlkit_plugins.trackers import Outcome, Tracked, Tracker
+from . import Outcome, Tracked, Tracker
 
 # What it would take along by itself: what is printed, the machine and its load, packages, sources.
 NOTHING_ELSE = {
@@ -44,6 +44,6 @@ def begin(run: Tracked) -> OfRun:
 
     if wandb.setup().settings.mode in ONLINE and not wandb.login(prompt=False):
         raise RuntimeError("no key; first `wandb login`, or WANDB_MODE=offline")
-    settings = wandb.Settings(quiet=True, **NOTHING_ELSE)
+    settings = wandb.Settings(quiet=True, reinit="create_new", **NOTHING_ELSE)
     how = {"id": run.id, "resume": "allow", "settings": settings}
     return OfRun(wandb.init(project=run.project, name=run.name, config=run.settings, **how))

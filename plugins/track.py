@@ -100,9 +100,7 @@ def _ids_in(file: Path) -> dict[str, str]:
     except (ValueError, RecursionError):
         ids = None
     if not isinstance(ids, dict) or not all(isinstance(id, str) for id in ids.values()):
-        raise UserError(
-            f"{file} is damaged: put it back, or remove it, and trackers have the rest as a new run"
-        )
+        raise UserError(f"{file} is damaged: put it back, or remove it: the rest is tracked as a new run")
     return ids
 
 

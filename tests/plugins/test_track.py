@@ -193,7 +193,7 @@ def test_what_is_damaged_is_told(tmp_path, encoder):
     file = tmp_path / "run" / "tracked.json"
     for content in (b"{", b"[1]", b'{"tensorboard": 3}', b"\xff"):
         file.write_bytes(content)
-        with pytest.raises(UserError, match="tracked.json is damaged: put it back, or remove it"):
+        with pytest.raises(UserError, match=r"tracked\.json is damaged: put it back, or remove it"):
             training.resume(tmp_path / "run", CORPUS)
     file.unlink()
     assert training.resume(tmp_path / "run", CORPUS).outcome == "finished"

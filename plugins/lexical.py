@@ -240,14 +240,16 @@ def _counts(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> c
 
 def _pieces_VP(vocabulary: tuple[str, ...], options: Options) -> Tensor:
     """The buckets of each token's n-grams of characters, the first ones in it; filled up with 0."""
-    found, lengths = [], options.characters
-    for token in vocabulary:
-        grams = [token[i : i + n] for i in range(len(token)) for n in lengths if i + n <= len(token)]
-        found.append([1 + crc32(gram.encode()) % (options.buckets - 1) for gram in grams[:MOST_PIECES]])
-    most = max(map(len, found), default=0)
-    return torch.tensor([row + [0] * (most - len(row)) for row in found], dtype=torch.int32).view(
-        len(found), most
-    )
+    lengths = options.characters
+    grams = [
+        [token[i : i + n] for i in range(len(token)) for n in lengths if i + n <= len(token)][:MOST_PIECES]
+        for token in vocabulary
+    ]
+    counts_V = np.array([len(some) for some in grams], np.int64)
+    hashes = np.fromiter((crc32(gram.encode()) for some in grams for gram in some), np.int64)
+    pieces_VP = np.zeros((len(grams), counts_V.max(initial=0)), np.int32)
+    pieces_VP[np.arange(pieces_VP.shape[1]) < counts_V[:, None]] = 1 + hashes % (options.buckets - 1)
+    return torch.from_numpy(pieces_VP)
 
 
 @hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmlkit import Prediction, UserError
-from xmlkit.cli.display import LAYOUTS
+from xmlkit.cli.layouts import LAYOUTS
 from xmlkit.inference.answers import answered, answered_texts, only_writer
 
 WORDS = st.text("ab\n\t\x1bü\u2028", max_size=4)

@@ -18,7 +18,6 @@ Shape suffixes: M models, S seeds, N documents, R resamples.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 AT_ONCE = 100
@@ -44,6 +43,8 @@ def resampled(part_MSN: np.ndarray, whole_MSN: np.ndarray) -> np.ndarray:
 
 def interval(difference_S: np.ndarray, difference_R: np.ndarray, documents: int) -> tuple[float, float]:
     """95%, from the differences of two models seed by seed and resample by resample."""
+    from scipy import stats  # slow to import, and whoever only predicts never comes here
+
     seeds, variance = len(difference_S), float(difference_R.var())
     if variance == 0:
         return float(difference_S.mean()), float(difference_S.mean())

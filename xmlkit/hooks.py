@@ -166,6 +166,11 @@ class Run:
     config: Config
     model: nn.Module
     num_steps: int
+    corpus: str = ""  # its name
+    is_first: bool = (
+        True  # False in all but one of several processes: events come to each, and one writes files
+    )
+    steps_done: int = 0
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
     rate_factor: float = 1.0  # an event may set it: what all rates are multiplied by from the next step on
     stops: bool = False  # likewise: the step that has ended is the last, which is then scored
@@ -247,6 +252,13 @@ class Hooks(Protocol):
     @hookspec
     def step_ended(self, run: Run, step: int, report: dict[str, Tensor]) -> None:
         """An optimiser step is done; `report` holds its losses, on the device. Step 1 is the first."""
+
+    @hookspec
+    def logged(self, run: Run, step: int, figures: dict[str, float]) -> None:
+        """The run's log has these figures of this step, by these names; what is undefined is left out.
+
+        It has losses and speed every `log_every` steps, and figures of each evaluation.
+        """
 
     @hookspec
     def evaluated(self, run: Run, metrics: dict[str, float]) -> None:

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from xmlkit.blend.member import Candidates
@@ -139,6 +138,8 @@ def fit(
     `shrink` is how strongly labels' own weights are held at 0, None: there are none; `gain_L` how much a true
     label counts, None: 1.
     """
+    from scipy.optimize import minimize  # not needed to predict, and slow to import
+
     x_VF, y_V = pairs.numbers_VF.astype(np.float64), pairs.true_V(truth)
     gain_V = np.where(y_V, 1.0 if gain_L is None else gain_L[pairs.labels_V], 1.0)
     num = x_VF.shape[1]

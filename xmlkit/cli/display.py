@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from xmlkit.blend.distil import Kept
-from xmlkit.blend.ensemble import Made
-from xmlkit.blend.threshold import Fitted
-from xmlkit.comparison.compare import SHOWN, Comparison, Row
+from xmlkit.cli.layouts import shortened
 from xmlkit.config import SETTINGS, Config, nearest
-from xmlkit.console import CONTROLS, visible
-from xmlkit.data.corpus import Labels, Split
+from xmlkit.console import visible
 from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
 from xmlkit.hooks import DOORS
-from xmlkit.inference.predict import Prediction
-from xmlkit.inference.unseen import Unseen
 from xmlkit.measures.assigned import FIGURES, WAYS
-from xmlkit.measures.by_label import Decile
-from xmlkit.measures.cut import Cut
 from xmlkit.model.parts import chains_of_settings
 from xmlkit.plugins import Active, check, settled
 from xmlkit.presets import presets
 
-TEXT_WIDTH = 160
+if TYPE_CHECKING:
+    from xmlkit.blend.distil import Kept
+    from xmlkit.blend.ensemble import Made
+    from xmlkit.blend.threshold import Fitted
+    from xmlkit.comparison.compare import Comparison, Row
+    from xmlkit.data.corpus import Labels, Split
+    from xmlkit.inference.predict import Prediction
+    from xmlkit.inference.unseen import Unseen
+    from xmlkit.measures.by_label import Decile
+    from xmlkit.measures.cut import Cut
+
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -188,12 +190,6 @@ def example_table(split: Split, labels: Labels, predictions: Sequence[Sequence[P
     return table
 
 
-def shortened(text: str) -> str:
-    """A text as one line that fits."""
-    line = " ".join(text.split())
-    return visible(line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…")
-
-
 def plugin_list() -> tuple[str, list[UserError]]:
     """All installed plugins: what they do, where they stand, what can be set; and why some don't load.
 
@@ -285,7 +281,7 @@ def comparison_table(found: Comparison) -> Table:
         show_lines=True,
     )
     table.add_column("set")
-    for name in (*SHOWN, "seconds", "parameters", "could show", "verdict on P@5"):
+    for name in (*found.rows[0].metrics, "seconds", "parameters", "could show", "verdict on P@5"):
         table.add_column(name, justify="left" if name.startswith("verdict") else "right")
     for number, row in enumerate(found.rows):
         cells = _difference_cells(row) if number else _base_cells(row)
@@ -294,12 +290,11 @@ def comparison_table(found: Comparison) -> Table:
 
 
 def _base_cells(row: Row) -> list[str]:
-    return [*(f"{row.metrics[name].value:.2f}" for name in SHOWN), f"{row.seconds:.0f}"]
+    return [*(f"{figure.value:.2f}" for figure in row.metrics.values()), f"{row.seconds:.0f}"]
 
 
 def _difference_cells(row: Row) -> list[str]:
-    figures = [row.metrics[name] for name in SHOWN]
-    differences = [f"{f.difference:+.2f}\n{f.low:+.2f} to {f.high:+.2f}" for f in figures]
+    differences = [f"{f.difference:+.2f}\n{f.low:+.2f} to {f.high:+.2f}" for f in row.metrics.values()]
     numbers = [f"{row.extra_seconds:+.0f}", f"{row.extra_parameters:+,}", f"{row.could_show:.2f}"]
     return [*differences, *numbers, row.verdict]
 
@@ -328,30 +323,3 @@ def _as_set(value: Any) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def as_text(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
-    """The text, then a label a line."""
-    lines = [f"{p.score:8.3f}  {visible(p.name)}" for p in found] or ["          (no label)"]
-    return "\n".join([shortened(text), *lines, ""])
-
-
-def as_jsonl(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
-    """One JSON object, with the text's id where it has one."""
-    labels = [{"label": p.label, "name": p.name, "score": round(p.score, 6)} for p in found]
-    called = {} if id is None else {"id": id}
-    line = json.dumps({**called, "text": text, "labels": labels}, ensure_ascii=False)
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)  # JSON leaves some of them raw
-
-
-def as_tsv(text: str, found: Sequence[Prediction], number: int, id: str | None = None) -> str:
-    """A line a label: the text's number from 1, label, name, score, id if any; tabs in names become spaces.
-
-    Control characters are spelt out.
-    """
-    called = [] if id is None else [id]
-    rows = ([str(number), p.label, p.name, f"{p.score:.6f}", *called] for p in found)
-    return "\n".join("\t".join(visible(" ".join(cell.split())) for cell in row) for row in rows)
-
-
-LAYOUTS = {"text": as_text, "jsonl": as_jsonl, "tsv": as_tsv}

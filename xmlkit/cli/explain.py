@@ -13,6 +13,7 @@ import typer
 import xmlkit
 from xmlkit.cli.options import RunArgument
 from xmlkit.console import CONTROLS, visible
+from xmlkit.quick import uncollected
 
 if TYPE_CHECKING:
     from xmlkit.explain.explain import Reasons
@@ -37,12 +38,14 @@ def explain(
     ),
 ) -> None:
     """Says why a text gets its labels: which words and which training documents speak for each."""
-    from xmlkit.data.lines import read_stream
-    from xmlkit.explain.explain import explain as explained
+    with uncollected():
+        from xmlkit.data.lines import read_stream
+        from xmlkit.explain.explain import explain as explained
 
+        model = xmlkit.load(run)
     if text == "-":
         text = "\n".join(line for _, line in read_stream(sys.stdin.buffer, "standard input"))
-    found = explained(xmlkit.load(run), text, top_k)
+    found = explained(model, text, top_k)
     if format_ == Layout.json:
         line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=False)
         print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))

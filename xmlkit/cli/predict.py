@@ -20,6 +20,7 @@ from xmlkit.console import say
 from xmlkit.distributed.launch import launched, speaks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
+from xmlkit.quick import uncollected
 
 if TYPE_CHECKING:
     from xmlkit.data.formats import Document
@@ -93,18 +94,19 @@ def predict(
     """Labels texts."""
     if out_ and format_ == Layout.text:
         raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
-    from xmlkit.cli.display import LAYOUTS
-    from xmlkit.data.asked import asked
-    from xmlkit.distributed.ranks import of_first
-    from xmlkit.inference.allowed import allowed_labels
-    from xmlkit.inference.answers import answered, answered_texts, only_writer
-    from xmlkit.inference.predict import TEXTS_AT_ONCE
-
-    least, top_k = _cut(run, threshold, top_k)
     if file == "-" and launched() > 1:
         raise UserError("standard input can't be split over processes: name a FILE, or leave out torchrun")
-    join_for(run)
-    model = xmlkit.load(run)
+    with uncollected():
+        from xmlkit.cli.layouts import LAYOUTS
+        from xmlkit.data.asked import asked
+        from xmlkit.distributed.ranks import of_first
+        from xmlkit.inference.allowed import allowed_labels
+        from xmlkit.inference.answers import answered, answered_texts, only_writer
+        from xmlkit.inference.predict import TEXTS_AT_ONCE
+
+        least, top_k = _cut(run, threshold, top_k)
+        join_for(run)
+        model = xmlkit.load(run)
     allowed = allowed_labels(model.labels, labels, without, read.dialect())
     if allowed is not None and model.shortlists:
         say(

@@ -10,6 +10,7 @@ import typer
 
 from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
+from xmlkit.quick import uncollected
 from xmlkit.serve.limits import Limits
 
 PANEL = "Limits"
@@ -79,9 +80,10 @@ def serve(
     # hundreds of MiB: texts of all lengths make many. It is read when torch is imported.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     try:
-        from xmlkit.serve.served import read_vocabulary
-        from xmlkit.serve.server import Address
-        from xmlkit.serve.server import serve as answer
+        with uncollected():
+            from xmlkit.serve.served import read_vocabulary
+            from xmlkit.serve.server import Address
+            from xmlkit.serve.server import serve as answer
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("xmlkit"):
             raise

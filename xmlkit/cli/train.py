@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 import xmlkit
@@ -18,12 +18,14 @@ from xmlkit.cli.options import (
     OutOption,
     PluginOption,
     Read,
+    names_in,
     spread,
 )
 from xmlkit.cli.ranked import check_options
 from xmlkit.cli.saying import GOES_ON, out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
 from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
+from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
 from xmlkit.presets import num_members
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from xmlkit.inference.unseen import Unseen
 
 EXAMPLES = 5
+TRACK = "track"  # the plugin
 
 
 @spread
@@ -91,6 +94,14 @@ def train(
         ),
     ] = None,
     fast: FastOption = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A,B",
+            help="Sends the log's figures to `tensorboard`, `wandb`, `mlflow`, `trackio`, too.",
+            show_default=False,
+        ),
+    ] = None,
     all_members: Annotated[
         bool,
         typer.Option(
@@ -111,6 +122,8 @@ def train(
         raise UserError("--fast chooses among the members of --ensemble: name them, or leave it out")
     if unlabelled:
         settings = merge(settings, {"unlabelled": str(unlabelled)})
+    if track:
+        settings = _tracked(settings, track, data, of_ensemble=ensemble_ is not None)
     if distil:
         if budget or resume or init_from or ensemble_ is not None or all_members:
             raise UserError(
@@ -131,6 +144,8 @@ def train(
             return _train_ensemble(data, read, out_, [settings], ensemble_, fast, budget)
         numbers = range(num_members(preset or ""))
         each = [replace(chosen, member=n).settings(plugin) for n in numbers]
+        if track:
+            each = [_tracked(one, track, data) for one in each]
         return _train_ensemble(data, read, out_, each)
     if budget and (init_from or preset or resume):
         raise UserError("--budget chooses settings: leave out --init-from, --preset and --resume")
@@ -151,6 +166,8 @@ def train(
         say_demo()
         if checked and "plugins" not in settings:
             say(f"plugins: {', '.join(checked.plugins) or 'none'}, unless --plugin names others")
+    import numpy as np
+
     from xmlkit.cli.display import example_table
     from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import run_source
@@ -180,6 +197,25 @@ def train(
     say_run(trained.folder)
     if corpus.source == DEMO:
         say_what_next(trained.folder)
+
+
+def _tracked(
+    settings: dict[str, Any], track: list[str], data: str | None, of_ensemble: bool = False
+) -> dict[str, Any]:
+    """The settings with the plugin that sends figures there.
+
+    Raises UserError, before any work, where there is no such place, or its library is missing.
+    """
+    from xmlkit.plugins import activate
+
+    options = {TRACK: {"to": names_in(track)}}
+    activate([TRACK], options)
+    for name in options[TRACK]["to"]:
+        if find_spec(name) is None:
+            raise UserError(f"--track {name}: pip install '{DISTRIBUTION}[{name}]'")
+    usual = () if of_ensemble else resolve(settings, data or DEMO).plugins
+    plugins = settings.get("plugins", usual)
+    return merge(settings, options, {"plugins": [*(name for name in plugins if name != TRACK), TRACK]})
 
 
 def _train_student(

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from xmlkit.console import track
 
@@ -40,6 +39,8 @@ def near_duplicates(texts: Sequence[str]) -> np.ndarray:
 
 def _signatures(texts: Sequence[str]) -> np.ndarray:
     """(N, H) uint32: the least hash of a shingle, by each hash function; the largest where there is none."""
+    from sklearn.feature_extraction.text import HashingVectorizer  # slow to import
+
     words = HashingVectorizer(
         token_pattern=WORD, ngram_range=(1, 2), n_features=SHINGLES, alternate_sign=False, norm=None
     )

@@ -15,8 +15,6 @@ from typing import TypeAlias
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
-from sklearn.preprocessing import normalize
 
 from xmlkit.data.cache import cached, digest
 from xmlkit.data.ragged import Ragged
@@ -70,6 +68,9 @@ def label_features(texts: Sequence[str], labels: Ragged, num_labels: int) -> spa
     (LightXML, 2021, 3.1; PIFA in PECOS, 2022.) A label that no document carries has a row of zeros.
     Words are hashed, so that memory does not grow with the vocabulary.
     """
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer  # slow to import
+    from sklearn.preprocessing import normalize
+
     words = HashingVectorizer(
         token_pattern=WORD, n_features=NUM_HASHES, alternate_sign=False, norm=None, dtype=np.float32
     )

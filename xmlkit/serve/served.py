@@ -18,6 +18,7 @@ from xmlkit.data.vocabularies import Label, vocabularies
 from xmlkit.errors import UserError
 from xmlkit.hub import local
 from xmlkit.inference.predict import Predictor
+from xmlkit.quick import uncollected
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.watch import Watch
 from xmlkit.serve.worker import Worker
@@ -76,7 +77,8 @@ def opened(
     Raises UserError where a folder is none of a model, or has no label of the vocabulary.
     """
     names, runs = ids(runs), list(map(local, runs))
-    models = {id: load(run) for id, run in zip(names, runs, strict=True)}
+    with uncollected():
+        models = {id: load(run) for id, run in zip(names, runs, strict=True)}
     served: dict[str, Served] = {}
     try:
         for (id, model), run in zip(models.items(), runs):

@@ -31,6 +31,10 @@ class Events:
         """After each step."""
         self._call("step_ended", run=run, step=step, report=report)
 
+    def logged(self, run: Run, step: int, figures: dict[str, float]) -> None:
+        """After each line of the log that has figures."""
+        self._call("logged", run=run, step=step, figures=figures)
+
     def evaluated(self, run: Run, metrics: dict[str, float]) -> None:
         """After each evaluation."""
         self._call("evaluated", run=run, metrics=metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,16 +31,24 @@ Outcome = Literal["finished", "stopped early", "interrupted"]
 class Report:
     """The progress display, on the error stream, and the same figures as JSON Lines.
 
-    Of several ranks the first has both.
+    Of several ranks the first has both. `logged` is told the figures of each line that has been written, with
+    its step.
     """
 
-    def __init__(self, log: Path, num_steps: int, done: int = 0, seconds: float = 0.0):
+    def __init__(
+        self,
+        log: Path,
+        num_steps: int,
+        done: int = 0,
+        seconds: float = 0.0,
+        logged: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+    ):
         log = log if ranks.is_first() else Path(os.devnull)
         kept = _lines_up_to(done, log)
         if ranks.is_first():
             with replaced(log) as unfinished:
                 unfinished.write_text("".join(kept), encoding="utf-8")
-        self._log = log.open("a", encoding="utf-8")
+        self._log, self._logged = log.open("a", encoding="utf-8"), logged
         self._progress = Progress(
             MofNCompleteColumn(),
             BarColumn(bar_width=8),
@@ -74,7 +83,7 @@ class Report:
         speed = self._documents / (seconds - self._seconds)
         self._documents, self._seconds = 0, seconds
         times = {"seconds": round(seconds, 3), "documents_per_second": round(speed, 1)}
-        self._write(step=step, epoch=round(epoch, 4), lr=rate, **times, **losses)
+        self._tell(step, {"epoch": round(epoch, 4), "lr": rate, **times, **losses})
         self._tell_how_long(step, seconds)
         text = f"loss {losses['loss']:.2f}  {speed:.0f} docs/s  lr {rate:.1e}{self._scores}"
         self._progress.update(self._task, figures=text)
@@ -94,7 +103,7 @@ class Report:
         """An evaluation; `when` comes before the names of its figures, where it is none of the training."""
         figures = {f"validation/{name}": value for name, value in metrics.items()} | shortlists
         figures = {f"{when}/{name}" if when else name: value for name, value in figures.items()}
-        self._write(step=step, **{name: round(value, 4) for name, value in figures.items()})
+        self._tell(step, {name: round(value, 4) for name, value in figures.items()})
         precision = {name.removeprefix("P@"): v for name, v in metrics.items() if name.startswith("P@")}
         values = "/".join(f"{value:.1f}" for value in precision.values())
         self._scores = f"  P@{'/'.join(precision)} {values}"
@@ -105,11 +114,14 @@ class Report:
         """The training is over, whatever is still to be scored."""
         self._write(step=step, outcome=outcome)
 
-    def _write(self, **figures: Any) -> None:
-        # What is undefined is null: NaN is no JSON.
-        known = {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in figures.items()}
+    def _tell(self, step: int, figures: Mapping[str, float]) -> None:
+        known = {name: value for name, value in figures.items() if not math.isnan(value)}
+        self._write(step=step, **{name: known.get(name) for name in figures})  # null: NaN is no JSON
+        self._logged(step, known)
+
+    def _write(self, **line: Any) -> None:
         with errors_named(Path(self._log.name)):
-            self._log.write(json.dumps(known) + "\n")
+            self._log.write(json.dumps(line) + "\n")
             self._log.flush()
 
 

@@ -106,7 +106,7 @@ def _begun(corpus: Corpus, checked: Checked, out: str | Path | None) -> Iterator
     with ranks.named(), new_folder(out, corpus.folder_name) as folder:
         with ranks.first_then_rest():
             made = new_model(folder, corpus, checked)
-        yield _trainer(folder, *made)
+        yield _trainer(folder, corpus, *made)
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -140,14 +140,14 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, device_of(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
     model = Model(recorded.encoder, build, recorded.active, config.seed)
-    trainer = _trainer(folder, Opened.of(recorded, model), data)
+    trainer = _trainer(folder, corpus, Opened.of(recorded, model), data)
     trainer.restore()
     if other := differences(machine(trainer.device), run_machine(folder)):
         say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
     return _finish(trainer, corpus)
 
 
-def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
+def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
     device = device_of(config)
     if data.unlabelled and not opened.model.combiner.loss_names:
@@ -157,7 +157,8 @@ def _trainer(folder: Path, opened: Opened, data: TrainingData) -> Trainer:
         )
     split_over_ranks(opened.model)  # before a device is to hold it
     make_ready(opened.model, config, device)
-    run = Run(folder, config, opened.model, count_steps(len(data.steps.rows), config))
+    steps = count_steps(len(data.steps.rows), config)
+    run = Run(folder, config, opened.model, steps, corpus.name, ranks.is_first())
     return Trainer(run, data, opened.active.events)
 
 

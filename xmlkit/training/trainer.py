@@ -9,6 +9,7 @@ import math
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import islice, tee
 from typing import Any
 
@@ -102,11 +103,13 @@ class Trainer:
         with ranks.first_then_rest():
             self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
+        self.run.steps_done = self.step_number
         self.events.run_started(self.run)
         if not self.step_number:
             self.save()  # from here on there is a checkpoint until the training is over
             ranks.remember(str(self.run.folder))
-        with Report(self.run.folder / LOG, self.run.num_steps, self.step_number, self.seconds) as report:
+        done, logged = (self.step_number, self.seconds), partial(self.events.logged, self.run)
+        with Report(self.run.folder / LOG, self.run.num_steps, *done, logged) as report:
             outcome = self._train(report)
             if self.best is None:
                 self.finite.check(self._evaluated_model().weights())
@@ -203,6 +206,7 @@ class Trainer:
         self.model.zero_grad(set_to_none=True)
         forget_rows(self.rows)
         self.step_number += 1
+        self.run.steps_done = self.step_number
         losses = {**self.model.report(), **totals}
         self.events.step_ended(self.run, self.step_number, losses)
         for rate in self.schedules:

@@ -1,0 +1,65 @@
+"""What a command waits for before it does anything: what it imports, in a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+
+import pytest
+from commands import QUICK, xmlkit
+
+from xmlkit.quick import uncollected
+
+# Slow to import, and needed where models are trained, compared, drawn or served.
+NOT_TO_ASK = {"sklearn", "scipy.stats", "pyarrow", "fastapi", "xmlkit.comparison", "xmlkit.blend.ensemble"}
+
+
+def imported(*arguments, cwd=None, path="", stdin=""):
+    """The names of all modules that a command imports."""
+    command = [sys.executable, "-X", "importtime", "-m", "xmlkit", *arguments]
+    environment = dict(os.environ, PYTHONPATH=str(path))
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, text=True, cwd=cwd, env=environment, check=True
+    )
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
+    assert "xmlkit.cli" in names
+    return names
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_need_no_library_of_numbers(option):
+    assert not imported(option) & {"torch", "transformers", "numpy", "scipy", "sklearn"}
+
+
+def test_predict_imports_nothing_that_only_training_needs(place):
+    names = imported("predict", "run", cwd=place, path=place / "site", stdin="w3 w44\n")
+    assert "transformers.modeling_utils" in names and not names & NOT_TO_ASK
+
+
+def test_a_bag_alone_is_asked_without_any_transformer(place, tmp_path):
+    xmlkit(
+        *["train", "corpus", "--encoder", "none", "--plugin", "lexical", "--set", "lexical.buckets=64"],
+        *["--set", "max_steps=2", "--out", tmp_path / "bag", *QUICK[2:]],
+        cwd=place,
+    )
+    names = imported("predict", tmp_path / "bag", cwd=place, stdin="w3 w44\n")
+    assert "tokenizers" in names
+    assert not names & {
+        *NOT_TO_ASK,
+        "transformers.modeling_utils",
+        "torch._dynamo",
+        "torch.distributed.tensor",
+    }
+
+
+def test_the_collector_rests_at_the_start_and_works_afterwards():
+    with uncollected():
+        assert not gc.isenabled()
+        kept = [[]]
+    assert gc.isenabled() and all(kept is not one for one in gc.get_objects())
+    with pytest.raises(KeyError), uncollected():
+        raise KeyError
+    assert gc.isenabled()
+    gc.unfreeze()

@@ -66,14 +66,16 @@ def tokenizer(name: str = "bert") -> PreTrainedTokenizerFast:
     return world.tokenizer(["[UNK]", "[PAD]", "[CLS]", "[SEP]"] if name == "roberta" else world.SPECIAL)
 
 
-def backbone(name: str, seed: int = 0) -> PreTrainedModel:
+def backbone(name: str, seed: int = 0, **sizes: int) -> PreTrainedModel:
     """Random weights of one architecture, without dropout."""
-    return world.backbone(copy.deepcopy(CONFIGS[name]), seed)
+    config = copy.deepcopy(CONFIGS[name])
+    config.update(sizes)
+    return world.backbone(config, seed)
 
 
-def save_encoder(folder, name: str = "bert") -> str:
+def save_encoder(folder, name: str = "bert", **sizes: int) -> str:
     """A local encoder folder as users have them; returns its path."""
-    backbone(name).save_pretrained(folder)
+    backbone(name, **sizes).save_pretrained(folder)
     tokenizer(name).save_pretrained(folder)
     return str(folder)
 

@@ -4,8 +4,8 @@
 
 DATA is as `xmlkit train` takes it (without it the embedded corpus), of which N training documents are drawn.
 Whole commands, each in a fresh process with an empty cache: the bag alone; the encoder (by default the
-built-in one) with each budget; and, where an encoder is named, the ensemble `auto`. A ratio is the time after the
-trials over the estimate; beside it stands what share of the budget the command took in all.
+built-in one) with each budget; and, where an encoder is named, the ensemble `auto`. A ratio is the time after
+the trials over the estimate; beside it stands what share of the budget the command took in all.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import xmlkit.cli
-from benchmarks.machine import in_a_process_of_its_own, machine
+from benchmarks.machine import in_a_process_of_its_own, machine, shown
 from xmlkit.data.cache import cache_in
 from xmlkit.data.corpus import load_corpus
 from xmlkit.data.formats import jsonl
@@ -54,27 +55,22 @@ def measure(data: str, options: list[str]) -> dict[str, Any]:
             super().say_taken()
             found["taken"] = time.perf_counter() - begun - found["trials"]
 
-    budget.Budget = Noted  # type: ignore[misc]
     with TemporaryDirectory() as folder, cache_in(Path(folder) / "cache"):
-        sys.argv = ["xmlkit", "train", data, *options, "--out", str(Path(folder) / "run")]
-        try:
-            xmlkit.cli.main()
-        except SystemExit as end:
-            if end.code:
-                raise RuntimeError(f"{' '.join(sys.argv)} ended with {end.code}") from None
+        command = ["xmlkit", "train", data, *options, "--out", str(Path(folder) / "run")]
+        with patch.object(budget, "Budget", Noted), patch.object(sys, "argv", command):
+            try:
+                xmlkit.cli.main()
+            except SystemExit as end:
+                if end.code:
+                    raise RuntimeError(f"{' '.join(command)} ended with {end.code}") from None
     given = budget.seconds_in(options[options.index("--budget") + 1])
     return {
         "options": shown(options),
         "plan": found["plan"],
-        **{f"{name}_seconds": round(found[name], 1) for name in ("trials", "estimate", "taken")},
+        **{f"{name}_seconds": round(found[name], 2) for name in ("trials", "estimate", "taken")},
         "taken_over_estimate": round(found["taken"] / found["estimate"], 2),
         "share_of_budget": round((found["trials"] + found["taken"]) / given, 2),
     }
-
-
-def shown(options: list[str]) -> str:
-    """Without what is this machine's."""
-    return " ".join(Path(option).name if "/" in option else option for option in options)
 
 
 def main() -> None:

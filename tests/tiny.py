@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -94,10 +92,10 @@ def belong_together(run: Path) -> None:
 
 
 def status_of(script: str, *arguments: object) -> int:
-    """The exit status of a Python process of its own; a fork would inherit the state of torch's threads."""
+    """The exit status of a Python process of its own."""
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return forked.run(["-c", *map(str, arguments)], b"", None, environment, script).returncode
 
 
 @contextmanager

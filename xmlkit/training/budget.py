@@ -80,6 +80,7 @@ class Pace:
     step: float
     lengths_N: np.ndarray  # tokens of each document of the trial
     ready: float = 0.0  # all that comes before the first step but what is read
+    saved: float = 0.0  # a checkpoint, of which there is one at the start and after each evaluation
     after: float = 0.0  # what plugins do after the last one, whatever is held out
     after_held_out: float = 0.0  # the same for each held-out document
     reads_again: bool = False  # whether they do anything then, of which reading is supposed
@@ -212,7 +213,8 @@ def _seconds(corpus: Corpus, apart: int, config: Config, pace: Pace, left: float
     if left:
         steps, an_epoch = left * count_steps(documents, config), math.ceil(documents / config.batch_size)
         evaluations, again = math.ceil(steps / (config.eval_every or an_epoch)) or 1, pace.again(config)
-        own = pace.ready + steps * config.batch_size * pace.step + evaluations * apart * again
+        own = pace.ready + steps * config.batch_size * pace.step
+        own += evaluations * apart * again + (1 + evaluations) * pace.saved
         if pace.reads_again:
             own += pace.after + apart * pace.after_held_out + (documents + apart) * again
     return (reading, own) if config.freeze else (0.0, reading + own)
@@ -251,9 +253,12 @@ def _pace(corpus: Corpus, settings: Mapping[str, Any]) -> Pace:
         scored = (time.perf_counter() - begun) / max(1, len(trainer.data.validation_rows))
         read = scored + (read_once / len(few.train) if trainer.config.freeze else 0.0)
         step = spent / tokens * float(lengths_N.mean())
+        begun = time.perf_counter()
+        trainer.save()
+        saved = time.perf_counter() - begun
         if not trainer.events.awaits_trained:
-            return Pace(read, step, lengths_N, ready)
-        return Pace(read, step, lengths_N, ready, *_after(trainer), reads_again=True)
+            return Pace(read, step, lengths_N, ready, saved)
+        return Pace(read, step, lengths_N, ready, saved, *_after(trainer), reads_again=True)
 
 
 @torch.no_grad()

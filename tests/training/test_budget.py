@@ -44,7 +44,7 @@ def test_in_words(seconds, words):
 
 def paces(monkeypatch, **by_freeze):
     """As trials would find them: a document read in 0.1 s, learnt from in a second; frozen in a tenth; half
-    a second for a checkpoint."""
+    a second for a checkpoint. They take no time themselves."""
     tried = []
 
     def pace(corpus, settings):
@@ -52,6 +52,7 @@ def paces(monkeypatch, **by_freeze):
         return Pace(0.1, 0.1 if settings.get("freeze") else 1.0, np.array([100, 20, 30]), saved=0.5)
 
     monkeypatch.setattr(budget, "_pace", pace)
+    monkeypatch.setattr(Budget, "_spent", 0.0)
     return tried
 
 

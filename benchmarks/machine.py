@@ -9,6 +9,7 @@ import resource
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +35,11 @@ def machine() -> dict[str, Any]:
         "avx512_bf16": cpu.get("avx512_bf16", False),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def shown(arguments: list[str]) -> str:
+    """Of a command, without where things lie here."""
+    return " ".join(Path(one).name if "/" in one else one for one in arguments)
 
 
 def wait(device: torch.device) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from commands import xmlkit as command
 
 import xmlkit
 from xmlkit import UserError
@@ -100,12 +98,6 @@ def test_pickled_weights_are_not_read(tmp_path):
 def test_the_texts_to_label_are_no_answer(copied_run):
     """A real process, whose input begins with what would have been a yes."""
     written = plant(copied_run / "encoder", model_type="evil")
-    found = subprocess.run(
-        [str(Path(sys.executable).with_name("xmlkit")), "predict", str(copied_run)],
-        input="y\n1\nsome text\n",
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
-    assert found.returncode == 1 and found.stdout == "" and len(found.stderr.strip().splitlines()) == 1
-    assert "which is never run" in found.stderr and not written.exists()
+    out, err = command("predict", copied_run, stdin="y\n1\nsome text\n", code=1)
+    assert out == "" and len(err.strip().splitlines()) == 1
+    assert "which is never run" in err and not written.exists()

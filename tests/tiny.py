@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,14 +64,16 @@ def tokenizer(name: str = "bert") -> PreTrainedTokenizerFast:
     return world.tokenizer(["[UNK]", "[PAD]", "[CLS]", "[SEP]"] if name == "roberta" else world.SPECIAL)
 
 
-def backbone(name: str, seed: int = 0) -> PreTrainedModel:
+def backbone(name: str, seed: int = 0, **sizes: int) -> PreTrainedModel:
     """Random weights of one architecture, without dropout."""
-    return world.backbone(copy.deepcopy(CONFIGS[name]), seed)
+    config = copy.deepcopy(CONFIGS[name])
+    config.update(sizes)
+    return world.backbone(config, seed)
 
 
-def save_encoder(folder, name: str = "bert") -> str:
+def save_encoder(folder, name: str = "bert", **sizes: int) -> str:
     """A local encoder folder as users have them; returns its path."""
-    backbone(name).save_pretrained(folder)
+    backbone(name, **sizes).save_pretrained(folder)
     tokenizer(name).save_pretrained(folder)
     return str(folder)
 
@@ -92,10 +92,10 @@ def belong_together(run: Path) -> None:
 
 
 def status_of(script: str, *arguments: object) -> int:
-    """The exit status of a Python process of its own; a fork would inherit the state of torch's threads."""
+    """The exit status of a Python process of its own."""
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
+    environment = {**os.environ, "PYTHONPATH": paths}
+    return forked.run(["-c", *map(str, arguments)], b"", None, environment, script).returncode
 
 
 @contextmanager

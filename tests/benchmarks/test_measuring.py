@@ -15,8 +15,10 @@ import torch
 from xmlkit_plugins import vector_search
 
 import xmlkit
-from benchmarks import cuda, neighbours, step, synthetic, unseen
+from benchmarks import budget, cuda, encoder_precision, neighbours, step, synthetic, unseen
 from xmlkit import tables
+from xmlkit.data.formats import jsonl
+from xmlkit.data.writing import write_corpus
 from xmlkit.testing.tiny import named_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +96,34 @@ def test_searching_through_an_index_is_measured_beside_the_exact_search(tmp_path
     assert set(found["documents_per_second"]) == {"encoding", "exact", "index"}
     assert 0.5 < found["found_of_the_nearest"] <= 1
     assert found["metrics"]["exact"]["P@5"] == pytest.approx(found["metrics"]["index"]["P@5"], abs=10)
+
+
+def test_an_encoder_in_each_precision_ranks_much_as_in_float32(tmp_path):
+    corpus = tiny.learnable_corpus()
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "device": "cpu"}
+    run = xmlkit.train(corpus, {**settings, "epochs": 3, "lr": 3e-3, "head_lr": 4e-2}, tmp_path / "run").model
+    backbone = run._opened.model.encoder.backbone
+    found = encoder_precision.measure(run, corpus.test, rounds=1)
+    assert list(found) == list(encoder_precision.PRECISIONS)
+    assert found["float32"]["times_float32"] == 1
+    expected = run.evaluate(corpus.test)
+    for name, line in found.items():
+        assert line["documents_per_second"] > 0, name
+        assert line["P@1"] == pytest.approx(found["float32"]["P@1"], abs=10), name
+    assert run._opened.model.encoder.backbone is backbone
+    assert found["float32"]["P@1"] == round(expected["P@1"], 2) > 50
+
+
+def test_what_a_budget_said_stands_beside_what_was_taken(tmp_path):
+    data = tmp_path / "corpus"
+    write_corpus(named_corpus(), data, jsonl)
+    given = budget.commands(tiny.save_encoder(tmp_path / "encoder"), ["9h", "10h"])
+    assert list(given) == ["bag, 10h", "encoder, 9h", "encoder, 10h", "ensemble, 10h"]
+    options = [*given["encoder, 9h"], "--set", "max_steps=2", "--set", "max_len=16", "--set", "device=cpu"]
+    found = budget.measure(str(data), options)
+    assert found["plan"] == "as it is" and str(tmp_path) not in found["options"]
+    ratio = found["taken_seconds"] / found["estimate_seconds"]
+    assert found["taken_over_estimate"] == pytest.approx(ratio, rel=0.2)
 
 
 def test_labels_are_taken_out_of_the_training_documents_alone():

@@ -8,18 +8,23 @@ import commands
 import numpy as np
 import pytest
 import tiny
+import torch
+from safetensors.torch import load_file
 
 from xmlkit.blend import budget as budgets
+from xmlkit.blend import judging
 from xmlkit.blend.budget import choose, most_that_fit
 from xmlkit.blend.kinds import linear
 from xmlkit.blend.training import train_ensemble
 from xmlkit.data.formats import jsonl
 from xmlkit.data.writing import write_corpus
 from xmlkit.errors import UserError
+from xmlkit.model.folder import WEIGHTS
 from xmlkit.testing.tiny import named_corpus
 from xmlkit.training.budget import Budget, Pace, Trials
 from xmlkit.training.report import steps_of
 
+SMALL = {"lexical": {"buckets": 512, "width": 8}}
 PRICES = {"lexical": 83.0, "neighbours": 9.0, "linear": 35.0}
 
 
@@ -52,6 +57,7 @@ def priced(tmp_path, monkeypatch):
 
     monkeypatch.setattr("xmlkit.training.budget._pace", pace)
     monkeypatch.setattr(budgets, "price_of_linear", lambda *_: 1000.0)
+    monkeypatch.setattr(budgets, "price_of_fitting", lambda documents, members: 7.0 * members)
     settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "batch_size": 16, "validation": 0.3}
     return corpus, {**settings, "device": "cpu", "max_len": 16, "pooling": "mean"}
 
@@ -65,8 +71,58 @@ def test_what_does_not_fit_is_left_out_and_named(priced, tmp_path, capsys):
     kept, configs = choose(corpus, settings, names, tmp_path / "whole", Budget("900s"))
     assert kept == ["lexical", "neighbours"] and list(configs) == ["lexical"]
     assert "without linear, for which there is no time: about" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"--budget 1s: no two members fit .* linear about 17 min\)"):
+    with pytest.raises(
+        UserError, match=r"--budget 1s: no two members fit .* linear about 17 min, blending about 48 s\)"
+    ):
         choose(corpus, settings, names, tmp_path / "whole", Budget("1s"))
+
+
+def test_each_piece_has_its_price(priced, tmp_path):
+    """By hand: what is read, a name counting 8 of 10 tokens, at 0.1 s; steps of 16 documents; three readings
+    of each held-out document to see how long members take, beside the one by which they are judged."""
+    corpus, settings = priced
+    held_out = round(0.3 * len(corpus.train))
+    learnt, tested, labels = len(corpus.train) - held_out, len(corpus.test), len(corpus.labels)
+    steps = -(-learnt // 16)
+    names = ["lexical", "frozen", "neighbours", "names", "linear", "warm"]
+    prices = budgets._Prices(corpus, settings | {"epochs": 1}, names, tmp_path / "whole")
+    read = 0.1 * (learnt + held_out + labels * 0.8 + tested)
+    taught, evaluated = 16 * steps * 0.1, 0.1 * held_out
+    assert prices.least(["lexical", "neighbours"]) == pytest.approx(
+        {
+            "lexical": read + taught + evaluated,
+            "neighbours": 0.1 * (learnt + held_out),
+            "blending": 6 * 7 + 0.1 * (4 * held_out + 3 * held_out),
+        }
+    )
+    both = prices.least(["lexical", "frozen", "linear"])
+    assert both["frozen"] == pytest.approx(taught + evaluated)  # lexical has read all
+    assert both["linear"] == 1000
+    assert both["blending"] == pytest.approx(6 * 7 + 0.1 * (2 * 4 * held_out + 3 * held_out))
+    learning = prices.least(["warm", "names"])
+    begun = min(learnt, 32 * labels) + labels * 0.8
+    assert learning["names"] == pytest.approx(0.1 * (learnt + 2 * held_out + tested + labels * 0.8))
+    assert learning["warm"] == pytest.approx(0.1 * (begun + tested + held_out) + 16 * steps)
+    assert learning["blending"] == pytest.approx(6 * 7 + 0.1 * (4 * held_out + 3 * held_out))
+
+
+def test_what_is_left_of_a_run_costs_its_share(priced):
+    """What comes before the first step is over with it, and when all is over test texts alone are read."""
+    corpus, settings = priced
+    settings = {**settings, "epochs": 4, "freeze": True}
+    trials = Trials(corpus, settings, settings)
+    whole, half, none = map(trials.rest, (1.0, 0.5, 0.0))
+    assert whole == next(trials.learning())
+    tested = pytest.approx(0.1 * len(corpus.test))
+    assert none.seconds == none.shared == half.shared == tested
+    assert half.seconds - half.shared == pytest.approx((whole.seconds - whole.shared) / 2)
+
+
+def test_fitting_takes_as_long_as_there_are_documents(monkeypatch):
+    """By a clock that says 2 s for the 64 of a trial."""
+    ticks = iter([0.0, 2.0])
+    monkeypatch.setattr(judging.time, "perf_counter", lambda: next(ticks))
+    assert judging.price_of_fitting(640, 3) == 20
 
 
 def test_fewer_epochs_where_there_is_less_time(priced, tmp_path):
@@ -123,12 +179,33 @@ def test_steps_of_a_log(tmp_path):
 
 def test_the_same_settings_as_without_a_budget(tmp_path):
     """So that what it has trained is taken by either."""
-    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "validation": 0.3}
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "validation": 0.3, **SMALL}
     settings |= {"device": "cpu", "pooling": "mean"}
     corpus, names = named_corpus(), ["lexical", "neighbours"]
     first = train_ensemble(corpus, settings, names, tmp_path / "whole", budget=Budget("9h"))
     shutil.rmtree(tmp_path / "whole")
     assert first == train_ensemble(corpus, settings, names, tmp_path / "whole")
+
+
+def test_what_was_broken_off_goes_on_as_it_was_planned(tmp_path, capsys):
+    """It ends as if nothing had happened, whatever fits into the second budget."""
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "validation": 0.3, **SMALL}
+    settings |= {"device": "cpu", "pooling": "mean", "checkpoint_every": 2, "max_steps": 8}
+    corpus, names = named_corpus(), ["bag", "warm"]
+    unbroken = train_ensemble(corpus, settings, names, tmp_path / "unbroken", budget=Budget("9h"))
+    out = tmp_path / "whole"
+    with tiny.killed_before_step(5):
+        train_ensemble(corpus, settings, names, out, budget=Budget("9h"))
+    capsys.readouterr()
+    again = train_ensemble(corpus, settings, names, out, budget=Budget("8h"))
+    plan = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("budget 8h: "))
+    assert (
+        plan.startswith("budget 8h: bag goes on (") and "), warm as it is (" in plan and "blending (" in plan
+    )
+    assert again.scores == unbroken.scores
+    for name in names:
+        one, other = (load_file(tmp_path / f"{run}-{name}" / WEIGHTS) for run in ("unbroken", "whole"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.slow

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from unittest.mock import Mock
 
+import forked
 import pytest
 import torch
 from commands import XMLKIT, xmlkit
@@ -108,20 +108,21 @@ def test_other_errors_of_ours_keep_their_traceback(monkeypatch):
 
 def test_a_broken_plugin_does_not_hide_the_others(tmp_path):
     install(tmp_path, "broken", "import nowhere_at_all")
-    environment = dict(os.environ, PYTHONPATH=str(tmp_path))
-    done = subprocess.run([XMLKIT, "plugins"], capture_output=True, text=True, env=environment, check=True)
-    assert "nowhere_at_all" in done.stdout and "lightxml" in done.stdout
-    assert 'broken.py", line 1, in <module>' in done.stderr
-    assert done.stderr.endswith("ModuleNotFoundError: No module named 'nowhere_at_all'\n")
+    environment = dict(os.environ, COLUMNS="200", PYTHONPATH=str(tmp_path))
+    done = forked.run([XMLKIT, "plugins"], b"", None, environment)
+    out, err = done.stdout.decode(), done.stderr.decode()
+    assert done.returncode == 0 and "nowhere_at_all" in out and "lightxml" in out
+    assert 'broken.py", line 1, in <module>' in err
+    assert err.endswith("ModuleNotFoundError: No module named 'nowhere_at_all'\n")
 
 
 def test_a_broken_plugin_that_is_asked_for_shows_its_traceback(place, tmp_path):
     install(tmp_path, "broken", "1 / 0")
     environment = dict(os.environ, PYTHONPATH=str(tmp_path))
-    command = [XMLKIT, "train", "corpus", "--plugin", "broken"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 1 and 'broken.py", line 1' in done.stderr
-    assert done.stderr.splitlines()[-1] == (
+    done = forked.run([XMLKIT, "train", "corpus", "--plugin", "broken"], b"", place, environment)
+    err = done.stderr.decode()
+    assert done.returncode == 1 and 'broken.py", line 1' in err
+    assert err.splitlines()[-1] == (
         "error: plugin 'broken' (broken) fails on import: ZeroDivisionError: division by zero"
     )
 

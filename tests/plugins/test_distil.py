@@ -7,8 +7,6 @@ import json
 import math
 import random
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +14,9 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from commands import xmlkit as command
 from installing import install
 from safetensors.torch import load_file
-from transformers import BertConfig
 from xmlkit_plugins.distil import Options
 
 import xmlkit
@@ -26,7 +24,6 @@ from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.errors import UserError
 from xmlkit.passing import RaggedLabels, Training
 from xmlkit.testing import check_plugin
-from xmlkit.testing import tiny as world
 from xmlkit.testing.tiny import losses_of, named_corpus
 from xmlkit.training import train as training
 from xmlkit.training.feed import micro_batches_of
@@ -424,10 +421,7 @@ def teacher(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     """A smaller one."""
-    folder, sizes = tmp_path_factory.mktemp("small"), {"num_hidden_layers": 1, "hidden_size": 16}
-    world.backbone(BertConfig(**{**world.SIZES, **sizes})).save_pretrained(folder)
-    tiny.tokenizer().save_pretrained(folder)
-    return str(folder)
+    return tiny.save_encoder(tmp_path_factory.mktemp("small"), num_hidden_layers=1, hidden_size=16)
 
 
 def student(folder, encoder, teacher=None, options=None, **settings):
@@ -462,9 +456,7 @@ def test_a_run_and_the_file_that_predict_writes_teach_the_same(tmp_path, encoder
     """The file is made by the command, of texts in another order."""
     texts, written = sorted(tiny.learnable_corpus().train.texts), tmp_path / "scores.jsonl"
     (tmp_path / "texts").write_text("".join(f"{text}\n" for text in texts))
-    command = [Path(sys.executable).with_name("xmlkit"), "predict", teacher, tmp_path / "texts"]
-    command += ["--format", "jsonl", "--top-k", "4", "--out", written]
-    subprocess.run([*map(str, command)], check=True, capture_output=True)
+    command("predict", teacher, tmp_path / "texts", "--format", "jsonl", "--top-k", 4, "--out", written)
     parts = []
     for number, source in enumerate((teacher, written)):
         settings = {**SETTINGS, "encoder": encoder, "plugins": ["distil"]}

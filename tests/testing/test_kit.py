@@ -36,7 +36,9 @@ def test_options_are_checked_too(checks, name, options):
 
 @pytest.mark.parametrize("name", sorted(GUIDE))
 def test_the_examples_of_the_guide_hold(checks, example_plugins, name):
-    check_plugin(name, beside=["combination", "loss-fix", "neighbours"])
+    check_plugin(
+        name, beside=["combination", "loss-fix", "neighbours"] if checks == "all" else ["combination"]
+    )
 
 
 def test_a_plugin_that_makes_a_part_is_named_first(plugin_folder):
@@ -253,7 +255,7 @@ BROKEN = [
         representation(change="return x * states.documents.mask_BT.shape[1]"),
         "a document's scores change",
     ),
-    ("company", representation(change="return x - x.mean(0)"), "otherwise on its own"),
+    ("company", representation(change="return x - 3 * x.mean(0)"), "otherwise on its own"),
     (
         "saving",
         representation("self.w = 1.0 if build.train_labels is None else 2.0", "return x * self.w"),

@@ -43,14 +43,16 @@ def test_in_words(seconds, words):
 
 
 def paces(monkeypatch, **by_freeze):
-    """As trials would find them: a document read in 0.1 s, learnt from in a second; frozen in a tenth."""
+    """As trials would find them: a document read in 0.1 s, learnt from in a second; frozen in a tenth; half
+    a second for a checkpoint. They take no time themselves."""
     tried = []
 
     def pace(corpus, settings):
         tried.append((settings.get("freeze", False), settings.get("max_len")))
-        return Pace(0.1, 0.1 if settings.get("freeze") else 1.0, np.array([100, 20, 30]))
+        return Pace(0.1, 0.1 if settings.get("freeze") else 1.0, np.array([100, 20, 30]), saved=0.5)
 
     monkeypatch.setattr(budget, "_pace", pace)
+    monkeypatch.setattr(Budget, "_spent", 0.0)
     return tried
 
 
@@ -65,7 +67,8 @@ def test_the_best_that_fits_is_chosen(monkeypatch, encoder):
     names = len(CORPUS.labels) * NAME / 50  # of 50 tokens, the mean of a document
 
     def seconds(epochs):
-        return (begun + names + tested) * 0.1 + epochs * (steps * 16 * 1.0 + apart * 0.1)
+        evaluated = epochs * (steps * 16 * 1.0 + apart * 0.1 + 0.5)  # and a checkpoint with each evaluation
+        return (begun + names + tested) * 0.1 + 0.5 + evaluated
 
     for epochs in (3, 2, 1):
         plan = plan_for(CORPUS, settings, Budget(f"{seconds(epochs) / 0.9 + 1}s"))
@@ -76,7 +79,7 @@ def test_the_best_that_fits_is_chosen(monkeypatch, encoder):
     plan = plan_for(CORPUS, settings, Budget(f"{seconds(1) / 0.9 - 2}s"))
     assert plan.settings == {"freeze": True, "epochs": 4, "dropout": 0.2}
     assert (False, 64) in tried and (False, 32) in tried
-    frozen = (len(CORPUS.train) + names + tested) * 0.1 + 4 * (steps * 16 * 0.1 + apart * 0.1)
+    frozen = (len(CORPUS.train) + names + tested) * 0.1 + 0.5 + 4 * (steps * 16 * 0.1 + apart * 0.1 + 0.5)
     assert plan.seconds == pytest.approx(frozen)
     plan = plan_for(CORPUS, settings, Budget(f"{frozen / 0.9 - 2}s"))
     assert plan.settings == {"epochs": 0}

@@ -51,7 +51,7 @@ def equal(a, b):
 
 
 def test_it_learns_and_the_names_come_back(tmp_path, encoder):
-    trained = run(tmp_path / "a", encoder, epochs=30, lr=3e-3, head_lr=4e-2, pooling="mean")
+    trained = run(tmp_path / "a", encoder, epochs=12, lr=3e-3, head_lr=4e-2, pooling="mean")
     assert trained.metrics["P@1"] > 80
     assert log(tmp_path / "a", "shortlist/recall")[-1] > 80
     lines = [json.loads(line) for line in (tmp_path / "a" / "labels.jsonl").read_text().splitlines()]

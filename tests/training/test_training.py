@@ -363,7 +363,7 @@ def test_settings_as_a_config_object(tmp_path, encoder):
 
 def test_compiled_once_for_batches_of_many_lengths(tmp_path, monkeypatch):
     """The losses are those of the plain encoder, and after the first batches nothing is compiled again."""
-    encoder = tiny.save_encoder(tmp_path / "encoder")
+    encoder = tiny.save_encoder(tmp_path / "encoder", num_hidden_layers=1)
     real = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda *a, **k: real(*a, **k, backend="aot_eager"))
     settings = {"encoder": encoder, "max_len": 24, "batch_size": 8, "precision": "float32", "device": "cpu"}
@@ -417,7 +417,7 @@ def test_a_run_that_came_to_nothing_leaves_its_name_free(tmp_path, encoder, monk
 
 def test_going_on_elsewhere_is_told(tmp_path, encoder, capsys):
     corpus, threads = tiny.learnable_corpus(), torch.get_num_threads()
-    settings = {"encoder": encoder, **QUICK}
+    settings = {"encoder": encoder, **QUICK, "max_steps": 3}
     for name, now in (("same", threads), ("other", threads + 1)):
         with tiny.killed_before_step(2):
             training.train(corpus, settings, tmp_path / name)

@@ -1,19 +1,21 @@
 """What of an ensemble fits into a budget of time.
 
-Each member has a price, a run the least that it can be had for. As many are kept as fit, the cheapest; what
-is then left is divided among the runs to be trained, the quickest first, so that what one does not need is
-there for the next.
+Each member has a price, a run the least that it can be had for, and so has blending them. As many are kept as
+fit, the cheapest; what is then left is divided among the runs to be trained, the quickest first, so that what
+one does not need is there for the next.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from xmlkit.blend.costs import TRIES
+from xmlkit.blend.ensemble import TIMED
+from xmlkit.blend.judging import price_of_fitting
 from xmlkit.blend.kinds.linear import price_of_linear
 from xmlkit.blend.kinds.names import SAMPLE
 from xmlkit.blend.recipes import ENCODED, RECIPES
@@ -29,6 +31,7 @@ from xmlkit.training.report import steps_of
 from xmlkit.training.trainer import count_steps
 
 PLANNED = ("epochs", "max_len")  # settings that a budget decides
+BLENDING = "blending"  # the price of what is done with members, whatever they are made of
 
 
 def choose(
@@ -50,13 +53,13 @@ def choose(
             f"--budget {budget.given}: no two members fit into the {in_words(max(left, 0.0))} that "
             f"trials left of it to plan for (at the least: {each}); give it more time, or a smaller encoder"
         )
-    runs, made = [name for name in kept if name in RECIPES], [name for name in kept if name not in RECIPES]
-    seconds = {name: least for name, least in prices.least(kept).items() if name in made}
-    plans = prices.divided(runs, left - sum(seconds.values()))
+    runs = [name for name in kept if name in RECIPES]
+    seconds = prices.least(kept)
+    plans = prices.divided(runs, left - sum(each for name, each in seconds.items() if name not in runs))
     seconds |= {name: prices.paid(name, plan, runs) for name, plan in plans.items()}
-    ordered = [(name, seconds[name]) for name in kept]
     words = {name: f"{name} {prices.states.get(name) or plan.words}" for name, plan in plans.items()}
-    whole = ", ".join(f"{words.get(name, name)} ({in_words(each)})" for name, each in ordered)
+    ordered = [*kept, BLENDING]
+    whole = ", ".join(f"{words.get(name, name)} ({in_words(seconds[name])})" for name in ordered)
     if missing := [name for name in names if name not in kept]:
         whole += f", without {' and '.join(missing)}, for which there is no time"
     budget.say_plan(whole, sum(seconds.values()))
@@ -86,13 +89,16 @@ class _Prices:
             if name in names
         }
         self.plans = {name: [next(plans)] for name, plans in self._further.items()}
-        frozen = RECIPES["frozen"].config(settings, corpus.source)
-        held_out_N = held_out(corpus, frozen)
-        self._asked = int(held_out_N.sum()) + (len(corpus.test) if corpus.test else 0)
-        self._reader = next((plans[0] for name, plans in self.plans.items() if name in ENCODED), None)
-        if "names" in names and self._reader is None:
-            self._reader = next(Trials(corpus, frozen.as_given(), frozen.as_given()).learning())
+        frozen = RECIPES["frozen"].config(settings, corpus.source).as_given()
+        held_out_N = held_out(corpus, RECIPES["frozen"].config(settings, corpus.source))
+        self._apart = int(held_out_N.sum())
+        self._asked = self._apart + (len(corpus.test) if corpus.test else 0)
+        self._timed = (1 + TRIES) * min(TIMED, self._apart)
+        encoded = next((plans[0] for name, plans in self.plans.items() if name in ENCODED), None)
+        if "names" in names:
+            self._reader = encoded or Trials(corpus, frozen, frozen).rest(1.0)
         self._linear = price_of_linear(corpus, held_out_N, self._asked) if "linear" in names else 0.0
+        self._fitting = price_of_fitting(self._apart, len(names)) if self._apart else 0.0
 
     def _plans(self, settings: Mapping[str, Any], name: str, folder: Path) -> Iterator[Plan]:
         """Of a run, the best one first; where it has begun there is one alone."""
@@ -104,16 +110,13 @@ class _Prices:
         planned = {key: record["settings"].get(key) for key in PLANNED if key not in settings}
         self._settings[name] = merge(settings, planned)
         config = recipe.config(self._settings[name], self.corpus.source)
-        plan = next(Trials(self.corpus, config.as_given(), config.as_given()).learning())
-        if is_trained(folder):
-            self.states[name] = "is there"
-            tested = plan.pace.read * (len(self.corpus.test) if self.corpus.test else 0)
-            yield replace(plan, seconds=tested, shared=tested if plan.config.freeze else 0.0)
-            return
-        self.states[name] = "goes on"
-        steps = max(1, count_steps(len(self.corpus.train), plan.config))
-        left = max(0.0, 1 - steps_of(folder / LOG) / steps)
-        yield replace(plan, seconds=left * plan.seconds, shared=left * plan.shared)
+        trials, left = Trials(self.corpus, config.as_given(), config.as_given()), 0.0
+        self.states[name] = "is there"
+        if not is_trained(folder):
+            self.states[name] = "goes on"
+            taken = steps_of(folder / LOG) / max(1, count_steps(trials.num_documents, trials.config))
+            left = max(0.0, 1 - taken)
+        yield trials.rest(left)
 
     def config(self, name: str, plan: Plan) -> Config:
         """What a run is trained with, as it would be without a budget but for what was planned."""
@@ -128,12 +131,15 @@ class _Prices:
         """What each of these costs beside the others; without end what can't be made of them."""
         runs = [name for name in RECIPES if name in names]
         least = {name: min(self.paid(name, plan, runs) for plan in self.plans[name]) for name in runs}
-        return least | {name: self._made(name, runs) for name in names if name not in runs}
+        least |= {name: self._made(name, runs) for name in names if name not in runs}
+        return least | {BLENDING: self._blending(names, runs)}
 
     def paid(self, name: str, plan: Plan, runs: Sequence[str]) -> float:
         """Of a run's plan beside these: what a frozen encoder reads the first of them pays for all."""
-        frozen = [run for run in runs if self.plans[run][0].config.freeze]
-        return plan.seconds - (plan.shared if name in frozen[1:] else 0.0)
+        return plan.seconds - (plan.shared if name in self._frozen(runs)[1:] else 0.0)
+
+    def _frozen(self, runs: Sequence[str]) -> list[str]:
+        return [run for run in runs if self.plans[run][0].config.freeze]
 
     def _made(self, name: str, runs: Sequence[str]) -> float:
         if name == "linear":
@@ -144,11 +150,22 @@ class _Prices:
                 return math.inf
             plan = self.plans[by][0]
             return len(self.corpus.train) * plan.pace.again(plan.config)
-        assert name == "names" and self._reader is not None
+        assert name == "names"
         pace = self._reader.pace
-        is_read = any(run in ENCODED and self.plans[run][0].config.freeze for run in runs)
-        documents = 0 if is_read else min(SAMPLE, len(self.corpus.train)) + self._asked
+        documents = 0 if self._frozen(runs) else min(SAMPLE, len(self.corpus.train)) + self._asked
         return pace.read * (documents + len(self.corpus.labels) * NAME / float(pace.lengths_N.mean()))
+
+    def _blending(self, names: Sequence[str], runs: Sequence[str]) -> float:
+        """Runs are asked about held-out documents, and about some again to see how long that takes, which one
+        that stays as it is reads for all; weights are fitted."""
+        seconds = self._fitting
+        for run in runs:
+            plan = self.plans[run][0]
+            seconds += (self._apart + self._timed) * plan.pace.again(plan.config)
+        readers = [self.plans[run][0] for run in self._frozen(runs)]
+        if "names" in names:
+            readers.append(self._reader)
+        return seconds + sum(self._timed * plan.pace.read for plan in readers[:1])
 
     def divided(self, runs: Sequence[str], seconds: float) -> dict[str, Plan]:
         """A plan for each of these runs, which together fit into the time if their least does.

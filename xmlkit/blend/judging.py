@@ -7,11 +7,13 @@ N held-out documents, V pairs, S members, L labels.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from xmlkit.blend.fusion import Pairs, fit
+from xmlkit.blend.fusion import Pairs, fit, pairs_of
+from xmlkit.blend.member import NAMED, Candidates
 from xmlkit.bootstrap import interval, resampled
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
@@ -20,6 +22,7 @@ from xmlkit.metrics import Terms
 
 # How strongly labels' own weights are held at 0; none: there are no such weights.
 SHRINKS = (None, 1000.0, 300.0)
+TRIED, TRUE = 64, 3  # documents of a trial, and labels of each
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,27 @@ class Judge:
             other = self.terms(rest.ranked(self.unseen_V(rest, shrink), self.depth)[0])
             found.append(difference(whole, other))
         return found
+
+
+def price_of_fitting(documents: int, members: int) -> float:
+    """Seconds to judge and fit a blend by so many held-out documents: by a trial with made-up members."""
+    few, rng = min(TRIED, documents), np.random.default_rng(0)
+    ids_NK = rng.permuted(np.tile(np.arange(2 * NAMED), (few, 1)), axis=1)
+    truth = Ragged.of(np.sort(ids_NK[:, :TRUE]).tolist())
+    said = []
+    for _ in range(members):
+        rng.permuted(ids_NK[:, TRUE:], axis=1, out=ids_NK[:, TRUE:])
+        evidence_NK = rng.normal(size=(few, NAMED)).astype(np.float32)
+        evidence_NK[:, :TRUE] += 2
+        said.append(Candidates(ids_NK[:, :NAMED].copy(), evidence_NK, evidence_NK.min(1)))
+    counts_L = np.ones(2 * NAMED, np.int64)
+    judge = Judge(truth, Scoring(counts_L, few, (5,), 0.55, 1.5), "P@5")
+    begun = time.perf_counter()
+    pairs = pairs_of(said, counts_L)
+    shrink, z_V = judge.chosen(pairs)
+    judge.losses(pairs, z_V, members, shrink)
+    fit(pairs, truth, shrink)
+    return (time.perf_counter() - begun) * documents / few
 
 
 def difference(one: Terms, other: Terms) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ import ast
 import os
 import sysconfig
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ SKIPPED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages
 FEWEST_DOCUMENTS = 3
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+BLOCKS = (ast.stmt, ast.ExceptHandler, ast.match_case)  # what a definition may lie in, or be
 
 
 def demo_documents(source: Path | None = None) -> list[Document]:
@@ -70,9 +71,14 @@ def _definitions(path: Path) -> Iterator[Definition]:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError):
             return
-    for node in ast.walk(tree):
+    nodes = deque[ast.AST]([tree])  # as ast.walk has them, without what holds no statement
+    while nodes:
+        node = nodes.popleft()
         if isinstance(node, Definition):
             yield node
+        for _, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                nodes.extend(part for part in value if isinstance(part, BLOCKS))
 
 
 def _labels(definition: Definition) -> Iterator[str]:

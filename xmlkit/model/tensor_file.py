@@ -96,12 +96,17 @@ def bytes_of(tensor: Tensor) -> memoryview:
 
 
 def _digest(tensors: Mapping[str, Tensor], noted: str) -> str:
-    """In pieces, on all cores: tables are large."""
+    """In pieces, and those of large tables on all cores."""
     pieces: list[bytes | memoryview] = [noted.encode()]
     for name, tensor in sorted(tensors.items()):
         pieces.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         whole = bytes_of(tensor)
         pieces += [whole[start : start + BYTES_AT_ONCE] for start in range(0, len(whole), BYTES_AT_ONCE)]
+    if sum(map(len, pieces)) <= BYTES_AT_ONCE:
+        return hashlib.sha256(b"".join(map(_sha256, pieces))).hexdigest()
     with ThreadPoolExecutor() as threads:
-        found = threads.map(lambda piece: hashlib.sha256(piece).digest(), pieces)
-    return hashlib.sha256(b"".join(found)).hexdigest()
+        return hashlib.sha256(b"".join(threads.map(_sha256, pieces))).hexdigest()
+
+
+def _sha256(piece: bytes | memoryview) -> bytes:
+    return hashlib.sha256(piece).digest()

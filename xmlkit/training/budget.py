@@ -80,6 +80,7 @@ class Pace:
     step: float
     lengths_N: np.ndarray  # tokens of each document of the trial
     ready: float = 0.0  # all that comes before the first step but what is read
+    saved: float = 0.0  # a checkpoint, of which there is one at the start and after each evaluation
     after: float = 0.0  # what plugins do after the last one, whatever is held out
     after_held_out: float = 0.0  # the same for each held-out document
     reads_again: bool = False  # whether they do anything then, of which reading is supposed
@@ -119,6 +120,7 @@ class Trials:
             raise UserError("--budget knows nothing of texts without labels: leave one of both out")
         self._corpus, self._settings, self._given = corpus, settings, given
         self._apart = int(held_out(corpus, self.config).sum())  # whatever is changed
+        self.num_documents = len(corpus.train) - self._apart  # that are learnt from
         self._paces: dict[tuple[Any, ...], Pace] = {}
 
     def learning(self) -> Iterator[Plan]:
@@ -149,7 +151,11 @@ class Trials:
             for some in changes:
                 yield self._plan(window | some)
 
-    def _plan(self, changed: dict[str, Any]) -> Plan:
+    def rest(self, left: float) -> Plan:
+        """The settings as they are and this share of the steps; below 1, what comes before them is over."""
+        return self._plan({}, left)
+
+    def _plan(self, changed: dict[str, Any], left: float = 1.0) -> Plan:
         document = merge(self._settings, changed)
         with unsaid():
             config = check(self._corpus, document, None).config
@@ -157,7 +163,7 @@ class Trials:
         if tried not in self._paces:
             self._paces[tried] = _pace(self._corpus, document)
         pace = self._paces[tried]
-        shared, own = _seconds(self._corpus, self._apart, config, pace)
+        shared, own = _seconds(self._corpus, self._apart, config, pace, left)
         return Plan(changed, config, pace, shared + own, shared)
 
 
@@ -192,22 +198,25 @@ def _saved(lengths_N: np.ndarray, window: int) -> float:
     return 1 - float(np.minimum(lengths_N, window).sum() / lengths_N.sum())
 
 
-def _seconds(corpus: Corpus, apart: int, config: Config, pace: Pace) -> tuple[float, float]:
-    """What a frozen encoder reads, and all else."""
+def _seconds(corpus: Corpus, apart: int, config: Config, pace: Pace, left: float) -> tuple[float, float]:
+    """What a frozen encoder reads, and all else, with this share of the steps left."""
     documents, tested = len(corpus.train) - apart, len(corpus.test) if corpus.test else 0
-    begun = 0.0
-    if config.start == "warm":
-        begun = min(documents, config.start_documents * len(corpus.labels))
-    if config.freeze:
-        begun = len(corpus.train)
-    if config.start == "warm" and config.encoder != NONE:
-        begun += len(corpus.labels) * NAME / float(pace.lengths_N.mean())
-    steps, an_epoch = count_steps(documents, config), math.ceil(documents / config.batch_size)
-    evaluations, again = math.ceil(steps / (config.eval_every or an_epoch)) or 1, pace.again(config)
+    begun, own = 0.0, 0.0
+    if left == 1:
+        if config.start == "warm":
+            begun = min(documents, config.start_documents * len(corpus.labels))
+        if config.freeze:
+            begun = len(corpus.train)
+        if config.start == "warm" and config.encoder != NONE:
+            begun += len(corpus.labels) * NAME / float(pace.lengths_N.mean())
     reading = (begun + tested) * pace.read
-    own = pace.ready + steps * config.batch_size * pace.step + evaluations * apart * again
-    if pace.reads_again:
-        own += pace.after + apart * pace.after_held_out + (documents + apart) * again
+    if left:
+        steps, an_epoch = left * count_steps(documents, config), math.ceil(documents / config.batch_size)
+        evaluations, again = math.ceil(steps / (config.eval_every or an_epoch)) or 1, pace.again(config)
+        own = pace.ready + steps * config.batch_size * pace.step
+        own += evaluations * apart * again + (1 + evaluations) * pace.saved
+        if pace.reads_again:
+            own += pace.after + apart * pace.after_held_out + (documents + apart) * again
     return (reading, own) if config.freeze else (0.0, reading + own)
 
 
@@ -244,9 +253,12 @@ def _pace(corpus: Corpus, settings: Mapping[str, Any]) -> Pace:
         scored = (time.perf_counter() - begun) / max(1, len(trainer.data.validation_rows))
         read = scored + (read_once / len(few.train) if trainer.config.freeze else 0.0)
         step = spent / tokens * float(lengths_N.mean())
+        begun = time.perf_counter()
+        trainer.save()
+        saved = time.perf_counter() - begun
         if not trainer.events.awaits_trained:
-            return Pace(read, step, lengths_N, ready)
-        return Pace(read, step, lengths_N, ready, *_after(trainer), reads_again=True)
+            return Pace(read, step, lengths_N, ready, saved)
+        return Pace(read, step, lengths_N, ready, saved, *_after(trainer), reads_again=True)
 
 
 @torch.no_grad()

@@ -9,7 +9,6 @@ import pytest
 import tiny
 from ranks_here import on_ranks
 
-from xmlkit.distributed import ranks
 from xmlkit.testing.tiny import SETTINGS
 from xmlkit.training.train import resume, train
 
@@ -17,7 +16,12 @@ BAG = {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}
 CONFIG = {
     **SETTINGS,
     **{"dropout": 0.0, "start": "random", "validation": 0.2, "max_steps": 6, "eval_every": 3},
-    **{"checkpoint_every": 1, "clustered": True, "plugins": ["lexical", "neighbours"], "lexical": BAG},
+    **{
+        "checkpoint_every": 1,
+        "clustered": True,
+        "plugins": ["lexical", "neighbours", "track"],
+        "lexical": BAG,
+    },
 }
 
 
@@ -52,4 +56,5 @@ def test_another_number_of_ranks_goes_on(tmp_path, others):
             np.testing.assert_allclose([s for _, s in own], [s for _, s in expected], rtol=2e-3)
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {path.name for path in (tmp_path / "unbroken").iterdir()}
-    assert not ranks.are_several()
+    tracked = list((tmp_path / "run" / "tensorboard").iterdir())
+    assert len(tracked) == 2  # the first of several has begun it, the first of the others has gone on

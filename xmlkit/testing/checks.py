@@ -407,9 +407,9 @@ def compiling(case: Case) -> None:
     if not case.plugin.compiles:
         return
     found = []
-    trainer = case.prepare(dropout=0.0)
-    batch = _batch(trainer)
-    for compiled, model in enumerate((copy.deepcopy(trainer.model.train()), trainer.model)):
+    for compiled in (False, True):
+        trainer = case.prepare(dropout=0.0)
+        model, batch = trainer.model.train(), _batch(trainer)
         if compiled:
             # The encoder is no plugin's, and tracing it takes longest.
             model.encoder.forward = torch.compiler.disable(model.encoder.forward)  # type: ignore[method-assign]

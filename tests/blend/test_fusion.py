@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 from scipy.special import expit
 
-from xmlkit.blend import fusion
 from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
@@ -250,8 +250,10 @@ def test_the_gradient_is_that_of_the_loss(shrink, monkeypatch):
     """By central differences of a slow reference."""
     pairs, truth = made()
     gain_L, given_ = np.linspace(0.5, 4, 6), []
-    real = fusion.minimize
-    monkeypatch.setattr(fusion, "minimize", lambda fun, x, **more: given_.append(fun) or real(fun, x, **more))
+    real = optimize.minimize
+    monkeypatch.setattr(
+        optimize, "minimize", lambda fun, x, **more: given_.append(fun) or real(fun, x, **more)
+    )
     weights = fit(pairs, truth, shrink, gain_L)
     theta_T = np.random.default_rng(2).normal(0, 0.5, flat(weights).shape)
     value, gradient_T = given_[0](theta_T)

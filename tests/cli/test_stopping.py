@@ -15,6 +15,7 @@ import pytest
 from commands import QUICK, XMLKIT, hears_signals, started, wait_for_lines, xmlkit
 
 
+@pytest.mark.slow  # an ensemble's Ctrl-C, and in this process a run's, are heard in the fast part
 def test_ctrl_c_and_resume(place, tmp_path):
     run = tmp_path / "run"
     log = run / "log.jsonl"

@@ -157,10 +157,12 @@ class RowTable(nn.Embedding):
 
         Ids may be repeated where their weights are zero.
         """
-        if self.share is not None and is_below():
+        if self.share is None:
+            return _Sums.apply(self.weight, weights_BU, rows_U)
+        if is_below():
             return _SumsOfOwnDocuments.apply(self.weight, weights_BU, rows_U, self.share)
-        assert self.share is None, "sums_BE is for documents of which each rank has others"
-        return _Sums.apply(self.weight, weights_BU, rows_U)
+        places, own = self.share.inside(rows_U)
+        return collectives.summed(_Sums.apply(self.weight, weights_BU[:, places], own))
 
 
 def shares_of(module: nn.Module) -> dict[Tensor, Share]:

@@ -54,6 +54,7 @@ def test_another_number_of_ranks_goes_on(tmp_path, others):
         assert own_metrics == pytest.approx(metrics, abs=1e-6)
         for own, expected in zip(found, answers, strict=True):
             np.testing.assert_allclose([s for _, s in own], [s for _, s in expected], rtol=2e-3)
+            assert own[0][0] == expected[0][0]
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names == {path.name for path in (tmp_path / "unbroken").iterdir()}
     tracked = list((tmp_path / "run" / "tensorboard").iterdir())

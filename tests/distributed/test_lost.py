@@ -45,17 +45,3 @@ def in_turn() -> tuple[float, float]:
 def test_the_first_prepares_before_the_rest():
     (_, first_ended), *rest = on_ranks(3, in_turn)
     assert all(begun >= first_ended for begun, _ in rest)
-
-
-def draws() -> tuple[list[float], float]:
-    import torch
-
-    torch.manual_seed(5)
-    with ranks.own_draws(torch.device("cpu")):
-        own = torch.rand(3).tolist()
-    return own, float(torch.rand(()))
-
-
-def test_draws_below_the_boundary_are_a_ranks_own_and_later_ones_common():
-    (own, common), (other, also) = on_ranks(2, draws)
-    assert own != other and common == also

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import tiny
 from ranks_here import on_ranks
 
 from xmlkit.config import merge
+from xmlkit.data.corpus import Labels
 from xmlkit.testing.tiny import SETTINGS
 from xmlkit.training.train import prepare
 
 STEPS = 3
-COMMON = {"dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size": 12, "validation": 0.1}
+COMMON = {"dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size": 2, "validation": 0.1}
 
 
 def trained(folder: Path, encoder: str, names: list[str]) -> dict[str, tuple]:
@@ -24,6 +26,8 @@ def trained(folder: Path, encoder: str, names: list[str]) -> dict[str, tuple]:
 
 def _trained(folder: Path, encoder: str, plugins: list[str], settings: dict, labels: int):
     corpus = tiny.learnable_corpus(60 if labels > 3 else 300, labels)
+    names = [f"{label} w{40 + row}" for row, label in enumerate(corpus.labels.ids)]
+    corpus = replace(corpus, labels=Labels(corpus.labels.ids, names))
     config = merge({**SETTINGS, **COMMON, "encoder": encoder}, {**settings, "plugins": plugins})
     trainer = prepare(corpus, config, folder)
     trainer.model.double()
@@ -44,18 +48,20 @@ SETS = {
     "flat": ([], {}, 10),
     "mean and clip": ([], {"reduction": "mean", "clip": 0.1}, 10),
     "clustered": ([], CLUSTERED, 10),
+    "clustered with biases": ([], {**CLUSTERED, "start": "prior"}, 10),
+    "names as documents": ([], {"name_documents": "hard"}, 10),
     "clustered and clip": ([], {**CLUSTERED, "clip": 0.01}, 10),
-    "compact bfloat16 rows": ([], {"row_state": "compact"}, 10),
+    "rows with two moments": ([], {**CLUSTERED, "row_state": "full"}, 10),
     "fewer labels than ranks": ([], {}, 3),
     "fewer clusters than ranks": ([], {**CLUSTERED, "cluster_size": 6}, 10),
     "se": (["se"], CLUSTERED, 10),
     "loss-fix": (["loss-fix"], CLUSTERED, 10),
     "uncertainty": (["loss-fix"], {**CLUSTERED, "loss-fix": {"mode": "uncertainty"}}, 10),
     "gradnorm": (["loss-fix"], {**CLUSTERED, "loss-fix": {"mode": "gradnorm"}}, 10),
-    "astec-negatives": (["astec-negatives"], CLUSTERED, 10),
+    "astec-negatives": (["astec-negatives"], {**CLUSTERED, "micro_batch_size": 12}, 10),
     "astec-negatives by clusters": (
         ["astec-negatives"],
-        {**CLUSTERED, "astec-negatives": {"unit": "clusters"}},
+        {**CLUSTERED, "micro_batch_size": 12, "astec-negatives": {"unit": "clusters"}},
         10,
     ),
     "combination": (["combination"], CLUSTERED, 10),
@@ -85,6 +91,7 @@ SETS = {
     ),
     "label-text": (["label-text"], {}, 10),
     "label-text clustered": (["label-text"], CLUSTERED, 10),
+    "label-text and lexical": (["label-text", "lexical"], WITHOUT_DROPOUT, 10),
     "decoupled": (["decoupled"], {}, 10),
     "decoupled clustered": (["decoupled"], CLUSTERED, 10),
     "asymmetric": (["asymmetric"], {}, 10),

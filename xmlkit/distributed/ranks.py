@@ -25,6 +25,7 @@ A_MOMENT = 0.05
 
 _store: Any = None  # torchrun's, through which ranks can speak when their connections are gone
 _preparations = 0
+_is_apart = False  # within `first_then_rest`, where each works as if it were alone
 
 
 class RankLost(UserError):
@@ -33,12 +34,12 @@ class RankLost(UserError):
 
 def number() -> int:
     """This rank, from 0."""
-    return dist.get_rank() if _store is not None else 0
+    return dist.get_rank() if _store is not None and not _is_apart else 0
 
 
 def count() -> int:
     """How many ranks there are; 1: this process alone."""
-    return dist.get_world_size() if _store is not None else 1
+    return dist.get_world_size() if _store is not None and not _is_apart else 1
 
 
 def are_several() -> bool:
@@ -58,8 +59,11 @@ def join(seconds: float) -> None:
     """
     if launched() == 1 or _store is not None:
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if devices := torch.cuda.device_count():
+        place = int(os.environ.get("LOCAL_RANK", 0))
+        if place >= devices:
+            raise UserError(f"torchrun: {devices} CUDA devices here: --nproc-per-node {devices} at most")
+        torch.cuda.set_device(place)
     limit = timedelta(seconds=seconds)
     with named():
         store, own, size = next(dist.rendezvous("env://", timeout=limit))
@@ -167,11 +171,11 @@ def _in_words(error: str, silent: Sequence[int]) -> str:
     return f"rank {names} does not answer ({why}), says rank {rank()}; go on with train --resume RUN"
 
 
-def greatest(*numbers: int) -> list[int]:
+def greatest(*numbers: float) -> list[float]:
     """Of each of these the greatest that a rank has."""
     if not are_several():
         return list(numbers)
-    found = torch.tensor(numbers)
+    found = torch.tensor(numbers, dtype=torch.float64)
     dist.all_reduce(found, dist.ReduceOp.MAX)
     return found.tolist()
 
@@ -200,33 +204,44 @@ def union(own: dict[str, T]) -> dict[str, T]:
 
 
 @contextmanager
-def first_then_rest() -> Iterator[None]:
-    """The first rank does this alone, so that the others find in the cache what it has put there.
+def first_then_rest() -> Iterator[bool]:
+    """The first rank does this alone, and the others after it, each as if it were alone; which it is.
 
-    All wait for all, however long it takes.
+    So they find in the cache, or in a folder, what the first has put there. All wait for all, however long it
+    takes. Raises RankLost where another has stopped.
     """
-    global _preparations
+    global _preparations, _is_apart
     if not are_several():
-        yield
+        yield True
         return
     _preparations += 1
-    key = f"xmlkit/prepared/{_preparations}"
-    if not is_first():
-        _wait_for([f"{key}/0"])
-    yield
-    _store.set(f"{key}/{number()}", "")
-    _wait_for([f"{key}/{other}" for other in range(count())])
+    key, own, every = f"xmlkit/prepared/{_preparations}", number(), range(count())
+    if own:
+        _wait_for([f"{key}/0"], every)
+    _is_apart = True
+    try:
+        yield own == 0
+    finally:
+        _is_apart = False
+    _store.set(f"{key}/{own}", "")
+    _wait_for([f"{key}/{other}" for other in every], every)
 
 
-def _wait_for(keys: list[str]) -> None:
-    """However long it takes, hearing signals: torchrun sends one where the others fail."""
+def _wait_for(keys: list[str], every: range) -> None:
+    """Hearing signals: torchrun sends one where another process fails."""
     while not _store.check(keys):
+        for other in every:
+            if _store.check([f"{STOPPED}/{other}"]):
+                raise RankLost(f"rank {other} has stopped, says rank {rank()}")
         time.sleep(A_MOMENT)
 
 
 @contextmanager
 def own_draws(device: torch.device) -> Iterator[None]:
-    """Numbers drawn within are this rank's own; what is drawn afterwards is common again."""
+    """Of several ranks each draws numbers of its own here; what is drawn afterwards is common."""
+    if not are_several():
+        yield
+        return
     seed = int(torch.randint(2**62, ()))
     with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
         torch.manual_seed(seed + number())

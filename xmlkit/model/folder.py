@@ -119,8 +119,6 @@ def describe_run(
     folder: Path, opened: Recorded, corpus: Corpus, start: Path | None, device: torch.device
 ) -> None:
     """Writes everything but the weights; `start` is the run whose weights it began with."""
-    if not ranks.is_first():
-        return
     write_json(folder / "config.json", opened.config.as_document())
     _write_labels(folder / "labels.jsonl", opened)
     with errors_named(folder / "encoder"):

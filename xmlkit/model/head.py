@@ -114,7 +114,8 @@ class FixedLabels(Head):
         every = self.share.run if self.share is not None else slice(0, num_labels)
         with own_rows(num_labels) if self.share is not None else nullcontext():
             runs = [head.label_vectors_UE(run) for run in runs_of_labels(every.stop, begin=every.start)]
-        self.vectors_LE = torch.cat(runs) if runs else torch.zeros(0, head.width)
+        device = next(head.parameters()).device
+        self.vectors_LE = torch.cat(runs) if runs else torch.zeros(0, head.width, device=device)
         head.train(was_training)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 
 from xmlkit.distributed import ranks
 from xmlkit.distributed.share import ForeignRows, Share, own_rows
@@ -13,10 +14,19 @@ from xmlkit.model.parts import chain
 from xmlkit.tables import RowTable
 
 
+@torch.no_grad()
+def begin_alike(model: Model) -> None:
+    """With the first rank's weights, on the host, where there are several ranks."""
+    if ranks.are_several():
+        for tensor in model.to("cpu").state_dict().values():
+            if tensor.numel():
+                dist.broadcast(tensor, 0)
+
+
 def split_over_ranks(model: Model) -> None:
     """Keeps this rank's rows of each table, where there are several ranks.
 
-    Where a plugin makes vectors of labels of other labels' rows, ranks exchange these, and each scores all.
+    Where a plugin scores labels by other labels' rows, ranks exchange these, and each scores all.
     """
     if not ranks.are_several() or model.is_split:
         return
@@ -25,7 +35,7 @@ def split_over_ranks(model: Model) -> None:
         if isinstance(module, RowTable):
             module.split()
     share = Share.of(model.num_labels)
-    found = int(not _reads_own_rows_alone(model.head, share))
+    found = int(not _reads_own_rows_alone(model, share))
     if not any(ranks.greatest(found)):
         for part in chain(model.head):
             assert isinstance(part, Head)
@@ -33,15 +43,15 @@ def split_over_ranks(model: Model) -> None:
 
 
 @torch.no_grad()
-def _reads_own_rows_alone(head: Head, share: Share) -> bool:
-    """Whether labels' vectors are made of no other labels' rows."""
-    if head.vector_maker.stores_vectors:
-        return True
-    head.take_batch(None)
+def _reads_own_rows_alone(model: Model, share: Share) -> bool:
+    """Whether labels are scored, and cost, without other labels' rows."""
+    rank_1D = torch.zeros(1, model.representation.rank_width, device=model.device)
     try:
         with own_rows(share.total):
             for run in runs_of_labels(share.run.stop, begin=share.run.start):
-                head.label_vectors_UE(run)
+                z_1U = model.head.scores_BU(rank_1D, run)
+                model.combiner.when_true(z_1U, run)
+                model.combiner.when_false(z_1U, run)
     except ForeignRows:
         return False
     return True

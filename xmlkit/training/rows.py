@@ -161,6 +161,6 @@ def _sum_of_products(products: list[RowProduct], weight: Tensor) -> RowGradient:
 def _unique(ids: Tensor, num_rows: int) -> tuple[Tensor, Tensor, Tensor | None]:
     """Unique ids, the slot of each id, and which are filling where their number is not known."""
     ids_U, slots = unique_ids(ids, num_rows)
-    if on_host(ids):
+    if on_host(ids) or not len(ids):
         return ids_U, slots, None
     return ids_U, slots, torch.arange(len(ids_U), device=ids.device) > slots.max()

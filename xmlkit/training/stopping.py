@@ -38,6 +38,14 @@ class Asked:
     """Which signal has asked to stop, if one has."""
 
     by: signal.Signals | None = None
+    is_agreed = False
+
+    def agree(self) -> None:
+        """All ranks stop: what this one is sent now, it is to hear no more, as it has yet to save."""
+        self.is_agreed = True
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPS:
+                signal.signal(number, _hear_nothing)
 
 
 @contextmanager
@@ -76,4 +84,5 @@ def stops_noted() -> Iterator[Asked]:
     try:
         yield asked
     finally:
-        put_back()
+        if not asked.is_agreed:
+            put_back()

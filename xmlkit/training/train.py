@@ -23,6 +23,7 @@ from xmlkit.inference.unseen import Unseen, evaluate_unseen
 from xmlkit.model.device import check_compiler
 from xmlkit.model.folder import (
     Opened,
+    Recorded,
     check_is_run,
     open_description,
     read_config,
@@ -33,7 +34,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chains
-from xmlkit.model.split import split_over_ranks
+from xmlkit.model.split import begin_alike, split_over_ranks
 from xmlkit.training.assemble import make_ready, new_model, read
 from xmlkit.training.checked import Checked, check, device_of
 from xmlkit.training.checkpoint import CHECKPOINT
@@ -104,9 +105,13 @@ def prepare(
 @contextmanager
 def _begun(corpus: Corpus, checked: Checked, out: str | Path | None) -> Iterator[Trainer]:
     with ranks.named(), new_folder(out, corpus.folder_name) as folder:
-        with ranks.first_then_rest():
-            made = new_model(folder, corpus, checked)
-        yield _trainer(folder, corpus, *made)
+        with ranks.first_then_rest() as is_first:  # who may find other clusters than another would
+            if is_first:
+                opened, data = new_model(folder, corpus, checked)
+            else:
+                recorded = open_description(folder)
+                opened, data = _of_record(recorded, _as_recorded(corpus, recorded, folder))
+        yield _trainer(folder, corpus, opened, data)
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:
@@ -126,25 +131,36 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     config = recorded.config
     if config.compile:
         check_compiler()
+    corpus = _as_recorded(corpus, recorded, folder)
+    outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
+    if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
+        return _scored(Trained(folder, outcome, load_run(folder)), corpus)
+    with ranks.first_then_rest():
+        opened, data = _of_record(recorded, corpus)
+    trainer = _trainer(folder, corpus, opened, data)
+    trainer.restore()
+    if other := differences(machine(trainer.device), run_machine(folder)):
+        say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
+    return _finish(trainer, corpus)
+
+
+def _as_recorded(corpus: Corpus, recorded: Recorded, folder: Path) -> Corpus:
+    """With labels in the run's order. Raises UserError where it is not the run's."""
     if corpus.digest != recorded.corpus_digest:
         raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
     if len(corpus.labels) != len(recorded.labels):
         raise UserError(f"{folder} was given labels after its training, which is over: there is no way on")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in recorded.labels.ids]))
-    corpus = replace(corpus, labels=recorded.labels)  # the names that it began with
-    outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
-    if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
-        return _scored(Trained(folder, outcome, load_run(folder)), corpus)
-    with ranks.first_then_rest():
-        data = read(corpus, recorded.tokenizer, recorded.encoder.template, config)
+    return replace(corpus, labels=recorded.labels)  # the names that it began with
+
+
+def _of_record(recorded: Recorded, corpus: Corpus) -> tuple[Opened, TrainingData]:
+    """The run's model, whose weights are to come, and what it is trained on."""
+    config = recorded.config
+    data = read(corpus, recorded.tokenizer, recorded.encoder.template, config)
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, device_of(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
-    model = Model(recorded.encoder, build, recorded.active, config.seed)
-    trainer = _trainer(folder, corpus, Opened.of(recorded, model), data)
-    trainer.restore()
-    if other := differences(machine(trainer.device), run_machine(folder)):
-        say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
-    return _finish(trainer, corpus)
+    return Opened.of(recorded, Model(recorded.encoder, build, recorded.active, config.seed)), data
 
 
 def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -> Trainer:
@@ -155,7 +171,8 @@ def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -
             f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
             "and its teacher, or leave it out"
         )
-    split_over_ranks(opened.model)  # before a device is to hold it
+    begin_alike(opened.model)
+    split_over_ranks(opened.model)
     make_ready(opened.model, config, device)
     steps = count_steps(len(data.steps.rows), config)
     run = Run(folder, config, opened.model, steps, corpus.name, ranks.is_first())

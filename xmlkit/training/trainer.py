@@ -152,6 +152,7 @@ class Trainer:
             for batches, rows in zip(fed(self.data, steps, config, self.device), their_rows):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
                 losses = self.step(batches)
+                self._agree()
                 self.finite.note(self.step_number, rows, {name: losses[name] for name in self.losses})
                 report.advance(sum(len(batch.labels) for batch in batches))
                 done = self.step_number / steps_an_epoch
@@ -166,7 +167,9 @@ class Trainer:
                 if evaluates:
                     self._evaluate(report)
                 asked_by, saves = ranks.greatest(asked.by or 0, self._checkpoint_is_due())
-                self.stop_asked = signal.Signals(asked_by) if asked_by else None
+                self.stop_asked = signal.Signals(int(asked_by)) if asked_by else None
+                if asked_by and ranks.are_several():
+                    asked.agree()
                 if (evaluates and self._out_of_patience() and not last) or self.run.stops:
                     return "stopped early"
                 if (evaluates or saves) and not last:
@@ -198,11 +201,12 @@ class Trainer:
         unite_rows(self.rows)
         if config.clip is not None:
             clip_gradients(self.clipped, config.clip)
-        if in_runs:  # before all else moves that label vectors are made of
-            step_in_runs(in_runs, self.rows, self.optimizers)
-        # The second optimiser's modules step first, as the first one's step is the whole model's.
-        for optimizer in reversed(self.optimizers):
-            optimizer.step()
+        with ranks.own_draws(self.device):  # rows are rounded at random
+            if in_runs:  # before all else moves that label vectors are made of
+                step_in_runs(in_runs, self.rows, self.optimizers)
+            # The second optimiser's modules step first, as the first one's step is the whole model's.
+            for optimizer in reversed(self.optimizers):
+                optimizer.step()
         self.model.zero_grad(set_to_none=True)
         forget_rows(self.rows)
         self.step_number += 1
@@ -212,6 +216,13 @@ class Trainer:
         for rate in self.schedules:
             rate.step()
         return losses
+
+    def _agree(self) -> None:
+        """What events have asked one of several ranks for is asked of all."""
+        if ranks.are_several():
+            of_first = self.run.rate_factor if ranks.is_first() else -math.inf
+            stops, self.run.rate_factor = ranks.greatest(self.run.stops, of_first)
+            self.run.stops = bool(stops)
 
     def _checkpoint_is_due(self) -> bool:
         """By the settings; else every few minutes, at a fiftieth of the time at most."""

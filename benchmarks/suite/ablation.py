@@ -1,0 +1,27 @@
+"""What each plugin brings, at full length, three seeds, on the validation part.
+
+    python -m benchmarks.suite.ablation OUT.json CORPUS ENCODER SETS
+
+The runs lie beside OUT.json, so that the same command goes on with what was broken off.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main(out: str, corpus: str, encoder: str, sets: str) -> None:
+    """Ends as `xmlkit compare` does."""
+    folder = Path(out).with_suffix("")
+    command = ["-m", "xmlkit", "compare", corpus, "--encoder", encoder, "--plugin-sets", sets]
+    status = subprocess.run([sys.executable, *command, "--out", str(folder)]).returncode
+    if status:
+        sys.exit(status)
+    shutil.copy(folder / "validation.json", out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

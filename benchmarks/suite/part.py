@@ -1,0 +1,57 @@
+"""What a part of the suite is: a command that writes one JSON file, and which of its figures count."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+OUT, CORPUS, ENCODER = "{out}", "{corpus}", "{encoder}"  # what stands for them in a part's command
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the parts may use."""
+
+    corpora: tuple[Path, ...] = ()
+    encoder: str | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a part's result, and which way it should go."""
+
+    value: float
+    better: Literal["less", "more"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is measured."""
+
+    name: str
+    group: str  # that `--only` names
+    minutes: float  # that it takes on two cores
+    words: tuple[str, ...]  # of the command, behind the Python interpreter
+    figures: Callable[[Any], Mapping[str, Figure]]
+    repeats: int = 1  # where one run says too little
+
+    @property
+    def of_a_corpus(self) -> bool:
+        """Whether it is run once for each corpus."""
+        return CORPUS in self.words
+
+    def lacks(self, given: Given) -> str | None:
+        """Why it can't be run with what is given."""
+        if self.of_a_corpus and not given.corpora:
+            return "needs a corpus: --corpora DIR"
+        if ENCODER in self.words and not given.encoder:
+            return "needs a pretrained encoder: --encoder FOLDER"
+        return None
+
+    def command(self, out: Path, given: Given, corpus: Path | None) -> list[str]:
+        """To be run, with its places filled."""
+        filled = {OUT: str(out), CORPUS: str(corpus), ENCODER: str(given.encoder)}
+        return [sys.executable, *(filled.get(word, word) for word in self.words)]

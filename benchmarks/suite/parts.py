@@ -1,0 +1,118 @@
+"""The parts. Minutes are those of two cores without AMX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Part
+
+
+def _steps(found: Any) -> dict[str, Figure]:
+    return {
+        f"{line['labels']:,} labels, step over encoder": Figure(line["ratio"][0], "less")
+        for line in found["results"]
+    }
+
+
+def _rows(found: Any) -> dict[str, Figure]:
+    """Beside stepping all rows, since seconds are a machine's."""
+    return {
+        f"{labels} rows, {kind} over all rows": Figure(seconds[kind] / seconds["all_rows"], "less")
+        for labels, seconds in found["seconds"].items()
+        for kind in ("compact", "full")
+    }
+
+
+def _flat(found: Any) -> dict[str, Figure]:
+    return {
+        f"{line['tokens']} tokens, {line['labels']:,} labels, {kind}": Figure(line[kind][0], "less")
+        for line in found["results"]
+        for kind in ("flat / encoder", "clustered / encoder")
+    }
+
+
+def _data(found: Any) -> dict[str, Figure]:
+    return {
+        "padding": Figure(found["padding_share"], "less"),
+        "share of a step that waits for data": Figure(found["data_wait_share"], "less"),
+        "documents ready a second": Figure(found["documents_ready_per_second"], "more"),
+    }
+
+
+def _reading(found: Any) -> dict[str, Figure]:
+    reading = found["reading"]
+    return {
+        "seconds to read": Figure(reading["seconds"], "less"),
+        "MiB that can't be given away": Figure(reading["anonymous_mib"], "less"),
+    }
+
+
+def _ranks(found: Any) -> dict[str, Figure]:
+    speed_up = sorted(found["speed_up"])[len(found["speed_up"]) // 2]
+    return {
+        "two processes, times as fast as one": Figure(speed_up, "more"),
+        "megabytes a step": Figure(found["megabytes_a_step"], "less"),
+    }
+
+
+def _compared(found: Any) -> dict[str, Figure]:
+    return {
+        f"{row['name']}, {name}": Figure(metric["value"], "more")
+        for row in found["rows"]
+        for name, metric in row["metrics"].items()
+        if name in ("P@1", "P@5", "PSP@5")
+    }
+
+
+def _metrics(found: Mapping[str, Any]) -> dict[str, Figure]:
+    return {name: Figure(found[name], "more") for name in ("P@1", "P@3", "P@5", "PSP@5") if name in found}
+
+
+def _nothing(found: Any) -> dict[str, Figure]:
+    """It fails, or it does not."""
+    return {}
+
+
+def _trained(name: str, minutes: float, *options: str) -> Part:
+    words = ("-m", "benchmarks.suite.trained", OUT, CORPUS, *options)
+    return Part(name, "quality", minutes, words, _metrics)
+
+
+SETS = "base;lexical;neighbours;lexical,neighbours;base[start=prior];se;loss-fix;astec-negatives;combination"
+
+PARTS = (
+    Part(
+        "step",
+        "speed",
+        8,
+        (
+            *("-m", "benchmarks.step", "--shapes", "minilm", "--documents", "16"),
+            *("--labels", "4000,25023,131073", "--out", OUT),
+        ),
+        _steps,
+    ),
+    Part("rows", "speed", 1, ("-m", "benchmarks.rows", "--out", OUT), _rows, repeats=3),
+    Part("flat", "speed", 6, ("-m", "benchmarks.flat", "--labels", "4000,25023", "--out", OUT), _flat),
+    Part("reading", "speed", 2, ("-m", "benchmarks.reading", "--out", OUT), _reading),
+    Part("ranks", "speed", 4, ("-m", "benchmarks.ranks", "--out", OUT), _ranks),
+    Part("data", "speed", 3, ("-m", "benchmarks.data", CORPUS, "--out", OUT), _data),
+    _trained("bag", 3, "--encoder", "none", "--plugin", "lexical"),
+    _trained("untrained", 6, "--encoder", ENCODER, "--set", "epochs=0", "--plugin", "neighbours"),
+    _trained("frozen", 12, "--encoder", ENCODER, "--set", "freeze=true", "--plugin", "lexical,neighbours"),
+    _trained("blended", 20, "--encoder", ENCODER, "--ensemble", "auto"),
+    Part(
+        "ablation",
+        "ablation",
+        400,
+        ("-m", "benchmarks.suite.ablation", OUT, CORPUS, ENCODER, SETS),
+        _compared,
+    ),
+    Part(
+        "kills and damage",
+        "reliability",
+        20,
+        ("-m", "benchmarks.reliability", "--kills", "10", "--damages", "60", "--out", OUT),
+        _nothing,
+    ),
+)

@@ -1,0 +1,75 @@
+"""Running parts one after the other, never two at once: within a budget, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import machine
+from benchmarks.suite.part import Given, Part
+
+INDEX = "suite.json"
+
+
+def run(
+    parts: Sequence[Part], given: Given, folder: Path, minutes: float, tell: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Writes NAME.json of each run of each part, and what became of all into `suite.json`.
+
+    What the folder holds is not measured again; what is thought to take longer than is left, or lacks
+    something, is left out and named. Ctrl-C ends what is under way; the same folder goes on.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index = read_index(folder) or {"machine": machine(), "parts": {}}
+    deadline = time.monotonic() + 60 * minutes
+    for part in parts:
+        for name, corpus in _runs(part, given):
+            out = folder / f"{name}.json"
+            told = index["parts"].setdefault(name, {"part": part.name})
+            told.pop("left_out", None)
+            left = (deadline - time.monotonic()) / 60
+            if out.is_file():
+                tell(f"{name}: is there")
+            elif (why := part.lacks(given)) or part.minutes > left:
+                told["left_out"] = why or f"takes {part.minutes:g} minutes, {max(left, 0):.0f} are left"
+                tell(f"{name}: left out: {told['left_out']}")
+            else:
+                tell(f"{name}: {part.minutes:g} minutes or so")
+                told.update(_measured(part.command(out, given, corpus), out))
+                tell(f"{name}: {'failed' if told['status'] else 'done'} in {told['seconds']:.0f} s")
+            (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    return index
+
+
+def read_index(folder: Path) -> dict[str, Any] | None:
+    """What became of the parts in a folder; None where there is nothing."""
+    file = folder / INDEX
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _runs(part: Part, given: Given) -> Iterator[tuple[str, Path | None]]:
+    """The names of a part's runs: repeated, and of each corpus, where there are some."""
+    for corpus in given.corpora or (None,) if part.of_a_corpus else (None,):
+        for number in range(1, part.repeats + 1):
+            words = [part.name.replace(" ", "-"), corpus.name if corpus else "", str(number)]
+            yield "-".join(word for word in words if word), corpus
+
+
+def _measured(command: list[str], out: Path) -> dict[str, Any]:
+    begun = time.monotonic()
+    with out.with_suffix(".log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            process.wait()
+            out.unlink(missing_ok=True)
+            raise
+    if status:
+        out.unlink(missing_ok=True)
+    return {"status": status, "seconds": round(time.monotonic() - begun, 1)}

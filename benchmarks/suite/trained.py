@@ -1,0 +1,45 @@
+"""One `xmlkit train` as a user would type it: figures of the test split, seconds, memory, size on disk.
+
+python -m benchmarks.suite.trained OUT.json CORPUS [OPTION ...]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import machine
+
+
+def main(out: str, corpus: str, *options: str) -> None:
+    """Trains, and writes what came of it. Ends as the training did where that failed."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        begun = time.perf_counter()
+        command = ["-m", "xmlkit", "train", corpus, *options, "--out", str(run)]
+        status = subprocess.run([sys.executable, *command]).returncode
+        if status:
+            sys.exit(status)
+        found = {
+            "machine": machine(),
+            "command": f"xmlkit train {Path(corpus).name} {' '.join(map(_shown, options))}",
+            "seconds": round(time.perf_counter() - begun, 1),
+            "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+            "megabytes": round(sum(f.stat().st_size for f in run.rglob("*") if f.is_file()) / 1e6, 1),
+            **json.loads((run / "metrics.json").read_text()),
+        }
+    Path(out).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _shown(option: str) -> str:
+    """A folder by its name alone."""
+    return Path(option).name if Path(option).is_dir() else option
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

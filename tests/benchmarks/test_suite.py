@@ -1,0 +1,143 @@
+"""The suite with parts that take no time, each a real process; what it says of two folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.suite import parts as shipped
+from benchmarks.suite.comparing import compared
+from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Given, Part
+from benchmarks.suite.running import INDEX, run
+
+ROOT = Path(__file__).parents[2]
+WRITES = "import sys, json, pathlib; pathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
+
+
+def part(name="quick", minutes=1.0, words=(), repeats=1, code=WRITES):
+    def figures(found):
+        return {"words": Figure(len(found), "less")}
+
+    return Part(name, "speed", minutes, ("-c", code, OUT, *words), figures, repeats)
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+def test_parts_run_once_and_what_is_there_stays(tmp_path):
+    those = [part(repeats=2), part("of texts", words=(CORPUS, "--encoder", ENCODER))]
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    given = Given((tmp_path / "one", tmp_path / "two"), "small")
+    index = run(those, given, tmp_path / "out", 60, quiet)
+    assert list(index["parts"]) == ["quick-1", "quick-2", "of-texts-one-1", "of-texts-two-1"]
+    found = json.loads((tmp_path / "out" / "of-texts-two-1.json").read_text())
+    assert found == [str(tmp_path / "two"), "--encoder", "small"]
+    (tmp_path / "out" / "quick-1.json").write_text("as it was")
+    (tmp_path / "out" / "quick-2.json").unlink()
+    run(those, given, tmp_path / "out", 60, quiet)
+    assert (tmp_path / "out" / "quick-1.json").read_text() == "as it was"
+    assert (tmp_path / "out" / "quick-2.json").is_file()
+
+
+def test_what_does_not_fit_or_lacks_something_is_named(tmp_path):
+    those = [part("long", 100), part("texts", words=(CORPUS,)), part("read", words=(ENCODER,))]
+    index = run([*those, part()], Given(), tmp_path, 30, quiet)["parts"]
+    assert index["long-1"]["left_out"] == "takes 100 minutes, 30 are left"
+    assert index["texts-1"]["left_out"] == "needs a corpus: --corpora DIR"
+    assert index["read-1"]["left_out"] == "needs a pretrained encoder: --encoder FOLDER"
+    assert index["quick-1"]["status"] == 0
+
+
+def test_a_part_that_fails_costs_no_other(tmp_path):
+    index = run([part("broken", code="raise SystemExit(3)"), part()], Given(), tmp_path, 30, quiet)["parts"]
+    assert (index["broken-1"]["status"], index["quick-1"]["status"]) == (3, 0)
+    assert not (tmp_path / "broken-1.json").exists()
+    assert json.loads((tmp_path / INDEX).read_text())["parts"] == index
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "better", "verdict"),
+    [
+        ([1.0], [1.04], "less", "no difference shown"),
+        ([1.0], [1.2], "less", "worse"),
+        ([1.0], [1.2], "more", "better"),
+        ([1.0, 1.1, 1.3], [1.25, 1.4, 1.5], "less", "no difference shown"),
+        ([1.0, 1.1, 1.3], [1.35, 1.4, 1.5], "less", "worse"),
+        ([1.0, 1.1, 1.3], [0.7, 0.8], "less", "better"),
+    ],
+)
+def test_two_folders(tmp_path, before, after, better, verdict):
+    def figures(found):
+        return {"ratio": Figure(found, better)}
+
+    measured = Part("step", "speed", 1, (), figures)
+    for name, values in (("one", before), ("other", after)):
+        (tmp_path / name).mkdir()
+        runs = {f"step-{number}": value for number, value in enumerate(values, 1)}
+        for run_name, value in runs.items():
+            (tmp_path / name / f"{run_name}.json").write_text(json.dumps(value))
+        index = {"machine": {}, "parts": {run_name: {"part": "step"} for run_name in runs}}
+        (tmp_path / name / INDEX).write_text(json.dumps(index))
+    (found,) = compared([measured], tmp_path / "one", tmp_path / "other")
+    assert (found.name, found.verdict) == ("step: ratio", verdict)
+
+
+def suite(*arguments: object, **options) -> subprocess.Popen:
+    words = [sys.executable, "-m", "benchmarks.suite", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, text=True, stdout=-1, stderr=-1, **options)
+
+
+@pytest.mark.slow
+def test_the_command_measures_is_interrupted_and_goes_on(tmp_path):
+    asked = ("--only", "rows", "--out", tmp_path / "out")
+    process = suite(*asked, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    while not (tmp_path / "out" / "rows-1.log").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on" in out
+    process = suite(*asked)
+    out, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    assert out.count("done in") == 3
+    process = suite("--compare", tmp_path / "out", tmp_path / "out")
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "no difference shown" in out and "worse" not in out and "better" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--only", "sped"), "--only sped: there are speed, quality, ablation, reliability, step, rows"),
+        (("--corpora", "nowhere"), "--corpora nowhere: no such folder"),
+        (("--budget", "soon"), "--budget"),
+        (("--compare", ".", "."), ". holds no results of the suite"),
+    ],
+)
+def test_typing_errors(arguments, said):
+    process = suite(*arguments)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2 and said in errors and "Traceback" not in errors
+
+
+def test_figures_of_results_that_are_there():
+    """Parts read what their commands have written."""
+    results = ROOT / "benchmarks" / "results"
+    files = {"step": "step-minilm-16", "rows": "rows", "flat": "flat-minilm-20", "reading": "reading-300k"}
+    files |= {"data": "data-yso-en", "ablation": "compare-yso-4k-frozen"}
+    of_name = {part.name: part for part in shipped.PARTS}
+    for name, file in files.items():
+        found = of_name[name].figures(json.loads((results / f"{file}.json").read_text()))
+        assert found and all(figure.value >= 0 for figure in found.values()), name

@@ -14,14 +14,7 @@ from transformers import BertConfig, T5Config
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.errors import UserError
-from xmlkit.model.encoder import (
-    Encoder,
-    load_backbone,
-    load_tokenizer,
-    longest_input,
-    new_backbone,
-    undrawn_backbone,
-)
+from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input, new_backbone
 from xmlkit.model.inputs import Reader
 
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9", "w9", "", "w5 w4 w40 w41"]
@@ -132,22 +125,3 @@ def test_half_precision_checkpoints_train_in_full(tmp_path, dtype):
     loaded = load_backbone(folder, tiny.tokenizer())
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     assert {p.dtype for p in new_backbone(loaded.config).parameters()} == {torch.float32}
-
-
-@pytest.mark.parametrize("name", tiny.CONFIGS)
-def test_a_model_that_is_loaded_draws_nothing_and_is_whole(name):
-    """What no weights file has, such as positions, is there without it."""
-    whole = tiny.backbone(name).eval()
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    other = undrawn_backbone(whole.config).eval()
-    assert torch.equal(torch.get_rng_state(), before)
-    other.load_state_dict(whole.state_dict())
-    ids = torch.arange(12).view(2, 6)
-    with torch.no_grad():
-        ours, theirs = (model(input_ids=ids).last_hidden_state for model in (other, whole))
-    assert torch.equal(ours, theirs)
-    drawn = new_backbone(whole.config)
-    assert not torch.equal(torch.get_rng_state(), before)
-    assert {n: b.shape for n, b in drawn.named_buffers()} == {n: b.shape for n, b in other.named_buffers()}
-    assert all(torch.equal(b, dict(other.named_buffers())[n]) for n, b in drawn.named_buffers())

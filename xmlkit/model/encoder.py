@@ -15,7 +15,6 @@ from typing import Any, Self
 import torch
 import transformers
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTrainedTokenizerBase
 
 from xmlkit.data.template import Template
@@ -35,11 +34,6 @@ SCRATCH_SIZE: dict[str, Any] = {
     "max_position_embeddings": 512,
 }
 SCRATCH_VOCABULARY = 16_000
-# To draw as many numbers as a model has takes longer than to load them.
-DRAWN = {
-    *("normal_", "uniform_", "trunc_normal_"),
-    *("kaiming_normal_", "kaiming_uniform_", "xavier_normal_", "xavier_uniform_"),
-}
 # transformers reads a 2-D mask on the host to see whether there is padding at all, which waits for the
 # device in each step. A 4-D boolean mask avoids that, and gives the same states in these models under SDPA.
 # Others add it to the scores (MPNet, XLNet, eager attention) or lose their local layers (ModernBERT).
@@ -195,21 +189,6 @@ def load_backbone(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> nn.
 def new_backbone(config: Any) -> nn.Module:
     """A model of this shape with random weights, from torch's current seed."""
     return AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-
-
-class _Undrawn(TorchFunctionMode):
-    """What would be filled with random numbers is left as it is."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__name__", "") in DRAWN:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-def undrawn_backbone(config: Any) -> nn.Module:
-    """A model of this shape whose weights are still to be loaded, and until then are whatever memory held."""
-    with _Undrawn():
-        return new_backbone(config)
 
 
 def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:

@@ -40,15 +40,7 @@ from xmlkit.distributed import ranks
 from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
 from xmlkit.files import changed, copy_files, digests, errors_named, replaced
-from xmlkit.model.encoder import (
-    NONE,
-    Encoder,
-    NoEncoder,
-    load_config,
-    load_tokenizer,
-    new_backbone,
-    undrawn_backbone,
-)
+from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
 from xmlkit.model.inputs import names_of
 from xmlkit.model.machine import machine
@@ -205,7 +197,7 @@ def with_weights(folder: Path, recorded: Recorded, added: int = 0) -> Opened:
 
 
 def open_description(folder: Path) -> Recorded:
-    """All of a run's folder but the weights: the encoder's are whatever memory held."""
+    """All of a run's folder but the weights: the encoder's are random."""
     description = description_of(folder)
     _check_plugins(folder, description.plugins)
     config = read_config(folder)
@@ -217,7 +209,7 @@ def open_description(folder: Path) -> Recorded:
 
 
 def _model(recorded: Recorded) -> Model:
-    """Without its weights, and without what its parts may know in training."""
+    """With random weights, and without what its parts may know in training."""
     labels, tokenizer = recorded.labels, recorded.tokenizer
     known = Known(
         recorded.clusters,
@@ -229,7 +221,7 @@ def _model(recorded: Recorded) -> Model:
 
 
 def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:
-    """A run's tokenizer, and its encoder without its weights, for settings with the run's encoder."""
+    """A run's tokenizer, and its encoder with random weights, for settings with the run's encoder."""
     _check(folder, *(name for name in description_of(folder).files if name.startswith("encoder/")))
     tokenizer = load_tokenizer(folder / "encoder")
     try:
@@ -241,7 +233,7 @@ def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase,
     try:
         shape = load_config(folder / "encoder")
         _check_size(folder, shape)
-        backbone = undrawn_backbone(shape)
+        backbone = new_backbone(shape)
     except UserError:
         raise
     except Exception as error:  # whatever a library makes of sizes that don't go together

@@ -198,7 +198,7 @@ def test_a_machine_that_vanishes_is_told(given, two_hosts):
     subprocess.run(["ip", "-n", name, "link", "set", interface, "down"], check=True)
     os.killpg(goes.pid, signal.SIGKILL)
     _, errors = stays.communicate(timeout=A_WHILE)
-    goes.wait()
+    goes.communicate(timeout=A_WHILE)  # until its orphan, too, has ended
     assert stays.returncode == 1
     assert "error: rank 1 does not answer (" in errors and "says rank 0; go on with train --resume" in errors
     assert (run / "checkpoint.safetensors").exists()

@@ -140,15 +140,27 @@ def named() -> Iterator[None]:
 
 
 def _silent(waits: bool) -> list[int]:
-    """The other ranks that have not said that they stop; this one says so."""
+    """The other ranks that have not said that they stop; this one says so.
+
+    The store may be gone with its host, or not answer: who asks it waits no longer than a while.
+    """
     silent = [other for other in range(count()) if other != number()]
-    with suppress(Exception):  # the store may be gone with its host
-        _store.set(f"{STOPPED}/{number()}", "")
-        if waits:
-            _finish_speaking()
-            time.sleep(A_WHILE)
-            silent = [other for other in silent if not _store.check([f"{STOPPED}/{other}"])]
-    return silent
+    own, stopped = f"{STOPPED}/{number()}", dict.fromkeys(silent, False)
+    if waits:
+        _finish_speaking()
+
+    def speak() -> None:
+        with suppress(Exception):
+            _store.set(own, "")
+            if waits:
+                time.sleep(A_WHILE)
+                for other in silent:
+                    stopped[other] = _store.check([f"{STOPPED}/{other}"])
+
+    speaking = threading.Thread(target=speak, daemon=True)
+    speaking.start()
+    speaking.join(2 * A_WHILE)
+    return [other for other in silent if not stopped[other]]
 
 
 def _finish_speaking() -> None:

@@ -275,7 +275,7 @@ class Head(Part):
         """Each rank scores the candidates that it has; the scores are exchanged, (B, C) numbers."""
         at = tuple(share.owns(ids_BC).nonzero().unbind(1))
         ids_U, slots = unique_ids(ids_BC[at])
-        with own_rows(share.total):
+        with own_rows(share):
             z_BU = self.scores_BU(rank_BD, ids_U)
         own_BC = z_BU.new_zeros(ids_BC.shape).index_put(at, z_BU[at[0], slots])
         return collectives.summed(own_BC, is_last=True)

@@ -32,8 +32,9 @@ def test_rows_inside_are_found_at_their_places(total, count, data):
 
 def test_own_rows_are_of_tables_of_one_size():
     assert not asks_for_own(5)
-    with own_rows(5):
+    with own_rows(Share(5, 0, 2)):
         assert asks_for_own(5)
         with pytest.raises(ForeignRows):
             asks_for_own(4)
-    assert not asks_for_own(4)
+    with own_rows(None):
+        assert not asks_for_own(4)

@@ -20,6 +20,9 @@ from xmlkit.model.tensor_file import load_tensors
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
 A_WHILE = 240.0  # seconds
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="needs /proc, to find a process of a rank"
+)
 SETTINGS = [
     "epochs=1000",
     "max_len=16",
@@ -119,9 +122,7 @@ def test_trained_by_two_and_asked_by_one_and_two(given):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="needs /proc, to find a process of a rank"
-)
+@needs_proc
 def test_a_rank_that_is_killed_is_named_and_torchrun_goes_on(given):
     folder, train = given
     run = folder / "killed"
@@ -143,9 +144,7 @@ def test_a_rank_that_is_killed_is_named_and_torchrun_goes_on(given):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not Path("/proc/self/environ").exists(), reason="needs /proc, to find a process of a rank"
-)
+@needs_proc
 def test_ctrl_c_saves_once(given):
     folder, train = given
     run = folder / "stopped"

@@ -62,10 +62,15 @@ _below = False  # the boundary, where each rank has documents of its own
 
 
 @contextmanager
-def own_rows(total: int) -> Iterator[None]:
-    """Of tables of so many rows each rank now reads its own, and ForeignRows is raised for all others."""
+def own_rows(share: Share | None) -> Iterator[None]:
+    """Of tables of so many rows each rank now reads its own, and ForeignRows is raised for all others.
+
+    None: all is as it was.
+    """
     global _own
-    before, _own = _own, total
+    before = _own
+    if share is not None:
+        _own = share.total
     try:
         yield
     finally:

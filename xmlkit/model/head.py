@@ -6,7 +6,6 @@ B documents, D document width, E label width, L labels, U unique labels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -112,10 +111,11 @@ class FixedLabels(Head):
         head.take_batch(None)
         self.share = head.share
         every = self.share.run if self.share is not None else slice(0, num_labels)
-        with own_rows(num_labels) if self.share is not None else nullcontext():
+        with own_rows(self.share):
             runs = [head.label_vectors_UE(run) for run in runs_of_labels(every.stop, begin=every.start)]
-        device = next(head.parameters()).device
-        self.vectors_LE = torch.cat(runs) if runs else torch.zeros(0, head.width, device=device)
+        if not runs:  # a rank without labels
+            runs = [torch.zeros(0, head.width, device=next(head.parameters()).device)]
+        self.vectors_LE = torch.cat(runs)
         head.train(was_training)
 
     def label_vectors_UE(self, rows_U: Tensor | slice) -> Tensor:

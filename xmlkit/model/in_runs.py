@@ -12,7 +12,6 @@ Shapes: B documents of a micro-batch or of a step, E label width, U labels of a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +75,7 @@ class LossInRuns:
         Raises Incompatible where labels are learnt through what the head only reads: it would learn nothing.
         """
         some = next(self._runs())
-        with held_constant([*self.tables, *self._learnt]), self._own():
+        with held_constant([*self.tables, *self._learnt]), own_rows(self.head.share):
             z_BU = self.head.of_query_BU(
                 query_BE[:1].detach(), slice(some.start, min(some.start + 1, some.stop))
             )
@@ -114,7 +113,7 @@ class LossInRuns:
         )
         weight_B = torch.cat([some.weight.expand(len(some.labels)) for some in seen])
         for run in self._runs():
-            with self._own():
+            with own_rows(self.head.share):
                 z_BU = self.head.of_query_BU(query_BE, run)
                 cost = cost_of_labels(self.combiner, z_BU, labels, run, weight_B)
             yield cost
@@ -125,9 +124,6 @@ class LossInRuns:
         every = share.run if share is not None else slice(0, self.num_labels)
         runs = runs_of_labels(every.stop, self.at_once, every.start)
         return runs if every.start < every.stop else iter([every])
-
-    def _own(self) -> AbstractContextManager[None]:
-        return own_rows(self.num_labels) if self.head.share is not None else nullcontext()
 
     @property
     def _learnt(self) -> list[Parameter]:
@@ -144,7 +140,7 @@ class _FirstPass(torch.autograd.Function):
     def forward(ctx: Any, query_BE: Tensor, labels: RaggedLabels, of: LossInRuns, *_: Tensor) -> Tensor:
         leaf_BE, learnt = query_BE.detach().requires_grad_(), of._learnt
         cost, grads = query_BE.new_zeros(()), [torch.zeros_like(leaf_BE), *(None for _ in learnt)]
-        with torch.enable_grad(), held_constant(of.tables), of._own():
+        with torch.enable_grad(), held_constant(of.tables), own_rows(of.head.share):
             for run in of._runs():
                 part = cost_of_labels(of.combiner, of.head.of_query_BU(leaf_BE, run), labels, run)
                 found = torch.autograd.grad(part, [leaf_BE, *learnt], allow_unused=True)

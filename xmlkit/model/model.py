@@ -120,7 +120,7 @@ class Model(Vectoriser):
         if self.in_runs:
             cost = self.in_runs(query_BE, training.labels)
         elif share is not None:  # labels of which this rank has the rows
-            with own_rows(share.total):
+            with own_rows(share):
                 z_BU = self.head.of_query_BU(query_BE, share.run)
                 cost = cost_of_labels(self.combiner, z_BU, training.labels, share.run)
         else:
@@ -288,7 +288,7 @@ class Model(Vectoriser):
         self, rank_BD: Tensor, k: int, head: Head, share: Share, allowed_L: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Each rank's best of its labels, and the best of these: B x k numbers from each."""
-        with own_rows(share.total):
+        with own_rows(share):
             own = self._best_in_runs(rank_BD, k, head, share.run, allowed_L)
         widths = [min(k, size) for size in share.sizes]
         z_Bk, ids_Bk = (collectives.gathered(part.T.contiguous(), widths).T for part in own)

@@ -47,7 +47,7 @@ def _reads_own_rows_alone(model: Model, share: Share) -> bool:
     """Whether labels are scored, and cost, without other labels' rows."""
     rank_1D = torch.zeros(1, model.representation.rank_width, device=model.device)
     try:
-        with own_rows(share.total):
+        with own_rows(share):
             for run in runs_of_labels(share.run.stop, begin=share.run.start):
                 z_1U = model.head.scores_BU(rank_1D, run)
                 model.combiner.when_true(z_1U, run)

@@ -41,7 +41,7 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         if label in seen:
             raise UserError(f"{path}:{number}: label {label} is listed twice; keep one line of it")
         seen.add(label)
-        name = label if name.strip() == label.strip() else name.strip()
+        name = label if name == label else name.strip()  # an id may have spaces around it
         yield Label(f"{path}:{number}", label, name, (), notation.strip() or None)
 
 

@@ -4,7 +4,7 @@
 
 TEXTS has a text a line. In one run, in turn: `model.predict` of one text after the other and of all at once;
 1, 8 and 32 clients, each a connection that asks about one text as soon as it has the answer to the last; the
-server's resident memory before and after so many requests more, of 8 clients.
+server's resident memory before so many requests more, of 32 clients, and after each tenth of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.machine import machine
 from benchmarks.serving import served
 
 CLIENTS = (1, 8, 32)
+TENTHS = 10
 
 
 def summary(seconds: list[float], in_all: float) -> dict[str, float]:
@@ -113,12 +114,14 @@ def main() -> None:
         document["served"] = {
             clients: asyncio.run(asking(url, texts, clients, until(given.seconds))) for clients in CLIENTS
         }
-        before = resident_mib(process.pid)
-        more = asyncio.run(asking(url, texts, 8, lambda requests: requests < given.requests))
-        document["memory_mib"] = {"before": before, "after": resident_mib(process.pid), **more}
+        resident = [resident_mib(process.pid)]
+        for _ in range(TENTHS):
+            asyncio.run(asking(url, texts, CLIENTS[-1], lambda requests: requests < given.requests // TENTHS))
+            resident.append(resident_mib(process.pid))
+        document["memory"] = {"requests": given.requests, "resident_mib": resident}
     document |= {"load_average_after": os.getloadavg(), "machine": machine()}
     given.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({name: document[name] for name in ("alone", "served", "memory_mib")}, indent=2))
+    print(json.dumps({name: document[name] for name in ("alone", "served", "memory")}, indent=2))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,22 @@ def test_the_forward_pass_of_the_allow_list_never_asks_the_device(name):
     assert states.first_BNH.shape == (4, 3, 32)
 
 
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_weights_rounded_beforehand_are_those_that_autocast_rounds(name):
+    encoder = Encoder(tiny.backbone(name), Template.of(tiny.tokenizer(name)), 3).eval()
+    reader = Reader(tokenise(TEXTS, tiny.tokenizer(name), 100), encoder.template, 32)
+    documents = reader.documents(np.arange(len(TEXTS)))
+    encoder.round_weights()
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    encoder.in_bfloat16 = True
+    with torch.no_grad():
+        before = encoder.states(documents)
+        encoder.round_weights()
+        after = encoder.states(documents)
+    assert all(torch.equal(*pair) for pair in zip(before.layers, after.layers, strict=True))
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32, torch.bfloat16}
+
+
 def test_no_more_layers_than_there_are():
     assert len(encode("bert", TEXTS, layers=9).layers) == 3
     assert len(encode("bert", TEXTS, layers=2).layers) == 2

@@ -195,6 +195,7 @@ class RunPredictor(Predictor):
     def __init__(self, opened: Opened):
         self._opened = opened
         ready_to_predict(opened)
+        opened.model.encoder.round_weights()
 
     @property
     def opened(self) -> Opened:

@@ -92,6 +92,13 @@ class Encoder(nn.Module):
         kind = documents.mask_BT.device.type  # there may be no weights
         return torch.autocast(kind, torch.bfloat16) if self.in_bfloat16 else nullcontext()
 
+    def round_weights(self) -> None:
+        """For good, those of linear layers, where autocast would round them at each call: the same states."""
+        if self.in_bfloat16:
+            for layer in self.backbone.modules():
+                if isinstance(layer, nn.Linear):
+                    layer.bfloat16()
+
     def states(self, documents: Documents) -> LayerStates:
         """What plugins may ask for: as `rounded` computes it, in full precision, and without dropout where no
         gradient is asked for."""

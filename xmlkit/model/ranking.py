@@ -102,13 +102,15 @@ def _batches(
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """And afterwards in the mode that it had."""
-    was_training = model.training
+    """And afterwards in the mode that it had; one that is in it already is not gone through."""
+    if not model.training:
+        yield
+        return
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        model.train()
 
 
 def score_documents(

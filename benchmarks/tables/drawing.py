@@ -64,12 +64,12 @@ class _Found:
 
 def redrawn(said: str, page: Path, results: Path) -> str:
     """The page with its tables drawn anew; links are as seen from it. Raises NotDrawn."""
-    link = os.path.relpath(results, page.parent)
+    folder = Path(os.path.relpath(results, page.parent))
 
     def drawn(marker: re.Match[str]) -> str:
         head, kind, files, rows = marker.groups()
         try:
-            table = _table(kind, files.split(), tomllib.loads(rows or ""), results, link)
+            table = _table(kind, files.split(), tomllib.loads(rows or ""), results, folder)
             return f"{head}{table}<!-- end -->"
         except (NotDrawn, tomllib.TOMLDecodeError) as error:
             line = said.count("\n", 0, marker.start()) + 1
@@ -81,7 +81,7 @@ def redrawn(said: str, page: Path, results: Path) -> str:
     return MARKER.sub(drawn, said)
 
 
-def _table(name: str, files: Sequence[str], asked: dict[str, Any], results: Path, link: str) -> str:
+def _table(name: str, files: Sequence[str], asked: dict[str, Any], results: Path, folder: Path) -> str:
     if name not in KINDS:
         raise NotDrawn(f"no kind of table is called {name}: there are {', '.join(KINDS)}")
     kind = KINDS[name]
@@ -107,7 +107,7 @@ def _table(name: str, files: Sequence[str], asked: dict[str, Any], results: Path
     columns = [(heading, *(words for words, *_ in rows)), *filled]
     first, *others = (_line(cells) for cells in zip(*columns))
     drawn = "".join([first, _line(["---"] * len(columns)), *others])
-    return drawn + _files(taken, link) if with_files else drawn
+    return drawn + _files(taken, folder) if with_files else drawn
 
 
 def _words(words: str, found: _Found) -> str:
@@ -157,9 +157,11 @@ def _steps(found: _Found, step: str) -> list[_Found]:
     return [found.within(key, one) for key, one in value.items() if step in (key, "*")]
 
 
-def _files(taken: Mapping[tuple[str, str], Mapping[str, Any]], link: str) -> str:
+def _files(taken: Mapping[tuple[str, str], Mapping[str, Any]], folder: Path) -> str:
     """Links to them, when they were taken, and on which machines."""
-    links = ", ".join(f"[{file}]({link}/{file}.json)" for file in dict.fromkeys(file for file, _ in taken))
+    links = ", ".join(
+        f"[{file}]({(folder / file).as_posix()}.json)" for file in dict.fromkeys(file for file, _ in taken)
+    )
     dates = sorted({date(told) for told in taken.values()} - {""})
     span = dates[:1] if dates[:1] == dates[-1:] else [f"{dates[0]} to {dates[-1]}"]
     told = [*span, *dict.fromkeys(filter(None, map(machine, taken.values())))]

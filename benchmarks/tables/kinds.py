@@ -186,8 +186,8 @@ KINDS = {
     ),
     "labels": Kind(
         {
-            "4,000 labels, s": lambda found: f"{found['seconds']['yso-en-4k']:.3f}",
-            "25,023 labels, s": lambda found: f"{found['seconds']['yso-en']:.3f}",
+            "4,000 labels, s": lambda found: rounded(found["seconds"]["yso-en-4k"], 3),
+            "25,023 labels, s": lambda found: rounded(found["seconds"]["yso-en"], 3),
             "ratio, quartiles of the pairs": lambda found: spread(
                 [found["ratio_median"], *found["ratio_quartiles"]]
             ),
@@ -210,13 +210,13 @@ KINDS = {
             ),
             "clusters, s": lambda found: rounded(found["seconds"], 1),
             "peak GiB": lambda found: rounded(found["peak_gib"]),
-            "mean similarity to the centre": lambda found: f"{found['similarity']:.4f}",
+            "mean similarity to the centre": lambda found: rounded(found["similarity"], 4),
         }
     ),
     "precision": Kind(
         {
-            "float32, s": lambda found: f"{found['float32_seconds']:.3f}",
-            "bfloat16, s": lambda found: f"{found['bfloat16_seconds']:.3f}",
+            "float32, s": lambda found: rounded(found["float32_seconds"], 3),
+            "bfloat16, s": lambda found: rounded(found["bfloat16_seconds"], 3),
             "times as fast": lambda found: spread(
                 [found[f"speedup_{name}"] for name in ("median", "min", "max")]
             ),

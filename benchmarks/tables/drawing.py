@@ -13,11 +13,11 @@ below, where a row's figures lie in the folder of results and what it is called:
     -->
     <!-- end -->
 
-A place is a file without `.json`, then keys of mappings or places in lists; `*` is each of them, `name=value`
-the list of those whose field has that value. A row's words are a format of its fields and of its `key`. Of a
-kind's columns those appear that have a figure in some row, or of these the ones that `columns = [...]` names;
-`heading = "..."` stands above the words. Beneath the table its files are named, with dates and machines,
-unless the marker says `files = false`.
+A place is a file without `.json`, or several (`step-*`), then keys of mappings or places in lists; `*` is
+each of them, `name=value` the list of those whose field has that value. A row's words are a format of its
+fields and of its `key`. Of a kind's columns those appear that have a figure in some row, or of these the ones
+that `columns = [...]` names; `heading = "..."` stands above the words. Beneath the table its files are named,
+with dates and machines, unless the marker says `files = false`.
 """
 
 from __future__ import annotations
@@ -130,18 +130,26 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _at(place: str, results: Path) -> list[_Found]:
-    file, *steps = place.split("/")
-    here = [
-        _Found(path.stem, "", None, {}).within(path.stem, json.loads(path.read_text(encoding="utf-8")))
-        for path in sorted(results.glob(f"{file}.json"))
-    ]
-    if not here:
-        raise NotDrawn(f"there is no {file}.json in {results}")
+    paths, steps = _split(place, results)
+    here = []
+    for path in paths:
+        file = path.relative_to(results).with_suffix("").as_posix()
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        here.append(_Found(file, "", None, {}).within(path.stem, whole))
     for step in steps:
         here = [inner for found in here for inner in _steps(found, step)]
         if not here:
-            raise NotDrawn(f"{file}.json has nothing at {step} of {place}")
+            raise NotDrawn(f"{paths[0].name} has nothing at {step} of {place}")
     return here
+
+
+def _split(place: str, results: Path) -> tuple[list[Path], list[str]]:
+    """The files, which may lie in a folder, and the steps from there."""
+    parts = place.split("/")
+    for count in range(1, len(parts) + 1):
+        if paths := sorted(results.glob(f"{'/'.join(parts[:count])}.json")):
+            return paths, parts[count:]
+    raise NotDrawn(f"there is no {parts[0]}.json in {results}")
 
 
 def _steps(found: _Found, step: str) -> list[_Found]:

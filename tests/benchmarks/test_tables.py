@@ -254,6 +254,16 @@ def test_places(tmp_path):
     )
 
 
+def test_results_in_a_folder(tmp_path):
+    (tmp_path / "results/a-day").mkdir(parents=True)
+    for name in ("bag-1", "bag-2"):
+        (tmp_path / f"results/a-day/{name}.json").write_text(json.dumps({"of": {"test": TEST}}))
+    marker = '<!-- table: figures\n"a-day/bag-*/of" = "{key}"\ncolumns = ["P@3"]\n-->'
+    page = redrawn(f"{marker}\n<!-- end -->\n", tmp_path / "PAGE.md", tmp_path / "results")
+    assert "| of | 30.0 |\n| of | 30.0 |\n" in page
+    assert "Files: [a-day/bag-1](results/a-day/bag-1.json), [a-day/bag-2](results/a-day/bag-2.json)\n" in page
+
+
 @pytest.mark.parametrize(
     ("marker", "said"),
     [

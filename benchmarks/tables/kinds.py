@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from operator import itemgetter
 from typing import Any
 
 from benchmarks.tables.taken import date, machine
@@ -82,13 +83,17 @@ def _training(run: Mapping[str, Any]) -> str:
     return minutes(run["seconds_of_steps" if "seconds_of_steps" in run else "seconds_of_training"])
 
 
-def _at_1_3_5(*names: str) -> dict[str, Callable[[Any], str]]:
-    """Columns of one figure each, to a tenth."""
-    return {
-        f"{name}@{k}": (lambda run, at=f"{name}@{k}": rounded(run["test"][at], 1))
-        for name in names
-        for k in (1, 3, 5)
-    }
+def _tenths(part: str, *metrics: str) -> dict[str, Callable[[Any], str]]:
+    """Columns of one figure each, of that part of the row."""
+
+    def column(metric: str) -> Callable[[Any], str]:
+        return lambda row: rounded(row[part][metric], 1)
+
+    return {metric: column(metric) for metric in metrics}
+
+
+def _difference_of(metric: str) -> Callable[[Any], str]:
+    return lambda row: difference(row[metric])
 
 
 def _of_devices(devices: int) -> Callable[[Any], str]:
@@ -141,10 +146,10 @@ KINDS = {
         words="[{key}]({key}.json)",
     ),
     "runs": Kind(RUNS, _trained),
-    "figures": Kind(_at_1_3_5("P", "PSP")),
+    "figures": Kind(_tenths("test", *(f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)))),
     "compare": Kind(
-        {name: (lambda row, of=name: row[of]) for name in ("P@1", "P@3", "P@5", "PSP@1", "PSP@5", "nDCG@5")}
-        | {"verdict on P@5": lambda row: row["verdict"]},
+        {name: itemgetter(name) for name in ("P@1", "P@3", "P@5", "PSP@1", "PSP@5", "nDCG@5")}
+        | {"verdict on P@5": itemgetter("verdict")},
         _compared,
         "/rows/*",
         "`{name}`",
@@ -158,14 +163,9 @@ KINDS = {
         },
         lambda row: row if "alone" in row else {"alone": row},
     ),
-    "differences": Kind(
-        {name: (lambda row, of=name: difference(row[of])) for name in ("P@1", "P@5", "PSP@5", "nDCG@5")}
-    ),
+    "differences": Kind({name: _difference_of(name) for name in ("P@1", "P@5", "PSP@5", "nDCG@5")}),
     "unseen": Kind(
-        {
-            name: (lambda row, of=name: rounded(row["unseen"][of], 1))
-            for name in ("P@1", "P@3", "P@5", "R@5", "nDCG@5")
-        }
+        _tenths("unseen", "P@1", "P@3", "P@5", "R@5", "nDCG@5")
         | {"all labels, P@1 / 3 / 5": lambda row: three(row["all"], "P")}
     ),
     "steps": Kind(STEPS, rows="/results/*", words=OF_A_STEP),

@@ -210,7 +210,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "swa_start": 1.0,
     },
 }
-# Random weights learn at rates that would spoil pretrained ones (benchmarks/README.md).
+# Random weights learn at rates that would spoil pretrained ones (benchmarks/NOTES.md).
 DEFAULTS_OF_ENCODER: dict[str, dict[str, Any]] = {
     "scratch": {"lr": 2e-3, "head_lr": 3e-2},
     "none": {"max_len": 3, "start": "prior"},  # nothing is read, so that batches need not be split by length

@@ -11,7 +11,7 @@ class Projection(nn.Linear):
     """Keeps the geometry of what it projects: begins orthogonal and learns at the encoder's rate.
 
     At the rate of label rows, 80 times higher when that was measured, it learnt worse than no projection at
-    all (benchmarks/README.md).
+    all (benchmarks/NOTES.md).
     """
 
     def __init__(self, width: int, narrow: int):

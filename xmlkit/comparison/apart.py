@@ -104,8 +104,12 @@ class _Workers:
             if answer is False or (answer is None and self.is_stopped):
                 if not self.is_stopped:  # it alone was asked
                     self.stop(signal.SIGINT)
-            elif answer is not True:
-                self._fail(task, answer or _killed(task, process.returncode))
+            elif answer is None:
+                self._fail(_killed(task, process.returncode))
+            elif isinstance(answer, UserError) and self.at_once > 1:
+                self._fail(UserError(f"{task.name}: {answer}", answer.detail))
+            elif isinstance(answer, BaseException):
+                self._fail(answer)
 
     def stop(self, number: signal.Signals) -> None:
         """Passes a signal on."""
@@ -132,9 +136,7 @@ class _Workers:
         self._alive.append(process)
         return process
 
-    def _fail(self, task: Task, error: BaseException) -> None:
-        if isinstance(error, UserError) and self.at_once > 1:
-            error = UserError(f"{task.name}: {error}", error.detail)
+    def _fail(self, error: BaseException) -> None:
         if self._alive:
             say(f"{error}; what is at work goes on to its end", style="red")
         self.error = self.error or error

@@ -30,10 +30,11 @@ def main() -> None:
     console.quiet = given.is_quiet
     torch.set_num_threads(given.threads)
     with answers:
-        pickle.dump(_answer(given), answers)
+        pickle.dump(answer(given), answers)
 
 
-def _answer(given: Given) -> bool | BaseException:
+def answer(given: Given) -> bool | BaseException:
+    """What the task returns or raises."""
     try:
         return given.task.function(*given.task.arguments)
     except KeyboardInterrupt:

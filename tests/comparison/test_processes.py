@@ -146,7 +146,7 @@ def test_an_error_is_raised_here(task, expected, detail):
     ],
 )
 def test_an_error_travels_with_its_traceback(task, kind, expected):
-    found = pickle.loads(pickle.dumps(answer(Given(task, 1, is_quiet=False))))
+    found = pickle.loads(pickle.dumps(answer(Given(task, 1, False, {}))))
     assert type(found) is kind and expected in str(found)
     assert "Traceback" in found.__notes__[0] and "test_processes.py" in found.__notes__[0]
 

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from xmlkit.console import say
+from xmlkit.discovery import added
 from xmlkit.errors import UserError
 from xmlkit.training.stopping import say_saving, stops_noted
 
@@ -52,6 +53,7 @@ class Given:
     task: Task
     threads: int
     is_quiet: bool
+    plugins: dict[str, str]  # that were added to this process
 
 
 def work_through(tasks: Sequence[Task], at_once: int) -> bool:
@@ -96,7 +98,7 @@ class _Workers:
             say(task.name, style="bold")
             process = self._begin()
         try:
-            answer = _answer(process, Given(task, self.threads, is_quiet=self.at_once > 1))
+            answer = _answer(process, Given(task, self.threads, self.at_once > 1, added()))
         finally:
             with self._lock:
                 self._alive.remove(process)

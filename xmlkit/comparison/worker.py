@@ -11,6 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from xmlkit.console import console
+from xmlkit.discovery import add_plugin
 from xmlkit.quick import uncollected
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def main() -> None:
 def answer(given: Given) -> bool | BaseException:
     """What the task returns or raises."""
     try:
+        for name, file in given.plugins.items():
+            add_plugin(name, file)
         return given.task.function(*given.task.arguments)
     except KeyboardInterrupt:
         return False

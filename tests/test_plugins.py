@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+
 import pytest
 import tiny
 import torch
+from commands import xmlkit as command
 from installing import install
 
 import xmlkit
@@ -15,6 +19,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import HOOKS_VERSION
 from xmlkit.model.parts import chains, chains_of_settings
 from xmlkit.plugins import activate, settled
+from xmlkit.sharing.push import write
 from xmlkit.testing.tiny import fit, tiny_trainer
 
 MAKES_HEAD = """
@@ -455,3 +460,57 @@ def test_options(example_plugins):
     message = refused(smoothing, {"label-smoothing": {"amount": 0.7}})
     assert "label-smoothing.amount=0.7" in message and "less than 0.5" in message
     assert "has no options" in refused(["layer-gain"], {"layer-gain": {"scale": 1}})
+
+
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """A file that is a plugin here; nothing of it is left afterwards."""
+    monkeypatch.setattr("xmlkit.discovery._added", {})
+    monkeypatch.setitem(sys.modules, "xmlkit_in_a_file", None)
+    file = tmp_path / "in_a_file.py"
+    file.write_text(WRAPS_HEAD)
+    xmlkit.add_plugin("in-a-file", file)
+    return file
+
+
+def test_a_file_is_a_plugin_for_this_process(added):
+    plugin = load("in-a-file")
+    digest = hashlib.sha256(WRAPS_HEAD.encode()).hexdigest()[:12]
+    assert (plugin.distribution, plugin.version) == ("in_a_file.py", f"sha256:{digest}")
+    assert plugin.description == "Wraps the head." and "in-a-file" in installed()
+    assert chain(tiny.model(plugins=["in-a-file"]).head) == ["in-a-file", BASE]
+    with pytest.raises(UserError, match=r"no plugin 'in-a-fil' is installed: did you mean 'in-a-file'"):
+        load("in-a-fil")
+    added.write_text(MAKES_HEAD)  # as a cell that is run again does, be it within a second
+    assert load("in-a-file") is plugin
+    xmlkit.add_plugin("in-a-file", added)
+    assert load("in-a-file").description == "Makes a head." and load("in-a-file").version != plugin.version
+
+
+def test_files_that_are_no_plugins(added, tmp_path):
+    added.write_text("def fail():\n    raise RuntimeError('no luck')\n\nfail()")
+    for name, file, expected in (
+        ("se", added, "a plugin 'se' is installed: choose another name"),
+        ("mine", tmp_path / "nowhere.py", "nowhere.py: no such file; name one that holds a plugin"),
+        ("mine", added, "plugin 'mine' (in_a_file.py) fails on import: RuntimeError: no luck"),
+    ):
+        with pytest.raises(UserError) as error:
+            xmlkit.add_plugin(name, file)
+        assert expected in str(error.value) and "\n" not in str(error.value)
+    assert error.value.detail.splitlines()[1].strip().startswith(f'File "{added}", line 4')
+    added.write_text("hooks_version = 99")
+    with pytest.raises(UserError, match="version 99 of the hooks"):
+        xmlkit.add_plugin("in-a-file", added)
+    assert load("in-a-file").description == "Wraps the head."  # as it was
+
+
+def test_a_run_with_a_file_is_opened_where_it_was_added_and_not_given_away(added, tmp_path):
+    encoder = tiny.save_encoder(tmp_path / "encoder")
+    settings = {"encoder": encoder, "max_len": 16, "max_steps": 1, "device": "cpu"}
+    settings |= {"plugins": ["in-a-file"], "start": "random"}
+    run = xmlkit.train(tiny.learnable_corpus(), settings, tmp_path / "run").folder
+    assert len(xmlkit.load(run).predict(["w1"])[0]) > 0
+    with pytest.raises(UserError, match="plugin 'in-a-file' is a file that nobody else has"):
+        write(run, "some/model", tmp_path / "given")
+    _, err = command("predict", run, stdin="w1\n", code=1)
+    assert "needs the plugin 'in-a-file', which is not installed" in err and err.count("\n") == 1

@@ -22,6 +22,7 @@ from transformers import (
     XLNetConfig,
 )
 
+from xmlkit.comparison import runs
 from xmlkit.data.template import Template
 from xmlkit.files import digests
 from xmlkit.model.folder import DESCRIPTION, WEIGHTS
@@ -110,6 +111,18 @@ def killed_before_step(number: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Trainer, "step", step)
+        yield
+
+
+@contextmanager
+def compared_in_this_process() -> Iterator[None]:
+    """Runs then take no seconds to begin; tests/comparison/test_processes.py is about their processes."""
+
+    def work_through(tasks, at_once):
+        return all(task.function(*task.arguments) for task in tasks)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "work_through", work_through)
         yield
 
 

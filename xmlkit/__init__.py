@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus as Corpus
     from xmlkit.data.corpus import load_corpus as load_corpus
     from xmlkit.data.corpus import load_split as load_split
+    from xmlkit.discovery import add_plugin as add_plugin
     from xmlkit.doors import Head as Head
     from xmlkit.doors import LossCombiner as LossCombiner
     from xmlkit.doors import Representation as Representation
@@ -67,6 +68,7 @@ _HOME = {
     "xmlkit.console": ["say"],
     "xmlkit.data.cache": ["cached"],
     "xmlkit.data.corpus": ["Corpus", "load_corpus", "load_split"],
+    "xmlkit.discovery": ["add_plugin"],
     "xmlkit.errors": ["Incompatible", "UserError"],
     "xmlkit.doors": ["Head", "LossCombiner", "Representation", "Shortlister"],
     "xmlkit.hooks": ["BuildContext", "DocumentSet", "Reading", "Run", "hookimpl"],

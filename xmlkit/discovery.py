@@ -1,17 +1,22 @@
 """Which plugins are installed, and what is in one.
 
-They are found by entry points in the group `xmlkit`, each of which names a module.
+They are found by entry points in the group `xmlkit`, each of which names a module. One that is tried out may
+be a file, which `add_plugin` makes known to this process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,6 +28,7 @@ from xmlkit.hooks import HOOKS_VERSION, OLDEST_HOOKS, PROJECT
 
 BASE = "lightxml"  # the plugin that every model begins with
 NO_PLUGINS = "base"  # what a comparison calls the model with that one alone
+OF_A_FILE = "sha256:"  # begins the version of a plugin that no distribution brings
 
 
 @dataclass(frozen=True)
@@ -95,9 +101,47 @@ class Plugin:
         return found
 
 
+_added: dict[str, Plugin] = {}
+
+
+def add_plugin(name: str, file: str | Path) -> None:
+    """Makes a file a plugin of this name, for this process and the runs that a comparison begins from it.
+
+    That is for trying one out, in a notebook say: as long as it was not added, nothing else opens what was
+    trained with it. Added once more, the file is read anew; its version is a digest of it. Raises UserError
+    where there is no such file, where it fails (with its traceback as detail), and for an installed plugin's
+    name.
+    """
+    path = Path(file).resolve()
+    if name in {entry.name for entry in entry_points(group=PROJECT)}:
+        raise UserError(f"a plugin {name!r} is installed: choose another name for {file}")
+    if not path.is_file():
+        raise UserError(f"{file}: no such file; name one that holds a plugin, as in shy.py")
+    content = path.read_bytes()
+    module = ModuleType(f"xmlkit_{name.replace('-', '_')}")
+    module.__file__ = str(path)
+
+    def run() -> ModuleType:
+        sys.modules[module.__name__] = module
+        exec(compile(content, str(path), "exec"), vars(module))  # no byte code of before is looked at
+        return module
+
+    version = OF_A_FILE + hashlib.sha256(content).hexdigest()[:12]
+    plugin = Plugin(name, _import(name, path.name, run), path.name, version)
+    _check(plugin)
+    _added[name] = plugin
+
+
+def added() -> dict[str, str]:
+    """Files of plugins that were added, by name."""
+    return {name: plugin.file for name, plugin in _added.items()}
+
+
 def installed() -> dict[str, EntryPoint]:
-    """The entry points of all installed plugins by name, without importing any."""
-    return {entry.name: entry for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name)}
+    """The entry points of all plugins by name, of those that were added, too; without importing any."""
+    found = [EntryPoint(name, plugin.module.__name__, PROJECT) for name, plugin in _added.items()]
+    found += entry_points(group=PROJECT)
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
 
 
 def shipped() -> list[str]:
@@ -107,15 +151,16 @@ def shipped() -> list[str]:
 
 
 def load(name: str) -> Plugin:
-    """Imports an installed plugin.
+    """Imports an installed plugin, or gives one that was added.
 
     Raises UserError where there is none of that name or more than one, where it fails (with its traceback as
     detail), and where it was written for other hooks.
     """
-    found = entry_points(group=PROJECT)
-    named = [entry for entry in found if entry.name == name]
+    if name in _added:
+        return _added[name]
+    named = [entry for entry in entry_points(group=PROJECT) if entry.name == name]
     if not named:
-        known = sorted({entry.name for entry in found})
+        known = list(installed())
         others = ", ".join(other for other in known if other != BASE) or "none besides the base"
         raise UserError(f"no plugin {name!r} is installed{nearest(name, known)} (installed: {others})")
     origins = [_origin(entry) for entry in named]
@@ -124,34 +169,39 @@ def load(name: str) -> Plugin:
             f"{len(origins)} plugins are called {name!r}, of {' and '.join(map(' '.join, origins))}: "
             f"pip uninstall all but one of them"
         )
-    module = _import(name, named[0])
+    module = _import(name, named[0].value, named[0].load)
     plugin = Plugin(name, module, *origins[0])
+    _check(plugin)
+    return plugin
+
+
+def _check(plugin: Plugin) -> None:
     if plugin.hooks_version not in range(OLDEST_HOOKS, HOOKS_VERSION + 1):
         raise UserError(
-            f"plugin {name!r} was written for version {plugin.hooks_version!r} of the hooks, and this xmlkit "
-            f"has version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
+            f"plugin {plugin.name!r} was written for version {plugin.hooks_version!r} of the hooks, and this "
+            f"xmlkit has version {HOOKS_VERSION}: install another version of {plugin.distribution} (here: "
             f"{plugin.version}) or of {DISTRIBUTION}"
         )
     kind = plugin.options_class
     if kind is not None and not (inspect.isclass(kind) and issubclass(kind, BaseModel)):
-        raise UserError(f"plugin {name!r}: its Options is no pydantic model: derive it from BaseModel")
-    return plugin
+        raise UserError(f"plugin {plugin.name!r}: its Options is no pydantic model: derive it from BaseModel")
 
 
 def _origin(entry: EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "unknown")
 
 
-def _import(name: str, entry: EntryPoint) -> Any:
+def _import(name: str, value: str, load: Callable[[], Any]) -> Any:
+    """What `load` gives. Raises UserError where it fails, or that is no module."""
     try:
-        module = entry.load()
+        module = load()
     except (Exception, SystemExit) as error:
         detail = "".join(traceback.format_exception(type(error), error, _below_the_import(error)))
         raise UserError(
-            f"plugin {name!r} ({entry.value}) fails on import: {type(error).__name__}: {error}", detail
+            f"plugin {name!r} ({value}) fails on import: {type(error).__name__}: {error}", detail
         ) from error
     if not inspect.ismodule(module):
-        raise UserError(f"plugin {name!r} ({entry.value}) is not a module: its entry point must name one")
+        raise UserError(f"plugin {name!r} ({value}) is not a module: its entry point must name one")
     return module
 
 

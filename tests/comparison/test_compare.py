@@ -14,7 +14,7 @@ from installing import install
 from safetensors.torch import load_file
 
 import xmlkit
-from xmlkit.comparison.compare import SHOWN, compare
+from xmlkit.comparison.compare import SHOWN, Figure, compare, read
 from xmlkit.comparison.runs import held_out
 from xmlkit.comparison.sets import parse_sets
 from xmlkit.config import resolve
@@ -24,6 +24,12 @@ from xmlkit.training.train import store_start
 SETS = "base;se;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
 SMALL = {"max_len": 16, "batch_size": 16, "validation": 0.2, "epochs": 1, "device": "cpu", "pooling": "first"}
 SMALL |= {"clustered": True, "cluster_size": 3, "shortlist": 3, "precision": "float32"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    with tiny.compared_in_this_process():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,32 @@ def test_verdicts(found):
             assert row.verdict == expected
     # Fifty times the rate within one epoch of ten steps: the difference is there to be seen.
     assert rows["base[lr=1e-2,head_lr=5e-2]"].verdict != "the same as base"
+
+
+def test_another_base(found, settings, corpus):
+    """Nothing is trained, and each difference is the other way round."""
+    folder, before = found
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    other = compare(corpus, SETS, settings, 2, out=folder, base=" se ")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")} == written
+    assert (before.base, other.base) == ("base", "se")
+    assert [row.name for row in other.rows] == ["se", *(name for name in SETS.split(";") if name != "se")]
+    theirs, ours = ({row.name: row for row in one.rows} for one in (before, other))
+    for metric in SHOWN:
+        there, here = theirs["se"].metrics[metric], ours["base"].metrics[metric]
+        assert ours["se"].metrics[metric] == Figure(there.value)
+        expected = (-there.difference, -there.high, -there.low)
+        assert (here.difference, here.low, here.high) == pytest.approx(expected)
+    assert ours["base"].extra_parameters == -theirs["se"].extra_parameters < 0
+    opposite = {"better": "worse", "worse": "better", "no difference shown": "no difference shown"}
+    assert ours["base"].verdict == opposite[theirs["se"].verdict]
+    assert json.loads((folder / "validation.json").read_text())["rows"][0]["name"] == "se"
+    assert read(folder)[0] == other
+    upstream = compare(corpus, SETS, settings, 2, out=folder, base="loss-fix[mode=upstream]")
+    assert [row.verdict for row in upstream.rows if row.name == "base"] == [
+        "the same as loss-fix[mode=upstream]"
+    ]
+    compare(corpus, SETS, settings, 2, out=folder)
 
 
 def test_json_and_csv_hold_the_table(found):
@@ -175,6 +207,15 @@ def test_mistakes(settings, corpus, tmp_path):
     ):
         with pytest.raises(UserError, match=expected):
             compare(corpus, "base", {**settings, **wrong}, 1, out=tmp_path / "out")
+    for asked, expected in (
+        ({"base": "sel"}, "--base sel: none of the sets, which are se; se\\[squeeze=max\\]"),
+        ({"jobs": 0}, "--jobs 0: one at least"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            compare(corpus, "se;se[squeeze=max]", settings, 1, out=tmp_path / "out", **asked)
+    with pytest.raises(UserError, match="--encoder none: base\\[lr=1e-3\\] would have no vectors"):
+        without = {**settings, "encoder": "none"}
+        compare(corpus, "base[lr=1e-3];lexical", without, 1, out=tmp_path / "out", base="lexical")
     with pytest.raises(UserError, match="has no test split"):
         compare(replace(corpus, test=None), "base", settings, 1, "test", tmp_path / "out")
     assert not (tmp_path / "out").exists()

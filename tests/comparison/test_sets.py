@@ -32,6 +32,16 @@ def test_base_is_first_wherever_it_stands():
     assert list(parsed("")) == ["base"]
 
 
+def test_another_base_is_first_and_the_plain_model_is_not_added():
+    names = [found.name for found in parse_sets("se;base[lr=1e-3];loss-fix", "base[lr=1e-3]")]
+    assert names == ["base[lr=1e-3]", "se", "loss-fix"]
+    assert [found.name for found in parse_sets("base;se", "se")] == ["se", "base"]
+    for text, there in (("base;se", "base; se"), ("", "none")):
+        with pytest.raises(UserError) as error:
+            parse_sets(text, "lexical")
+        assert str(error.value) == f"--base lexical: none of the sets, which are {there}"
+
+
 def test_an_options_name_goes_before_a_settings():
     """`learning_rate` is se's own; `lr` is the run's."""
     assert parsed("se[learning_rate=1e-2]")["se[learning_rate=1e-2]"]["se"] == {"learning_rate": 1e-2}

@@ -69,6 +69,31 @@ def test_what_fails_half_way_leaves_nothing(cache_folder):
     assert (cached("kind", "key", lambda folder: (folder / "whole").write_text("x")) / "whole").exists()
 
 
+MAKES = """
+import os, sys, time
+from pathlib import Path
+from xmlkit.data.cache import cached
+def make(folder):
+    with open(sys.argv[1], "a") as made:
+        made.write("made\\n")
+    time.sleep(0.5)
+    (folder / "whole").write_text("x")
+print(cached("waited", "key", make))
+"""
+
+
+def test_of_two_processes_one_makes_it_and_the_other_waits(cache_folder, tmp_path):
+    made = tmp_path / "made"
+    both = [
+        subprocess.Popen([sys.executable, "-c", MAKES, made], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    found = [process.communicate(timeout=60) for process in both]
+    assert [out.decode().strip() for out, _ in found] == 2 * [str(cache_folder / "waited" / "key")]
+    assert made.read_text() == "made\n"
+    assert [path.name for path in (cache_folder / "waited").iterdir()] == ["key"]
+
+
 def test_where_texts_end_counts_in_a_key():
     keys = {
         digest(["ab", "c"]),

@@ -183,7 +183,8 @@ def compared(reported):
     folder, corpus = reported / "compared", load_corpus(reported / "corpus")
     settings = {key: value for key, value in SETTINGS.items() if key != "plugins"} | {"epochs": 1}
     settings |= {"encoder": str(reported / "encoder"), "eval_every": 6}
-    return folder, compare(corpus, "base;se;base[lr=1e-2,head_lr=5e-2]", settings, 2, out=folder)
+    with tiny.compared_in_this_process():
+        return folder, compare(corpus, "base;se;base[lr=1e-2,head_lr=5e-2]", settings, 2, out=folder)
 
 
 def test_a_comparison(compared, tmp_path):
@@ -209,6 +210,17 @@ def test_a_comparison(compared, tmp_path):
             [line["validation/P@5"] for line in map(json.loads, lines) if "validation/P@5" in line]
         )
     assert [point["value"] for point in curve] == pytest.approx(np.mean(of_seeds, 0))
+    other = json.loads((folder / "validation.json").read_text())
+    other["rows"][0]["name"], other["at_once"] = "se,lexical", 2
+    (folder / "validation.json").write_text(json.dumps(other))
+    xmlkit("report", folder, "-o", tmp_path / "page.html")
+    words = (tmp_path / "page.html").read_text()
+    assert any(
+        caption.startswith("Figures of se,lexical in") for caption in Page(tmp_path / "page.html").tables
+    )
+    assert words.count("Difference from se,lexical (") >= len(SHOWN) and "from base" not in words
+    assert "Differences from se,lexical, with 95%" in words
+    assert "Up to 2 runs were trained at once: their seconds can't be compared." in words
     (folder / "validation.json").write_text('{"part": "validation"}')
     _, err = xmlkit("report", folder, "-o", tmp_path / "page.html", code=1)
     assert "validation.json is damaged" in err and err.count("\n") == 1

@@ -110,6 +110,13 @@ def test_a_comparison_replaces_nothing_that_it_did_not_make(encoder, tmp_path):
     assert (mine / "model.safetensors").read_bytes() == before
 
 
+@pytest.fixture
+def in_this_process():
+    with tiny.compared_in_this_process():
+        yield
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_comparison_takes_a_run_that_ended_before_it_was_noted(encoder, tmp_path, monkeypatch):
     settings = {**SETTINGS, "encoder": encoder}
     xmlkit.compare(CORPUS, "base", settings, 1, out=tmp_path / "out")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +20,10 @@ import xmlkit
 from xmlkit.config import resolve
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
+from xmlkit.data.tokens import tokenise
 from xmlkit.labels.clusters import cluster_labels
 from xmlkit.model.folder import read_labels
+from xmlkit.model.inputs import Reader
 from xmlkit.model.start import principal_ED
 from xmlkit.passing import Start
 from xmlkit.training import assemble
@@ -290,6 +294,29 @@ def test_whatever_makes_the_vectors(tmp_path, encoder, plugin_folder, plugins):
     assert part.rows.weight.abs().sum(1).min() > 0 and part.centre.centre_D.abs().sum() > 0
     trainer.fit()
     assert all(torch.isfinite(tensor.float()).all() for tensor in model.weights().values())
+
+
+def test_two_that_want_the_same_vectors_encode_each_text_once(monkeypatch, tmp_path):
+    """As two runs of a comparison do that begin together: the second finds what the first has written."""
+    monkeypatch.setenv("XMLKIT_CACHE", str(tmp_path))
+    model, texts = tiny.model(), tiny.texts(12)
+    reader = Reader(tokenise(texts, tiny.tokenizer(), 100), model.encoder.template, 16)
+    both = [vectors_module.kept_means(model.encoder, reader, 2048) for _ in range(2)]
+    encoded, real = [], vectors_module.encode_documents
+    other = threading.Thread(target=both[1].encode, args=[np.arange(12)])
+
+    def encode(model, reader, rows, *given):
+        if not encoded:
+            other.start()  # and it waits
+            time.sleep(0.3)
+        encoded.append(rows.tolist())
+        return real(model, reader, rows, *given)
+
+    monkeypatch.setattr(vectors_module, "encode_documents", encode)
+    both[0].encode(np.arange(8))
+    other.join()
+    assert encoded == [[*range(8)], [*range(8, 12)]]
+    assert (both[0].rank(np.arange(8)) == both[1].rank(np.arange(8))).all()
 
 
 def test_without_names_ids_are_read_and_ids_in_place_of_names_are_not(tmp_path, encoder, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from xmlkit.bootstrap import interval, resampled
-from xmlkit.comparison.runs import Run, held_out, train_all
-from xmlkit.comparison.sets import NO_PLUGINS, parse_sets
+from xmlkit.comparison.runs import Run, Tested, held_out, train_all
+from xmlkit.comparison.sets import NO_PLUGINS, PluginSet, parse_sets
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.files import replaced
@@ -31,7 +31,7 @@ Part = Literal["validation", "test"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric of a row, in percent, and its difference from base with a 95% interval; None for base."""
+    """A metric of a row, in percent, and its difference from base's with a 95% interval; None for base."""
 
     value: float
     difference: float | None = None
@@ -65,9 +65,15 @@ class Comparison:
     scored: str  # when the first of the runs was scored on this part
     documents: int
     seeds: int
-    rows: list[Row]
+    rows: list[Row]  # base first
     settings: dict[str, Any]  # of base, seed 0
     plugins: dict[str, str]  # versions
+    at_once: int = 1  # trainings, at the most: where there were several, seconds can't be compared
+
+    @property
+    def base(self) -> str:
+        """The set that the others are compared with; it has the first row."""
+        return self.rows[0].name
 
 
 def compare(
@@ -77,14 +83,18 @@ def compare(
     seeds: int = 3,
     part: Part = "validation",
     out: str | Path | None = None,
+    base: str = NO_PLUGINS,
+    jobs: int = 1,
 ) -> Comparison | None:
     """Trains each set with seeds 0 to `seeds` - 1, scores them on one part and compares each with `base`.
 
-    What `out` (by default `comparisons/CORPUS`) holds already is not trained again; it then holds the runs,
-    `PART.json` and `PART.csv`. Returns None where Ctrl-C ended a run; a second call goes on.
+    That is one of them, by default the model without plugins. Each run has a process of its own, `jobs` of
+    them at once, each with its part of the threads. What `out` (by default `comparisons/CORPUS`) holds
+    already is not trained again; it then holds the runs, `PART.json` and `PART.csv`. Returns None where
+    Ctrl-C ended a run; a second call goes on.
 
-    Raises UserError for sets that do not parse, settings that there are not, a folder of other runs, and a
-    corpus without the part that is asked for.
+    Raises UserError for sets that do not parse, settings that there are not, a folder of other runs, a corpus
+    without the part that is asked for, and a process that was killed.
     """
     shared = dict(settings or {})
     for key, value in shared.items():
@@ -92,34 +102,43 @@ def compare(
             raise UserError(f"{key} belongs into --plugin-sets, as in 'base;se[reduction=4]'")
     if "seed" in shared:
         raise UserError("seed: --seeds N trains each set with the seeds 0 to N-1; leave it out")
-    if shared.get("encoder") == NONE:
-        raise UserError(
-            "--encoder none: base would have no vectors; set it in brackets, as in 'lexical[encoder=none]'"
-        )
+    if jobs < 1:
+        raise UserError(f"--jobs {jobs}: one at least")
     if part == "test" and corpus.test is None:
         raise UserError(f"--final test: {corpus.name} has no test split")
-    sets = parse_sets(plugin_sets)
+    sets = parse_sets(plugin_sets, base)
+    if shared.get("encoder") == NONE:
+        _check_vectors(sets)
     configs = [
         (found, seed, found.config(shared, seed, corpus.source))
         for seed, found in product(range(seeds), sets)
     ]
-    split = held_out(corpus, configs[0][2])
-    if part == "test" and corpus.test is not None:
-        split = corpus.test
+    split = held_out(corpus, configs[0][2])  # which there must be, whatever is scored
+    tested = Tested(part, split if part == "validation" or corpus.test is None else corpus.test)
     folder = Path("comparisons") / corpus.folder_name if out is None else Path(out)
     with claimed(folder):
-        runs = train_all(corpus, configs, folder)
+        runs = train_all(corpus, configs, folder, tested, jobs)
         if runs is None:
             return None
-        scored = {key: run.scores(part, split) for key, run in runs.items()}
+        scored = {key: run.scores(tested) for key, run in runs.items()}
         dates = sorted(day for _, day in scored.values())
         scores = {key: terms for key, (terms, _) in scored.items()}
         rows = _rows([found.name for found in sets], seeds, runs, scores)
         plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
         document = configs[0][2].as_document()
-        found = Comparison(part, dates[0], len(split), seeds, rows, document, plugins)
+        at_once = max(run.at_once for run in runs.values())
+        found = Comparison(part, dates[0], len(tested.split), seeds, rows, document, plugins, at_once)
         _write(folder, found)
         return found
+
+
+def _check_vectors(sets: Sequence[PluginSet]) -> None:
+    for found in sets:
+        if not found.settings["plugins"] and "encoder" not in found.settings:
+            raise UserError(
+                f"--encoder none: {found.name} would have no vectors; set it in brackets, as in "
+                "'lexical[encoder=none]'"
+            )
 
 
 def _rows(
@@ -147,6 +166,7 @@ def _rows(
                 figures[metric] = Figure(value, float(difference_S.mean()), *ends)
     seconds = [float(np.mean([runs[name, s].seconds for s in range(seeds)])) for name in names]
     parameters = [runs[name, 0].parameters for name in names]
+    base, of_set = names[0], {name: [scores[name, s] for s in range(seeds)] for name in names}
     return [
         Row(
             name,
@@ -155,23 +175,21 @@ def _rows(
             seconds[m] - seconds[0],
             parameters[m] - parameters[0],
             metrics[m][DECIDES].half_width,
-            _verdict(metrics[m][DECIDES], [scores[name, s] for s in range(seeds)], scores),
+            _verdict(metrics[m][DECIDES], of_set[name], of_set[base], base),
         )
         for m, name in enumerate(names)
     ]
 
 
 def _verdict(
-    figure: Figure,
-    ours: list[Mapping[str, Terms]],
-    scores: Mapping[tuple[str, int], Mapping[str, Terms]],
+    figure: Figure, ours: Sequence[Mapping[str, Terms]], theirs: Sequence[Mapping[str, Terms]], base: str
 ) -> str:
+    """Of the terms of all seeds, beside those of base."""
     if figure.low is None or figure.high is None:  # base itself
         return ""
-    theirs = [scores[NO_PLUGINS, seed] for seed in range(len(ours))]
     pairs = [(o[name].part_N, t[name].part_N) for o, t in zip(ours, theirs, strict=True) for name in SHOWN]
     if all(np.array_equal(*pair) for pair in pairs):
-        return "the same as base"
+        return f"the same as {base}"
     return "better" if figure.low > 0 else "worse" if figure.high < 0 else "no difference shown"
 
 

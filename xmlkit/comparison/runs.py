@@ -11,11 +11,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
+from xmlkit.comparison.apart import Task, work_through
 from xmlkit.comparison.sets import PluginSet
 from xmlkit.config import Config
 from xmlkit.console import say
@@ -40,24 +43,49 @@ class Run:
     seconds: float  # of training steps
     parameters: int
     plugins: dict[str, str]  # versions
+    at_once: int = 1  # trainings, this one among them
 
-    def scores(self, part: str, split: Split) -> tuple[dict[str, Terms], str]:
+    def scores(self, tested: Tested) -> tuple[dict[str, Terms], str]:
         """Document by document, and the date they are of: computed once for these documents, and kept."""
-        file = self.folder.with_name(f"{self.folder.name}.{part}.npz")
-        asked = [split.labels] if split.left_out is None else [split.labels, split.left_out]
-        key = digest(split.texts, *(_ids_of(rows, split.label_ids) for rows in asked))
-        if file.is_file():
-            with np.load(file) as arrays:
-                if str(arrays["documents"]) == key:
-                    terms = {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}
-                    return terms, str(arrays["date"])
-        found, today = load_run(self.folder).terms(split, KS), date.today().isoformat()
+        if (kept := self.kept_scores(tested)) is not None:
+            return kept
+        found, today = load_run(self.folder).terms(tested.split, KS), date.today().isoformat()
         packed = io.BytesIO()
-        arrays = {name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()}
-        np.savez_compressed(packed, documents=key, date=today, **arrays)
-        with replaced(file) as unfinished:
+        arrays: dict[str, Any] = {
+            name: np.stack([terms.part_N, terms.whole_N]) for name, terms in found.items()
+        }
+        np.savez_compressed(packed, documents=tested.digest, date=today, **arrays)
+        with replaced(self._file_of(tested)) as unfinished:
             unfinished.write_bytes(packed.getvalue())
         return found, today
+
+    def kept_scores(self, tested: Tested) -> tuple[dict[str, Terms], str] | None:
+        """The same where they were computed already."""
+        file = self._file_of(tested)
+        if not file.is_file():
+            return None
+        with np.load(file) as arrays:
+            if str(arrays["documents"]) != tested.digest:
+                return None
+            return {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}, str(arrays["date"])
+
+    def _file_of(self, tested: Tested) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{tested.part}.npz")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What runs are scored on."""
+
+    part: str  # its name
+    split: Split
+
+    @cached_property
+    def digest(self) -> str:
+        """A key for the documents, their labels, and those that they are not asked about."""
+        split = self.split
+        asked = [split.labels] if split.left_out is None else [split.labels, split.left_out]
+        return digest(split.texts, *(_ids_of(rows, split.label_ids) for rows in asked))
 
 
 def _ids_of(labels: Ragged, label_ids: list[str]) -> Iterator[str]:
@@ -81,34 +109,52 @@ def folder_of(out: Path, name: str, seed: int) -> Path:
 
 
 def train_all(
-    corpus: Corpus, configs: Sequence[tuple[PluginSet, int, Config]], out: Path
+    corpus: Corpus, configs: Sequence[tuple[PluginSet, int, Config]], out: Path, tested: Tested, jobs: int
 ) -> dict[tuple[str, int], Run] | None:
-    """Trains what `out` does not hold yet; None where Ctrl-C was pressed, after which a second call goes on.
+    """Trains and scores what `out` does not hold yet, each run in a process of its own, `jobs` at once.
 
-    Raises UserError where `out` holds a run of these names with other settings or on other documents.
+    None where Ctrl-C was pressed, after which a second call goes on. Raises UserError where `out` holds a run
+    of these names with other settings or on other documents, and where a process was killed.
     """
     corpus = replace(corpus, test=None)  # which nothing is chosen by
     folders = [folder_of(out, found.name, seed) for found, seed, _ in configs]
     for folder, (_, _, config) in zip(folders, configs, strict=True):
         _check(folder, corpus, config)
-    runs = {}
-    for number, (folder, (found, seed, config)) in enumerate(zip(folders, configs, strict=True), start=1):
-        if "result" not in read_record(folder):
-            say(f"run {number} of {len(configs)}: {found.name}, seed {seed}", style="bold")
-            if not _train(corpus, config, folder):
-                return None
-        runs[found.name, seed] = Run(folder, **read_record(folder)["result"])
-    return runs
+    missing = [
+        (folder, f"run {number} of {len(configs)}: {found.name}, seed {seed}", config)
+        for number, (folder, (found, seed, config)) in enumerate(zip(folders, configs, strict=True), start=1)
+        if (run := _ended(folder)) is None or run.kept_scores(tested) is None
+    ]
+    at_once = max(1, min(jobs, len(missing)))
+    tasks = [
+        Task(name, _train_and_score, (corpus, config, folder, tested, at_once))
+        for folder, name, config in missing
+    ]
+    if not work_through(tasks, at_once):
+        return None
+    runs = {(found.name, seed): _ended(folder) for folder, (found, seed, _) in zip(folders, configs)}
+    return {key: run for key, run in runs.items() if run is not None}
 
 
-def _train(corpus: Corpus, config: Config, folder: Path) -> bool:
+def _ended(folder: Path) -> Run | None:
+    record = read_record(folder)
+    return Run(folder, **record["result"]) if "result" in record else None
+
+
+def _train_and_score(corpus: Corpus, config: Config, folder: Path, tested: Tested, at_once: int) -> bool:
     """Returns whether to go on: false after Ctrl-C."""
-    trained = train_once(corpus, config, folder)
-    if trained.outcome != "interrupted":
-        parameters, versions = trained.model.num_parameters, _versions(config)
-        result = {"seconds": trained.seconds, "parameters": parameters, "plugins": versions}
-        write_record(folder, {**read_record(folder), "result": result})
-    return not trained.stop_asked
+    if _ended(folder) is None:
+        trained = train_once(corpus, config, folder)
+        if trained.outcome != "interrupted":
+            parameters, versions = trained.model.num_parameters, _versions(config)
+            result = {"seconds": trained.seconds, "parameters": parameters, "plugins": versions}
+            write_record(folder, {**read_record(folder), "result": {**result, "at_once": at_once}})
+        if trained.stop_asked:
+            return False
+    run = _ended(folder)
+    assert run is not None
+    run.scores(tested)
+    return True
 
 
 def _check(folder: Path, corpus: Corpus, config: Config) -> None:

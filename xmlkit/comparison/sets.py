@@ -34,23 +34,31 @@ class PluginSet:
         return config.model_copy(update={"options": active.options_as_document})
 
 
-def parse_sets(text: str) -> list[PluginSet]:
+def parse_sets(text: str, base: str = NO_PLUGINS) -> list[PluginSet]:
     """Sets between semicolons, plugins between commas, options or settings of a run in brackets.
 
-    `base` is no plugin; it comes first and is added where it is missing. Raises UserError for what does not
-    parse, a plugin that is not installed and a set that is there twice.
+    The set called `base`, which the others are compared with, comes first; that of no plugin, `base` itself,
+    is added where it is missing. Raises UserError for what does not parse, a plugin that is not installed, a
+    set that is there twice and another base that is not there.
     """
+    base = _name_of(base)
     sets = [_parse_set(part) for part in _split(text, ";") if part.strip()]
-    if all(found.name != NO_PLUGINS for found in sets):
+    if base == NO_PLUGINS and all(found.name != NO_PLUGINS for found in sets):
         sets.insert(0, _parse_set(NO_PLUGINS))
     names = [found.name for found in sets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"--plugin-sets: {twice[0]} is there twice")
-    return sorted(sets, key=lambda found: found.name != NO_PLUGINS)
+    if base not in names:
+        raise UserError(f"--base {base}: none of the sets, which are {'; '.join(names) or 'none'}")
+    return sorted(sets, key=lambda found: found.name != base)
+
+
+def _name_of(text: str) -> str:
+    return "".join(text.split())
 
 
 def _parse_set(text: str) -> PluginSet:
-    text = "".join(text.split())
+    text = _name_of(text)
     names, assignments = [], []
     for item in _split(text, ","):
         name, bracket, rest = item.partition("[")

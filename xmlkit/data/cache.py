@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +22,6 @@ from xmlkit.files import changed, digests, errors_named
 CHOSEN = "XMLKIT_CACHE"
 DIGESTS = "digests.json"
 LOCK = ".lock"
-A_WHILE = 3600  # seconds
 
 
 def cache_folder() -> Path:
@@ -60,32 +58,60 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     """The folder `kind/key`, which appears whole or not at all; `make` fills it where it is not there.
 
     What `make` wrote is compared with its digests at each opening, and made anew where it has changed since.
+    Of processes that want the same one makes it and the others wait.
     """
     folder = cache_folder() / kind / key
-    if folder.is_dir():
-        if (name := _changed(folder)) is None:
-            return folder
-        say(f"{folder / name} is damaged, or another version's: made anew")
-        _remove(folder)
+    if folder.is_dir() and _changed(folder) is None:
+        return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder.parent))
-    with FileLock(unfinished / LOCK):
-        try:
-            with errors_named(folder):
-                make(unfinished)
-            files = (path for path in unfinished.rglob("*") if path.is_file() and path.name != LOCK)
-            written = [path.relative_to(unfinished).as_posix() for path in files]
-            (unfinished / DIGESTS).write_text(json.dumps(digests(unfinished, sorted(written))))
-            (unfinished / LOCK).unlink()
-            try:
-                unfinished.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # another process may have been first
-                    raise
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    with one_at_a_time(folder.with_name(f".{key}{LOCK}")):
+        if folder.is_dir():
+            if (name := _changed(folder)) is None:
+                return folder
+            say(f"{folder / name} is damaged, or another version's: made anew")
+            _remove(folder)
+        _make(folder, make)
     return folder
+
+
+@contextmanager
+def one_at_a_time(file: Path, waits: bool = True) -> Iterator[None]:
+    """Other processes wait with what they do by this file, which is there meanwhile.
+
+    Raises Timeout where another one is at it and this one does not wait.
+    """
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not waits:
+            raise
+        say(f"waiting for another process, which is at work in {file.parent}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # some systems remove no file that somebody has open
+            file.unlink()
+        lock.release()
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with errors_named(folder):
+            make(unfinished)
+        files = (path for path in unfinished.rglob("*") if path.is_file())
+        written = [path.relative_to(unfinished).as_posix() for path in files]
+        (unfinished / DIGESTS).write_text(json.dumps(digests(unfinished, sorted(written))))
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process, which found a lock that was being removed, was first
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _changed(folder: Path) -> str | None:
@@ -98,7 +124,7 @@ def _changed(folder: Path) -> str | None:
 
 
 def _remove(folder: Path) -> None:
-    """Out of the way at once: another process may have seen the same, and be making it anew."""
+    """Out of the way at once: another process may have it open."""
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     with suppress(FileNotFoundError):
         folder.rename(aside / "damaged")
@@ -107,8 +133,7 @@ def _remove(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     """Removes what processes that were killed have left."""
-    for unfinished in folder.glob(".*-*"):
-        with suppress(OSError, Timeout):  # it may be gone meanwhile, or be worked in
-            if time.time() - unfinished.stat().st_mtime > A_WHILE:  # else its lock may be about to be taken
-                with FileLock(unfinished / LOCK, timeout=0):
-                    shutil.rmtree(unfinished, ignore_errors=True)
+    for left in folder.glob(".*-*"):
+        lock = folder / (left.name.rpartition("-")[0] + LOCK)
+        with suppress(OSError, Timeout), one_at_a_time(lock, waits=False):
+            shutil.rmtree(left, ignore_errors=True)

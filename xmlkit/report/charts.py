@@ -183,7 +183,7 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
 
 
 def forests(found: Comparison) -> dict[str, Spec]:
-    """By metric, how far each set is from base."""
+    """By metric, how far each set is from the one that they are compared with."""
     return {
         metric: forest(
             [

@@ -13,7 +13,9 @@ from typing import Any
 from xmlkit.blend.folder import LABELS, describe, is_ensemble
 from xmlkit.config import Config
 from xmlkit.console import visible
+from xmlkit.discovery import OF_A_FILE
 from xmlkit.distribution import DISTRIBUTION, FORMER
+from xmlkit.errors import UserError
 from xmlkit.metrics import METRICS as KINDS
 from xmlkit.model.encoder import NONE, SCRATCH
 from xmlkit.model.folder import description_of, read_config
@@ -115,6 +117,11 @@ def _of_run(folder: Path) -> dict[str, Any]:
     machine = ", ".join(f"{what} {which}" for what, which in described.machine.items())
     start = described.init_from
     begun = f", from the weights of {_code(_name(start))} (`--init-from`)" if start else ""
+    if of_files := [p.name for p in described.plugins if p.version.startswith(OF_A_FILE)]:
+        raise UserError(
+            f"plugin {of_files[0]!r} is a file that nobody else has: make it a distribution (xmlkit plugin "
+            "new) and train with that"
+        )
     strangers = {plugin.distribution for plugin in described.plugins} - {DISTRIBUTION, FORMER}
     return {
         "base": None if config.encoder in BUILT_IN or _is_path(config.encoder) else config.encoder,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,11 +48,18 @@ class Asked:
                 signal.signal(number, _hear_nothing)
 
 
+def say_saving(number: signal.Signals) -> None:
+    """What a training does then."""
+    is_alone = launched() == 1 and number == signal.SIGINT
+    again = "; Ctrl-C again stops at once and saves nothing" if is_alone else ""
+    say(f"ending this step and saving{again}")
+
+
 @contextmanager
-def stops_noted() -> Iterator[Asked]:
+def stops_noted(then: Callable[[signal.Signals], None] = say_saving) -> Iterator[Asked]:
     """The first such signal is noted, instead of breaking off in the middle of a step; a second Ctrl-C isn't.
 
-    Those that the process ignores, as `nohup` has it, stay ignored.
+    Those that the process ignores, as `nohup` has it, stay ignored. `then` is called at once.
     """
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
@@ -75,9 +82,7 @@ def stops_noted() -> Iterator[Asked]:
             signal.signal(number, signal.SIG_IGN)  # a shell that ends passes on what the kernel sends, too
         if number != signal.SIGINT:
             _leave_a_terminal_that_is_gone()
-        is_alone = launched() == 1 and number == signal.SIGINT
-        again = "; Ctrl-C again stops at once and saves nothing" if is_alone else ""
-        say(f"ending this step and saving{again}")
+        then(asked.by)
 
     for number in before:
         signal.signal(number, note)

@@ -23,7 +23,7 @@ import transformers
 
 from xmlkit.config import Config
 from xmlkit.data.batches import micro_batches
-from xmlkit.data.cache import cache_folder, cached
+from xmlkit.data.cache import LOCK, cache_folder, cached, one_at_a_time
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -71,12 +71,17 @@ class VectorStore:
     def encode(self, rows: np.ndarray, what: str | None = None) -> None:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
-        pairs = zip(self._checksums_N[unseen].tolist(), unseen.tolist())
-        is_whole = [checksum == _checksum(self._values_NW[row]) for checksum, row in pairs]
-        missing = unseen[~np.array(is_whole, np.bool_)]
-        if len(missing):
-            self._encode(missing, what)
+        if len(self._missing(unseen)):
+            with one_at_a_time(self._files[0].with_name(LOCK)):
+                missing = self._missing(unseen)  # now that others that encode the same have ended
+                if len(missing):
+                    self._encode(missing, what)
         self._known_N[unseen] = True
+
+    def _missing(self, rows: np.ndarray) -> np.ndarray:
+        pairs = zip(self._checksums_N[rows].tolist(), rows.tolist())
+        is_whole = [checksum == _checksum(self._values_NW[row]) for checksum, row in pairs]
+        return rows[~np.array(is_whole, np.bool_)]
 
     def rank(self, rows: np.ndarray) -> np.ndarray:
         """The vectors to rank with (B, D), of rows that are known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import tiny
 from ranks_here import on_ranks
 
 from xmlkit.config import merge
-from xmlkit.data.corpus import Labels
+from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.distributed import ranks
 from xmlkit.testing.tiny import SETTINGS
 from xmlkit.training.train import prepare
 
@@ -28,18 +30,35 @@ def _trained(folder: Path, encoder: str, plugins: list[str], settings: dict, lab
     corpus = tiny.learnable_corpus(60 if labels > 3 else 300, labels)
     names = [f"{label} w{40 + row}" for row, label in enumerate(corpus.labels.ids)]
     corpus = replace(corpus, labels=Labels(corpus.labels.ids, names))
+    if "distil" in plugins:
+        settings = {**settings, **taught(folder.with_suffix(".texts"), corpus)}
     config = merge({**SETTINGS, **COMMON, "encoder": encoder}, {**settings, "plugins": plugins})
     trainer = prepare(corpus, config, folder)
     trainer.model.double()
-    losses = []
-    for step in range(STEPS):
-        rows = trainer.data.train_rows[step * 12 : (step + 1) * 12]
+    losses, order = [], np.random.default_rng(0).permutation(trainer.data.steps.rows)
+    for rows in np.resize(order, (STEPS, 12)):
         found = trainer.step(trainer.micro_batches(rows))
         losses.append({name: float(found[name]) for name in trainer.losses})
     weights = {name: value.numpy() for name, value in trainer.model.weights().items() if not value.is_meta}
     documents = trainer.data.reader.documents(trainer.data.validation_rows)
     scores, ids = trainer.model.eval().rank(documents, 5, trainer.model.head_for_prediction())
     return losses, weights, scores.numpy(), ids.numpy()
+
+
+def taught(folder: Path, corpus: Corpus) -> dict[str, object]:
+    """Settings with a teacher, which knows most training documents, and texts without labels."""
+    with ranks.first_then_rest():
+        folder.mkdir(parents=True, exist_ok=True)
+        bare = [f"w1 w{30 + place} w{place}" for place in range(20)]
+        (folder / "bare.txt").write_text("".join(f"{text}\n" for text in bare))
+        answers = []
+        for place, text in enumerate([*corpus.train.texts[:50], *bare]):
+            labels = [(corpus.labels.ids[(place + more) % 10], 0.9 / (1 + more)) for more in range(place % 4)]
+            scores = [{"label": label, "score": score} for label, score in labels]
+            answers.append(json.dumps({"text": text, "labels": scores}) + "\n")
+        (folder / "answers.jsonl").write_text("".join(answers))
+    teacher = {"teacher": str(folder / "answers.jsonl"), "temperature": 2.0}
+    return {"distil": teacher, "unlabelled": str(folder / "bare.txt")}
 
 
 WITHOUT_DROPOUT = {"lexical": {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}}
@@ -98,6 +117,8 @@ SETS = {
     "propensity": (["propensity"], CLUSTERED, 10),
     "multi-resolution": (["multi-resolution"], CLUSTERED, 10),
     "neighbours": (["neighbours"], CLUSTERED, 10),
+    "distil": (["distil"], {}, 10),
+    "distil clustered": (["distil"], CLUSTERED, 10),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from xmlkit.distributed import ranks
 from xmlkit.distributed.share import ForeignRows, Share, own_rows
@@ -15,10 +16,10 @@ from xmlkit.tables import RowTable
 
 
 @torch.no_grad()
-def begin_alike(model: Model) -> None:
+def begin_alike(module: nn.Module) -> None:
     """With the first rank's weights, on the host, where there are several ranks."""
     if ranks.are_several():
-        for tensor in model.to("cpu").state_dict().values():
+        for tensor in module.to("cpu").state_dict().values():
             if tensor.numel():
                 dist.broadcast(tensor, 0)
 

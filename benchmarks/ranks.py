@@ -35,7 +35,8 @@ from xmlkit.model.split import split_over_ranks
 from xmlkit.training.trainer import Trainer
 
 WARM_UP, STEPS = 1, 3
-NUMBER = 4  # bytes
+NUMBER, A_CLUSTER = 4, 16  # bytes; of a cluster that is among the likeliest: its id and two scores
+SHORTLIST = 75  # clusters
 COUNTS, LABELS, BANDWIDTHS = (1, 2, 4, 8, 16, 32, 64), (3_000_000, 30_000_000, 100_000_000), (25e9, 400e9)
 MEASURED = Path("benchmarks/results/cuda-h100.json")
 
@@ -140,9 +141,10 @@ def _formula(trainer: Trainer, steps: list[Any]) -> float:
             own = documents // ranks.count()
             total += NUMBER * own * width  # vectors of its documents
             total += NUMBER * 2 * documents * width  # the boundary's gradient, for both losses
-            total += NUMBER * 2 * documents * clusters.num_clusters  # clusters' scores and their gradient
-            total += NUMBER * clusters.num_clusters * 2  # their biases, likewise
             total += NUMBER * documents * candidates  # candidates' scores
+            total += NUMBER + NUMBER * 2 * documents  # what clusters cost, the lowest and highest scores
+            each = min(trainer.config.shortlist, -(-clusters.num_clusters // ranks.count()))
+            total += A_CLUSTER * documents * each  # of the likeliest of each rank
     return total
 
 
@@ -153,9 +155,9 @@ def simulate(measured: Path, documents: int = 1024) -> list[dict[str, Any]]:
     """A step of so many documents, BERT-base, as this suite's CUDA lines are: with clusters, and every label.
 
     Lines through the measured times of the encoder by its documents, and of the rest by the rows that it
-    reads; nothing overlaps. An all-reduce moves 2 (N - 1) / N of its bytes through each rank's link. Label
-    rows are 400 wide with clusters, 3,840 without. Documents are not cut into micro-batches, scores of
-    clusters are there five times.
+    reads; nothing overlaps. An all-reduce moves 2 (N - 1) / N of its bytes through each rank's link, and a
+    gathering of N parts half of that. Label rows are 400 wide with clusters, 3,840 without. Documents are not
+    cut into micro-batches, scores of a rank's clusters are there five times.
     """
     lines = json.loads(measured.read_text())["results"]
     clustered = [line for line in lines if not line["settings"].get("plugins")]
@@ -167,13 +169,15 @@ def simulate(measured: Path, documents: int = 1024) -> list[dict[str, Any]]:
     found = []
     for labels in LABELS:
         num_clusters, width, wide = balanced_clusters(labels, 100).num_clusters, 3840, 400
-        read = labels * (1 - (1 - min(75 * labels / num_clusters, labels) / labels) ** documents)
+        candidates = SHORTLIST * labels / num_clusters
+        read = labels * (1 - (1 - min(candidates, labels) / labels) ** documents)
         for count in COUNTS:
             own = documents / count
             dense = 110e6 + width * wide
             common = NUMBER * (dense + 3 * documents * width)
+            likeliest = A_CLUSTER * documents * SHORTLIST * count / 2
             traffic = {
-                "clusters": common + NUMBER * documents * (2 * num_clusters + 75 * labels / num_clusters),
+                "clusters": common + NUMBER * documents * (2 + candidates) + likeliest,
                 "every label": NUMBER * (110e6 + 2 * documents * width),
             }
             seconds = {
@@ -183,7 +187,7 @@ def simulate(measured: Path, documents: int = 1024) -> list[dict[str, Any]]:
             memory = {
                 "clusters": fixed(own)
                 + _of_rows(clustered[0]) * labels / count
-                + 5 * NUMBER * documents * num_clusters,
+                + 5 * NUMBER * documents * num_clusters / count,
                 "every label": fixed(own) + _of_rows(flat[0]) * labels / count,
             }
             for way, computing in seconds.items():

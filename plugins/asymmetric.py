@@ -66,10 +66,10 @@ class Asymmetric(LossCombiner):
         shifted, weight = self._shifted(z)
         return weight * self.inner.when_false(shifted, ids)
 
-    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
         """As labels, of binary cross-entropy; the inner combiner's where another plugin costs clusters."""
         if self.other:
-            return self.inner.cluster_cost(z_BK, truth_BK)
+            return self.inner.cluster_cost(z_BK, truth_BK, run)
         true_BK = _power(-z_BK, self.options.gamma_positive) * F.softplus(-z_BK)
         shifted_BK, weight_BK = self._shifted(z_BK)
         cost_BK = torch.lerp(weight_BK * F.softplus(shifted_BK), true_BK, truth_BK)

@@ -79,11 +79,11 @@ class Propensity(LossCombiner):
         false = self.inner.when_false(z, ids) if self.mode == "unbiased" else true
         return true + self._more(self.inverse_L[ids], true, false)
 
-    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
         """The inner combiner's, and what the mode adds to the cross-entropy of true clusters."""
-        more_BK = truth_BK * self._more(self.inverse_K, F.softplus(-z_BK), F.softplus(z_BK))
+        more_BK = truth_BK * self._more(self.inverse_K[run], F.softplus(-z_BK), F.softplus(z_BK))
         more = more_BK.mean() if self.reduction == "mean" else more_BK.sum() / len(z_BK)
-        return self.inner.cluster_cost(z_BK, truth_BK) + more
+        return self.inner.cluster_cost(z_BK, truth_BK, run) + more
 
     def _more(self, inverse: Tensor, true: Tensor, false: Tensor) -> Tensor:
         """What a true label costs more than `true`."""

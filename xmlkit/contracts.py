@@ -58,8 +58,9 @@ def promises(promise: Promise) -> Callable[[MethodT], MethodT]:
 def hold_to_promises(part_class: type[Part]) -> None:
     """Has a part's overrides of the contract's methods keep the contract's promises, wherever they come from.
 
-    Raises TypeError for one that can't take the contract's arguments, that overrides what is final, or that
-    has almost the name of a contract's method and is not used by the class itself: nothing would call it.
+    One need not take what has a default: it isn't given that. Raises TypeError for one that can't take the
+    contract's other arguments, that overrides what is final, or that has almost the name of a contract's
+    method and is not used by the class itself: nothing would call it.
     """
     contract = next((base for base in part_class.__mro__[1:] if vars(base).get("door")), None)
     if contract is None:
@@ -72,15 +73,36 @@ def hold_to_promises(part_class: type[Part]) -> None:
         promise = _promise(above)
         if promise and not _promise(method):
             own, asked = inspect.signature(method), inspect.signature(above)
+            needed = [name for name, one in asked.parameters.items() if one.default is one.empty]
             try:
-                own.bind(*asked.parameters)
+                own.bind(*needed)
             except TypeError as error:
                 raise TypeError(
                     f"{part_class.__name__}.{name}{own} can't be called as {name}{asked}: {error}"
                 ) from None
             method.__name__ = name
+            if lacks := asked.parameters.keys() - own.parameters.keys() - set(needed):
+                method = _without(method, len(needed), lacks)
             setattr(part_class, name, promises(promise)(method))
     _refuse_what_nothing_calls(part_class, [name for name in vars(contract) if not name.startswith("_")])
+
+
+def left_out(method: Any) -> set[str]:
+    """What a contract's method may be given, and this override of it is not."""
+    found: set[str] = getattr(method, "left_out", set())
+    return found
+
+
+def _without(method: MethodT, count: int, lacks: set[str]) -> MethodT:
+    """Called with the first arguments alone."""
+
+    @wraps(method)
+    def shorter(*arguments: Any, **named: Any) -> Any:
+        given = {name: value for name, value in named.items() if name not in lacks}
+        return method(*arguments[:count], **given)
+
+    shorter.left_out = lacks  # type: ignore[attr-defined]  # a function may have attributes
+    return shorter  # type: ignore[return-value]  # of the same signature
 
 
 def _promise(method: Any) -> Promise | None:

@@ -111,6 +111,7 @@ class Shortlister(Part):
     door = "shortlist"
     of_a_maker = ("every_label", "loss_names", "forward")
     inner: Shortlister
+    share: Share | None = None  # of clusters, which this rank may score and cost alone; None: all
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -314,12 +315,23 @@ class LossCombiner(Part):
         return self.inner.cost_maker if self.inner else None
 
     @promises(contracts.cluster_cost)
-    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
         """What the scores of all clusters cost, a mean over documents; `truth_BK` is 0 to 1.
 
-        By default binary cross-entropy, of which `when_true` and `when_false` know nothing.
+        By default binary cross-entropy, of which `when_true` and `when_false` know nothing. `run` says which
+        clusters these are, where each of several ranks has some: what runs cost is summed, with
+        `reduction=mean` each as much as it has clusters. An override that needs all of them at once leaves
+        `run` out of its arguments.
         """
-        return self.inner.cluster_cost(z_BK, truth_BK) if self.inner else binary_cross_entropy(z_BK, truth_BK)
+        if self.inner is None:
+            return binary_cross_entropy(z_BK, truth_BK)
+        return self.inner.cluster_cost(z_BK, truth_BK, run)
+
+    @property
+    def costs_clusters_apart(self) -> bool:
+        """Whether no part needs all clusters at once."""
+        apart = "run" not in contracts.left_out(type(self).cluster_cost)
+        return apart and (self.inner is None or self.inner.costs_clusters_apart)
 
     @promises(contracts.cost)
     def when_true(self, z: Tensor, ids: Tensor | slice) -> Tensor:

@@ -200,7 +200,7 @@ class RaggedLabels:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
-def binary_cross_entropy(z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+def binary_cross_entropy(z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
     """Over all clusters of a document, a mean over documents."""
     return F.binary_cross_entropy_with_logits(z_BK, truth_BK, reduction="sum") / len(z_BK)
 
@@ -217,7 +217,7 @@ class Training:
     # Which documents these are: their places in `build.train_labels`; -1 for a label's name, and -2 - i for
     # `build.unlabelled_documents[i]`.
     rows_B: Tensor
-    cluster_cost: Callable[[Tensor, Tensor], Tensor] = binary_cross_entropy  # the loss combiner's
+    cluster_cost: Callable[..., Tensor] = binary_cross_entropy  # the loss combiner's
     labelled: bool = True  # False: texts without labels, which cost nothing but losses of a combiner's own
 
     def run(self, run: slice, rng: torch.Generator) -> Training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import tiny
 from ranks_here import on_ranks
 
 from xmlkit.config import merge
-from xmlkit.data.corpus import Labels
+from xmlkit.data.corpus import Corpus, Labels
+from xmlkit.distributed import ranks
+from xmlkit.doors import LossCombiner
 from xmlkit.testing.tiny import SETTINGS
 from xmlkit.training.train import prepare
 
@@ -21,19 +24,26 @@ COMMON = {"dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size
 
 def trained(folder: Path, encoder: str, names: list[str]) -> dict[str, tuple]:
     """Of each of these sets losses of some steps, weights, and the best labels of held-out documents."""
-    return {name: _trained(folder / str(place), encoder, *SETS[name]) for place, name in enumerate(names)}
+    found = {}
+    for place, name in enumerate(names):
+        with pytest.MonkeyPatch.context() as patch:
+            if name == AT_ONCE:
+                patch.setattr(LossCombiner, "costs_clusters_apart", False)
+            found[name] = _trained(folder / str(place), encoder, *SETS[name])
+    return found
 
 
 def _trained(folder: Path, encoder: str, plugins: list[str], settings: dict, labels: int):
     corpus = tiny.learnable_corpus(60 if labels > 3 else 300, labels)
     names = [f"{label} w{40 + row}" for row, label in enumerate(corpus.labels.ids)]
     corpus = replace(corpus, labels=Labels(corpus.labels.ids, names))
+    if "distil" in plugins:
+        settings = {**settings, **taught(folder.with_suffix(".texts"), corpus)}
     config = merge({**SETTINGS, **COMMON, "encoder": encoder}, {**settings, "plugins": plugins})
     trainer = prepare(corpus, config, folder)
     trainer.model.double()
-    losses = []
-    for step in range(STEPS):
-        rows = trainer.data.train_rows[step * 12 : (step + 1) * 12]
+    losses, order = [], np.random.default_rng(0).permutation(trainer.data.steps.rows)
+    for rows in np.resize(order, (STEPS, 12)):
         found = trainer.step(trainer.micro_batches(rows))
         losses.append({name: float(found[name]) for name in trainer.losses})
     weights = {name: value.numpy() for name, value in trainer.model.weights().items() if not value.is_meta}
@@ -42,13 +52,32 @@ def _trained(folder: Path, encoder: str, plugins: list[str], settings: dict, lab
     return losses, weights, scores.numpy(), ids.numpy()
 
 
+def taught(folder: Path, corpus: Corpus) -> dict[str, object]:
+    """Settings with a teacher, which knows most training documents, and texts without labels."""
+    with ranks.first_then_rest():
+        folder.mkdir(parents=True, exist_ok=True)
+        bare = [f"w1 w{30 + place} w{place}" for place in range(20)]
+        (folder / "bare.txt").write_text("".join(f"{text}\n" for text in bare))
+        answers = []
+        for place, text in enumerate([*corpus.train.texts[:50], *bare]):
+            labels = [(corpus.labels.ids[(place + more) % 10], 0.9 / (1 + more)) for more in range(place % 4)]
+            scores = [{"label": label, "score": score} for label, score in labels]
+            answers.append(json.dumps({"text": text, "labels": scores}) + "\n")
+        (folder / "answers.jsonl").write_text("".join(answers))
+    teacher = {"teacher": str(folder / "answers.jsonl"), "temperature": 2.0}
+    return {"distil": teacher, "unlabelled": str(folder / "bare.txt")}
+
+
 WITHOUT_DROPOUT = {"lexical": {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}}
 CLUSTERED = {"clustered": True}
+AT_ONCE = "clusters costed at once"
 SETS = {
     "flat": ([], {}, 10),
     "mean and clip": ([], {"reduction": "mean", "clip": 0.1}, 10),
     "clustered": ([], CLUSTERED, 10),
-    "clustered with biases": ([], {**CLUSTERED, "start": "prior"}, 10),
+    "clustered with biases": ([], {**CLUSTERED, "start": "prior", "shortlist": 4}, 10),  # all: they tie
+    "clustered and mean": ([], {**CLUSTERED, "reduction": "mean", "cluster_size": 1, "shortlist": 3}, 10),
+    AT_ONCE: ([], CLUSTERED, 10),
     "names as documents": ([], {"name_documents": "hard"}, 10),
     "clustered and clip": ([], {**CLUSTERED, "clip": 0.01}, 10),
     "rows with two moments": ([], {**CLUSTERED, "row_state": "full"}, 10),
@@ -96,8 +125,11 @@ SETS = {
     "decoupled clustered": (["decoupled"], CLUSTERED, 10),
     "asymmetric": (["asymmetric"], {}, 10),
     "propensity": (["propensity"], CLUSTERED, 10),
+    "propensity and mean": (["propensity"], {**CLUSTERED, "reduction": "mean", "cluster_size": 1}, 10),
     "multi-resolution": (["multi-resolution"], CLUSTERED, 10),
     "neighbours": (["neighbours"], CLUSTERED, 10),
+    "distil": (["distil"], {}, 10),
+    "distil clustered": (["distil"], CLUSTERED, 10),
 }
 
 

@@ -91,3 +91,39 @@ def test_a_label_cost_that_nobody_would_ask_for(plugin_folder, example_plugins):
         "plugin 'label-smoothing', loss: Smoothed.when_true is never asked, since 'softmax' within it costs "
         "whole documents: name 'label-smoothing' before it in --plugin"
     )
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("names", [[], ["propensity"], ["asymmetric"], ["propensity", "asymmetric"]])
+def test_what_runs_of_clusters_cost_is_what_all_cost(names, reduction):
+    combiner = a_model(*names, starts=[0, 3, 9, 15, 20], reduction=reduction).combiner
+    z, truth = torch.randn(4, 5, dtype=torch.double), torch.rand(4, 5, dtype=torch.double)
+    whole, parts = combiner.cluster_cost(z, truth), torch.zeros((), dtype=torch.double)
+    for run in (slice(0, 2), slice(2, 3), slice(3, 5)):
+        cost = combiner.cluster_cost(z[:, run], truth[:, run], run)
+        parts = parts + cost * ((run.stop - run.start) / 5 if reduction == "mean" else 1)
+    assert combiner.costs_clusters_apart
+    torch.testing.assert_close(parts, whole)
+
+
+AT_ONCE = """
+from xmlkit import LossCombiner, hookimpl
+class Sharp(LossCombiner):
+    def cluster_cost(self, z_BK, truth_BK): return (z_BK.logsumexp(1) - (z_BK * truth_BK).sum(1)).mean()
+@hookimpl(wrapper=True)
+def loss(): return Sharp((yield))
+"""
+
+
+def test_a_part_may_need_all_clusters_at_once(plugin_folder):
+    """It isn't told which they are, and the parts around it cost as before."""
+    install(plugin_folder, "sharp", AT_ONCE)
+    sharp, ours, other, plain = (
+        a_model(*names, starts=[0, 9]).combiner
+        for names in (["sharp"], ["sharp", "propensity"], ["propensity"], [])
+    )
+    assert other.costs_clusters_apart and not sharp.costs_clusters_apart and not ours.costs_clusters_apart
+    z, truth = torch.randn(4, 2, dtype=torch.double), torch.rand(4, 2, dtype=torch.double)
+    added = other.cluster_cost(z, truth) - plain.cluster_cost(z, truth)
+    own = (z.exp().sum(1).log() - (z * truth).sum(1)).mean()
+    torch.testing.assert_close(ours.cluster_cost(z, truth, slice(0, 2)), own + added)

@@ -38,6 +38,12 @@ def summed_in_place(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def greatest_in_place(tensor: Tensor) -> Tensor:
+    """The greatest that a rank has, element by element."""
+    dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return tensor
+
+
 def gathered_by_first(part: Tensor, share: Share) -> Tensor:
     """The whole on the first rank's host; elsewhere what has its shape and no memory."""
     sizes = share.sizes

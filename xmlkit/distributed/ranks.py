@@ -52,6 +52,11 @@ def is_first() -> bool:
     return number() == 0
 
 
+def is_first_here() -> bool:
+    """Whether this is the rank that fills the cache of its host."""
+    return not are_several() or int(os.environ.get("LOCAL_RANK", number())) == 0
+
+
 def join(seconds: float) -> None:
     """Meets the other ranks that torchrun has started, where it has, until this process ends.
 
@@ -78,7 +83,9 @@ def join_by(store: Any, own: int, size: int, limit: timedelta) -> None:
     dist.init_process_group(kinds, store=store, rank=own, world_size=size, timeout=limit)
     _store = store
     atexit.register(leave)
-    _check_alike()
+    # Ranks compute alike what decides who computes what; other hardware rounds otherwise.
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    check_alike(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cuda or 'no CUDA'}")
 
 
 def _lasting() -> Any:
@@ -111,10 +118,10 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def _check_alike() -> None:
-    """Ranks compute alike what decides who computes what; other hardware rounds otherwise."""
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    own = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {cuda or 'no CUDA'}"
+def check_alike(own: str) -> None:
+    """Raises UserError on all ranks where one has something else."""
+    if not are_several():
+        return
     found: list[Any] = [None] * count()
     dist.all_gather_object(found, own)
     for place, other in enumerate(found):

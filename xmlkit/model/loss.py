@@ -28,7 +28,7 @@ class PlainSum(LossCombiner):
         """-log(1 - sigmoid(z))."""
         return F.softplus(z)
 
-    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor) -> Tensor:
+    def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
         """Binary cross-entropy too, over a document's clusters as `reduction` says."""
         if self.reduction == "mean":
             return F.binary_cross_entropy_with_logits(z_BK, truth_BK)

@@ -89,12 +89,17 @@ def mean_states(
     return found_NH
 
 
+def batches_of(reader: Reader, rows: np.ndarray, max_tokens: int) -> list[np.ndarray]:
+    """Places among these rows, of those that go through an encoder together."""
+    return list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))
+
+
 def _batches(
     model: Vectoriser | Encoder, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
     device = model.device if isinstance(model, Vectoriser) else next(model.parameters()).device
-    batches = list(micro_batches(np.arange(len(rows)), reader.lengths[rows], DOCUMENTS_AT_ONCE, max_tokens))
+    batches = batches_of(reader, rows, max_tokens)
     with in_eval_mode(model):
         for batch in track(batches, what) if what else batches:
             yield batch, reader.documents(rows[batch]).to(device)

@@ -7,8 +7,11 @@ C candidates.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xmlkit.distributed import collectives
+from xmlkit.distributed.share import own_rows
 from xmlkit.doors import Shortlister
 from xmlkit.hooks import BuildContext
 from xmlkit.model.prior import prior_log_odds
@@ -44,6 +47,9 @@ class TopClusters(Shortlister):
     With `start=prior` the weights begin at zero and each bias at the log odds of the average density;
     `start=warm` begins likewise, reads document vectors centred and of length one, and waits for
     `take_start`.
+
+    Of several ranks each scores the clusters that it has the rows of, where these can be costed apart. Then
+    the likeliest of each are exchanged, (B, S) numbers, and no scores of all clusters.
     """
 
     every_label = False
@@ -54,7 +60,7 @@ class TopClusters(Shortlister):
         assert build.clusters is not None
         self._clusters = build.clusters
         self.top = min(build.shortlist, build.clusters.num_clusters)
-        self.power = build.cluster_power
+        self.power, self.reduction = build.cluster_power, build.reduction
         narrow = build.cluster_width
         self.centre = centring(build, recall_width)
         self.narrow = projection(build, recall_width, narrow) if narrow else nn.Identity()
@@ -77,9 +83,11 @@ class TopClusters(Shortlister):
 
     def cluster_logits_BK(self, recall_BD: Tensor) -> Tensor:
         """Linear in the document vector."""
-        every = slice(None)
+        return self._logits_BU(recall_BD, slice(None))
+
+    def _logits_BU(self, recall_BD: Tensor, run: slice) -> Tensor:
         query_BE = self.narrow(self.centre(recall_BD))
-        return self.rows.products_BU(query_BE, every) + self.biases(every).squeeze(1)
+        return self.rows.products_BU(query_BE, run) + self.biases(run).squeeze(1)
 
     @torch.no_grad()
     def take_start(self, start: Start) -> None:
@@ -88,16 +96,21 @@ class TopClusters(Shortlister):
 
     def forward(self, vectors: Vectors, documents: Documents, training: Training | None) -> Shortlist:
         """C = S x M, and in training as many more as a document of the batch has labels, where needed."""
-        z_BK = self.cluster_logits_BK(vectors.recall_BD)
-        losses, rank_BK = {}, z_BK.detach()
+        losses = {}
+        if self.share is None:
+            z_BK = self.cluster_logits_BK(vectors.recall_BD)
+        else:
+            with own_rows(self.share):
+                z_BK = self._logits_BU(vectors.recall_BD, self.share.run)
+        rank_BK = z_BK.detach()
         if training:
             truth_BK = self._truth_BK(z_BK, training.labels)
-            losses = {"generator": training.cluster_cost(z_BK, truth_BK)}
-            span_B1 = rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
-            rank_BK = rank_BK + (span_B1 + 1) * truth_BK.ceil()  # true ones first, by score among themselves
-        clusters_BS = rank_BK.topk(self.top, 1).indices
+            losses = {"generator": self._cost(z_BK, truth_BK, training)}
+            # True ones first, by score among themselves.
+            rank_BK = rank_BK + (self._span_B1(rank_BK) + 1) * truth_BK.ceil()
+        clusters_BS, z_BS = self._best(rank_BK, z_BK.detach())
         ids_BC, mask_BC = self.clusters.labels_of(clusters_BS)
-        prior_BS = z_BK.detach().gather(1, clusters_BS).sigmoid() ** self.power
+        prior_BS = z_BS.sigmoid() ** self.power
         prior_BC = prior_BS.repeat_interleave(self.clusters.largest, 1)
         truth_BC = training.labels.contains(ids_BC) & mask_BC if training else None
         short = Shortlist(vectors.rank_BD, ids_BC, mask_BC, prior_BC, truth_BC, losses, clusters_BS)
@@ -106,13 +119,49 @@ class TopClusters(Shortlister):
             short = short.extended(*training.labels.padded, training)
         return short
 
+    # What follows has all clusters, or those of `share`.
+
     def _truth_BK(self, z_BK: Tensor, labels: RaggedLabels) -> Tensor:
         """How true each cluster is of each document: as its truest label."""
-        flat = torch.zeros_like(z_BK).flatten()
-        places_V = labels.documents_V * z_BK.shape[1] + self.clusters.of(labels.values_V)
+        flat, clusters_V = z_BK.new_zeros(z_BK.numel() + 1), self.clusters.of(labels.values_V)
+        places_V = labels.documents_V * z_BK.shape[1] + clusters_V
+        if self.share is not None:  # what others have goes to the end
+            places_V = places_V - self.share.run.start
+            places_V = torch.where(self.share.owns(clusters_V), places_V, z_BK.numel())
         if labels.targets_V is None:
-            return flat.scatter_(0, places_V, 1.0).view_as(z_BK)  # flat[places_V] = 1.0 would wait
-        return flat.scatter_reduce(0, places_V, labels.targets_V, "amax").view_as(z_BK)
+            flat.scatter_(0, places_V, 1.0)  # flat[places_V] = 1.0 would wait
+        else:
+            flat = flat.scatter_reduce(0, places_V, labels.targets_V, "amax")
+        return flat[:-1].view_as(z_BK)
+
+    def _cost(self, z_BK: Tensor, truth_BK: Tensor, training: Training) -> Tensor:
+        if self.share is None:
+            return training.cluster_cost(z_BK, truth_BK)
+        if not len(self.share):
+            return collectives.summed(z_BK.sum(), is_last=True)
+        cost = training.cluster_cost(z_BK, truth_BK, self.share.run)
+        if self.reduction == "mean":
+            cost = cost * (len(self.share) / self.share.total)
+        return collectives.summed(cost, is_last=True)
+
+    def _span_B1(self, rank_BK: Tensor) -> Tensor:
+        """From the lowest of all clusters to the highest."""
+        if self.share is None:
+            return rank_BK.amax(1, keepdim=True) - rank_BK.amin(1, keepdim=True)
+        ends_B2 = F.pad(torch.stack([rank_BK, -rank_BK], 1), (0, 1), value=-torch.inf).amax(2)
+        return collectives.greatest_in_place(ends_B2).sum(1, keepdim=True)
+
+    def _best(self, rank_BK: Tensor, z_BK: Tensor) -> tuple[Tensor, Tensor]:
+        """The S clusters that rank highest, and their logits."""
+        best_BS, at_BS = rank_BK.topk(min(self.top, rank_BK.shape[1]), 1)
+        z_BS = z_BK.gather(1, at_BS)
+        if self.share is None:
+            return at_BS, z_BS
+        of_each = [min(self.top, size) for size in self.share.sizes]
+        found = (best_BS, at_BS + self.share.run.start, z_BS)
+        best_BX, ids_BX, z_BX = (collectives.gathered(some.T.contiguous(), of_each).T for some in found)
+        at_BS = best_BX.topk(self.top, 1).indices
+        return ids_BX.gather(1, at_BS), z_BX.gather(1, at_BS)
 
 
 def _density(build: BuildContext) -> tuple[int, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from xmlkit.distributed import ranks
 from xmlkit.distributed.share import ForeignRows, Share, own_rows
-from xmlkit.doors import Head
+from xmlkit.doors import Head, Shortlister
 from xmlkit.model.head import runs_of_labels
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
@@ -15,10 +16,10 @@ from xmlkit.tables import RowTable
 
 
 @torch.no_grad()
-def begin_alike(model: Model) -> None:
+def begin_alike(module: nn.Module) -> None:
     """With the first rank's weights, on the host, where there are several ranks."""
     if ranks.are_several():
-        for tensor in model.to("cpu").state_dict().values():
+        for tensor in module.to("cpu").state_dict().values():
             if tensor.numel():
                 dist.broadcast(tensor, 0)
 
@@ -26,7 +27,8 @@ def begin_alike(model: Model) -> None:
 def split_over_ranks(model: Model) -> None:
     """Keeps this rank's rows of each table, where there are several ranks.
 
-    Where a plugin scores labels by other labels' rows, ranks exchange these, and each scores all.
+    Where a plugin scores labels by other labels' rows, ranks exchange these, and each scores all. So they do
+    with clusters where a plugin costs all of them at once.
     """
     if not ranks.are_several() or model.is_split:
         return
@@ -40,6 +42,11 @@ def split_over_ranks(model: Model) -> None:
         for part in chain(model.head):
             assert isinstance(part, Head)
             part.share = share
+    clusters = model.shortlister.clusters
+    if clusters is not None and model.combiner.costs_clusters_apart:
+        for part in chain(model.shortlister):
+            assert isinstance(part, Shortlister)
+            part.share = Share.of(clusters.num_clusters)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from xmlkit.data.template import Template
 from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.data.unlabelled import read_unlabelled
 from xmlkit.data.wordpiece import corpus_tokenizer
+from xmlkit.distributed import ranks
 from xmlkit.errors import UserError
 from xmlkit.hub import proposal
 from xmlkit.labels.clusters import Clustering, clusters_of_corpus, clusters_of_vectors
@@ -41,6 +42,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, seeded
+from xmlkit.model.split import begin_alike
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checked import Checked
@@ -54,35 +56,57 @@ from xmlkit.training.init_from import (
 )
 from xmlkit.training.name_documents import name_documents
 from xmlkit.training.unlabelled import Unlabelled
-from xmlkit.training.warm import label_vectors, warm_start
+from xmlkit.training.warm import Names, label_vectors, read_ahead, warm_start
 
 VectoriserT = TypeVar("VectoriserT", bound=Vectoriser)
 
 
 def new_model(folder: Path, corpus: Corpus, checked: Checked) -> tuple[Opened, TrainingData]:
-    """Makes it, and fills the folder with all but its weights."""
+    """Makes it, and fills the folder with all but its weights.
+
+    Several ranks read together what the first makes clusters and weights of, which are everybody's.
+    """
     config, active, device, start = checked.config, checked.active, checked.device, checked.start
-    tokenizer, encoder = encoder_of(start, config) if start else _encoder(corpus, config)
+    corpus_digest, clusters = corpus.digest, None
+    ranks.check_alike(f"a corpus with the digest {corpus_digest}")
+    with ranks.first_then_rest():
+        tokenizer, encoder = encoder_of(start, config) if start else _encoder(corpus, config)
     _check_window(encoder, config)
     made_of = Ingredients(config, active, tokenizer, encoder, device)
-    corpus_digest, clusters = corpus.digest, None
     if start:
         corpus, clusters = in_order_of(start, corpus)
     elif config.clustered:
         by = _clusters_by_vectors if config.start == "warm" else _clusters_by_words
-        found = by(corpus, made_of)
+        found = ranks.of_first(by(corpus, made_of))
+        assert found is not None
         corpus, clusters = corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
-    data = read(corpus, tokenizer, encoder.template, config)
-    model = Model(encoder, made_of.context(corpus, data, clusters), active, config.seed)
-    if start:
-        take_weights(start, model)
-    elif config.start == "warm":
-        data = with_means(make_ready(model, config, device), data, config)
-        warm_start(model, data, made_of.names(corpus.labels), config)
+    with ranks.first_then_rest() as is_first:
+        data = read(corpus, tokenizer, encoder.template, config)
+        model = Model(encoder, made_of.context(corpus, data, clusters, is_first), active, config.seed)
+        if start and is_first:
+            take_weights(start, model)
+    if not start and config.start == "warm":
+        names = made_of.names(corpus.labels)
+        data = _ready_and_read(model, data, names, config, device)
+        with ranks.first_then_rest() as is_first:
+            if is_first:
+                warm_start(model, data, names, config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     recorded = Recorded(encoder, active, tokenizer, config, *known)
-    describe_run(folder, recorded, corpus, start, device)
+    if ranks.is_first():
+        describe_run(folder, recorded, corpus, start, device)
     return Opened.of(recorded, model), data
+
+
+def _ready_and_read(
+    model: Vectoriser, data: TrainingData, names: Names, config: Config, device: torch.device
+) -> TrainingData:
+    """Makes the model ready to read both, and has several ranks do so; the data as steps read them."""
+    begin_alike(model.encoder)
+    begin_alike(model.representation)
+    data = with_means(make_ready(model, config, device), data, config)
+    read_ahead(model, data, names, config)
+    return data
 
 
 def make_ready(model: VectoriserT, config: Config, device: torch.device) -> VectoriserT:
@@ -126,24 +150,32 @@ def held_out(corpus: Corpus, config: Config) -> np.ndarray:
     return validation_rows(corpus.train.texts, config.validation, config.validation_max)
 
 
-def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering:
-    """Clusters of the labels by the words of what is trained on."""
+def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering | None:
+    """Clusters of the labels by the words of what is trained on; of several ranks the first makes them."""
     config = made_of.config
-    trained_on = corpus.train.take(np.flatnonzero(~held_out(corpus, config)))
-    sizes = (len(corpus.labels), config.cluster_size, config.seed)
-    return clusters_of_corpus(trained_on.texts, trained_on.labels, *sizes)
+    with ranks.first_then_rest() as is_first:
+        if not is_first:
+            return None
+        trained_on = corpus.train.take(np.flatnonzero(~held_out(corpus, config)))
+        sizes = (len(corpus.labels), config.cluster_size, config.seed)
+        return clusters_of_corpus(trained_on.texts, trained_on.labels, *sizes)
 
 
-def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering:
+def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering | None:
     """The same by the vectors that the model begins with, made by the parts that it will have."""
-    config = made_of.config
+    config, device = made_of.config, made_of.device
     documents_alone = config.model_copy(update={"name_documents": None, "unlabelled": None})
-    data = read(corpus, made_of.tokenizer, made_of.encoder.template, documents_alone)
-    representation = build_representation(made_of.context(corpus, data, None), made_of.active, config.seed)
-    model = make_ready(Vectoriser(made_of.encoder, representation), config, made_of.device)
-    data = with_means(model, data, documents_alone)
-    vectors_LD = label_vectors(model, data, made_of.names(corpus.labels), config)
-    return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed)
+    with ranks.first_then_rest():
+        data = read(corpus, made_of.tokenizer, made_of.encoder.template, documents_alone)
+        build = made_of.context(corpus, data, None)
+        representation = build_representation(build, made_of.active, config.seed)
+    model, names = Vectoriser(made_of.encoder, representation), made_of.names(corpus.labels)
+    data = _ready_and_read(model, data, names, documents_alone, device)
+    with ranks.first_then_rest() as is_first:
+        if not is_first:
+            return None
+        vectors_LD = label_vectors(model, data, names, config)
+        return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed)
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:

@@ -105,13 +105,7 @@ def prepare(
 @contextmanager
 def _begun(corpus: Corpus, checked: Checked, out: str | Path | None) -> Iterator[Trainer]:
     with ranks.named(), new_folder(out, corpus.folder_name) as folder:
-        with ranks.first_then_rest() as is_first:  # who may find other clusters than another would
-            if is_first:
-                opened, data = new_model(folder, corpus, checked)
-            else:
-                recorded = open_description(folder)
-                opened, data = _of_record(recorded, _as_recorded(corpus, recorded, folder))
-        yield _trainer(folder, corpus, opened, data)
+        yield _trainer(folder, corpus, *new_model(folder, corpus, checked))
 
 
 def resume(folder: Path, corpus: Corpus) -> Trained:

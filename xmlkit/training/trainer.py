@@ -100,8 +100,7 @@ class Trainer:
         The first Ctrl-C lets the step end and saves a checkpoint; the second one stops at once. SIGTERM and
         SIGHUP likewise, and then do what they would have done at once.
         """
-        with ranks.first_then_rest():
-            self.data = with_means(self.model, self.data, self.config)
+        self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
         self.run.steps_done = self.step_number
         self.events.run_started(self.run)

@@ -14,6 +14,7 @@ import math
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,16 @@ import torch
 import transformers
 
 from xmlkit.config import Config
-from xmlkit.data.batches import micro_batches
+from xmlkit.console import track
 from xmlkit.data.cache import LOCK, cache_folder, cached, one_at_a_time
 from xmlkit.data.ragged import Ragged
+from xmlkit.distributed import collectives, ranks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.parts import chain
-from xmlkit.model.ranking import DOCUMENTS_AT_ONCE, encode_documents, in_eval_mode
+from xmlkit.model.ranking import batches_of, encode_documents, in_eval_mode
 from xmlkit.model.representation import TokenMean
 from xmlkit.model.tensor_file import bytes_of
 from xmlkit.model.vectoriser import Vectoriser
@@ -47,9 +49,12 @@ class VectorStore:
     What is kept is the difference from one text's vector, in float16: where all vectors lie close together,
     as many encoders have it, their differences are what counts. A text whose numbers have not the checksum
     beside them, be it that it was not asked for yet or that a write was cut short, is encoded (again).
+
+    Of several ranks all must ask, for the same texts: each encodes some, and one of each host writes all.
     """
 
     def __init__(self, model: Vectoriser, reader: Reader, most: int, key: str):
+        ranks.check_alike(f"{len(reader.store):,} texts for an encoder, {key[:8]} with its weights")
         self._model, self._reader, self._most = model, reader, most
         count = len(reader.store)
 
@@ -71,9 +76,14 @@ class VectorStore:
     def encode(self, rows: np.ndarray, what: str | None = None) -> None:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
-        if len(self._missing(unseen)):
-            with one_at_a_time(self._files[0].with_name(LOCK)):
+        if ranks.are_several() or len(self._missing(unseen)):
+            lock = one_at_a_time(self._files[0].with_name(LOCK)) if ranks.is_first_here() else nullcontext()
+            with lock:
                 missing = self._missing(unseen)  # now that others that encode the same have ended
+                if ranks.are_several():  # whose hosts may know others
+                    is_missing_N = torch.zeros(len(self._known_N), dtype=torch.int32)
+                    is_missing_N[torch.from_numpy(missing)] = 1
+                    missing = rows[collectives.summed_in_place(is_missing_N).numpy()[rows] > 0]
                 if len(missing):
                     self._encode(missing, what)
         self._known_N[unseen] = True
@@ -98,13 +108,9 @@ class VectorStore:
         The model is in eval mode meanwhile. `what` is shown with a bar while there are some to be encoded.
         """
         self.encode(rows, what)
-        width, lengths, device = (
-            self._model.representation.rank_width,
-            self._reader.lengths[rows],
-            self._model.device,
-        )
+        width, device = self._model.representation.rank_width, self._model.device
         with in_eval_mode(self._model):
-            for batch in micro_batches(np.arange(len(rows)), lengths, DOCUMENTS_AT_ONCE, self._most):
+            for batch in batches_of(self._reader, rows, self._most):
                 packed_BW = torch.from_numpy(self._whole(rows[batch])).to(device)
                 rank_BD = packed_BW[:, :width]
                 recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
@@ -112,24 +118,41 @@ class VectorStore:
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error."""
-        stride = self._reference_1W.size * VALUE.itemsize
+        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.is_first_here()
         with (
             errors_named(self._files[0]),
             self._files[0].open("r+b") as values,
             self._files[1].open("r+b") as checksums,
         ):
-            for batch, _, vectors in encode_documents(self._model, self._reader, rows, self._most, what):
-                found_BW = _packed(vectors) - self._reference_1W
+            for batch, packed_BW in self._packed(rows, what):
+                found_BW = packed_BW - self._reference_1W
                 if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(VALUE).max:
                     raise UserError(
                         "the encoder's vectors are too large, or not finite: set start=prior without freeze, "
                         "or take another encoder"
                     )
-                for row, value_W in zip(rows[batch].tolist(), found_BW.astype(VALUE), strict=True):
+                if not writes:
+                    continue
+                for row, value_W in zip(batch.tolist(), found_BW.astype(VALUE), strict=True):
                     values.seek(row * stride)
                     values.write(value_W.tobytes())
                     checksums.seek(row * CHECKSUM.itemsize)
                     checksums.write(CHECKSUM.type(_checksum(value_W)).tobytes())
+        ranks.meet()  # others may be about to read them
+
+    def _packed(self, rows: np.ndarray, what: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Some of the rows with their vectors; several ranks encode a batch each at a time."""
+        batches = [rows[places] for places in batches_of(self._reader, rows, self._most)]
+        at_once = [batches[start : start + ranks.count()] for start in range(0, len(batches), ranks.count())]
+        for some in track(at_once, what) if what else at_once:
+            packed_BW = np.zeros((0, self._reference_1W.size), np.float32)
+            for batch in some[ranks.number() :][:1]:
+                ((_, _, vectors),) = encode_documents(self._model, self._reader, batch, self._most)
+                packed_BW = _packed(vectors)
+            if ranks.are_several():
+                sizes = [*map(len, some), *[0] * (ranks.count() - len(some))]
+                packed_BW = collectives.gathered(torch.from_numpy(packed_BW), sizes).numpy()
+            yield np.concatenate(some), packed_BW
 
 
 def _checksum(value_W: np.ndarray) -> int:

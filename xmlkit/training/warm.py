@@ -19,6 +19,7 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.discovery import BASE
+from xmlkit.distributed import ranks
 from xmlkit.doors import Head, Shortlister
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.model.model import Model
@@ -56,6 +57,19 @@ class Batch:
     vectors: Vectors
     labels: RaggedLabels
     rows_B: Tensor  # as in Training
+
+
+def read_ahead(model: Vectoriser, data: TrainingData, names: Names, config: Config) -> None:
+    """Reads what the first of several ranks, which all do this, is about to read; it is kept in the cache."""
+    if not ranks.are_several():
+        return
+    of_names = reader_with_means(model, names.reader, config, READING_NAMES)
+    every = np.arange(len(names.labels_L))
+    read = ((of_names, every, READING_NAMES), (data.reader, documents_to_read(data, config), READING))
+    for reader, rows, what in read:
+        store = kept_vectors(model, reader, config)
+        if isinstance(store, VectorStore):
+            store.encode(rows, what)
 
 
 @torch.no_grad()

@@ -120,7 +120,10 @@ def test_the_command_measures_is_interrupted_and_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--only", "sped"), "--only sped: there are speed, quality, ablation, reliability, step, rows"),
+        (
+            ("--only", "sped"),
+            "--only sped: there are speed, quality, peers, ablation, reliability, step, rows",
+        ),
         (("--corpora", "nowhere"), "--corpora nowhere: no such folder"),
         (("--budget", "soon"), "--budget"),
         (("--compare", ".", "."), ". holds no results of the suite"),

@@ -2,9 +2,10 @@
 
     python -m benchmarks.peers PEER OUT.json CORPUS [--encoder FOLDER] [--note TEXT]
 
-It trains on all of `train`, in an environment that has it: this one (`pip install -e ".[peers]"`), else one that
-is made in the cache. Seconds are those from texts in memory to a model on disk. Where no environment can be made
-it ends with 77 and says why.
+It trains on all of `train`, in an environment that has it: this one (`pip install -e ".[peers]"`), else one
+that is made in the cache. Seconds are those from texts in memory to a model on disk, size is the model's with
+all that it needs to read a text, lines are those that its user writes. Where no environment can be made it
+ends with 77 and says why.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.machine import machine, shown
-from benchmarks.peers.known import PEERS
 from benchmarks.peers.environments import CannotBeMade
+from benchmarks.peers.known import PEERS
 from benchmarks.peers.measuring import measure
 from benchmarks.suite.part import LEFT_OUT
 from xmlkit.data.corpus import load_corpus

@@ -62,7 +62,7 @@ def _is_here(requirement: str) -> bool:
 def _make(folder: Path, requirements: Sequence[str], alone: Sequence[str]) -> None:
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     pip = [str(_python(folder)), "-m", "pip", "--disable-pip-version-check"]
-    install = [*pip, "install", "--quiet", "--only-binary", ":all:"]
+    install = [*pip, "install", "--quiet"]
     if requirements:
         _run([*install, *requirements])
     if alone:

@@ -13,4 +13,12 @@ PEERS = {
     "omikuji-parabel": Peer(f"{KINDS}.omikuji_tree"),
     "napkinxc-plt": Peer(f"{KINDS}.napkinxc_plt"),
     "pecos-xr-linear": Peer(f"{KINDS}.pecos_xr_linear"),
+    "libmultilabel-tree": Peer(f"{KINDS}.libmultilabel_tree"),
+    "annif-omikuji": Peer(
+        f"{KINDS}.annif_project", {"project": "omikuji-bonsai", "trained": ["omikuji-bonsai"]}
+    ),
+    "annif-ensemble": Peer(
+        f"{KINDS}.annif_project", {"project": "ensemble", "trained": ["omikuji-bonsai", "mllm"]}
+    ),
+    "transformers": Peer(f"{KINDS}.transformers_classifier", {"steps": 2500, "batch": 32, "lr": 1e-4}),
 }

@@ -1,4 +1,4 @@
-"""How much a user writes: the lines of a peer's file without docstrings, comments, blanks and what is ours."""
+"""How much a user writes: lines of a peer's file, without docstrings, comments, blanks and ours."""
 
 from __future__ import annotations
 

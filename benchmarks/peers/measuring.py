@@ -44,7 +44,7 @@ def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -
         raise UserError(f"{corpus.source}: no test documents to score peers on; add a test file")
     module = import_module(peer.module)
     alone = getattr(module, "ALONE", ())
-    python = python_with(module.REQUIREMENTS, name, alone)
+    python = python_with(module.REQUIREMENTS, peer.module.rpartition(".")[2], alone)
     train = corpus.train
     rows = [train.labels[row].tolist() for row in range(len(train))]
     names = [" ".join(corpus.labels.name(row).split()) for row in range(len(corpus.labels))]

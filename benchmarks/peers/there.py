@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.peers.given import Given
@@ -36,7 +37,7 @@ def main(module: str, place: str, settings: str) -> None:
     predicted = [[int(row) for row in rows] for rows in peer.predict(model, texts)]
     times.append(time.perf_counter())
     (folder / "predicted.json").write_text(json.dumps(predicted))
-    trained, loaded, asked = (after - before for before, after in zip(times, times[1:]))
+    trained, loaded, asked = (after - before for before, after in pairwise(times))
     told = {"train": trained, "load": loaded, "predict": asked, "peak_gib": _peak_gib()}
     (folder / "told.json").write_text(json.dumps(told))
 

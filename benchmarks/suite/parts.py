@@ -109,6 +109,10 @@ PARTS = (
     _peer("omikuji-parabel", 1),
     _peer("napkinxc-plt", 1),
     _peer("pecos-xr-linear", 2),
+    _peer("libmultilabel-tree", 4),
+    _peer("annif-omikuji", 3),
+    _peer("annif-ensemble", 8),
+    _peer("transformers", 25, "--encoder", ENCODER),
     Part(
         "ablation",
         "ablation",

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.peers.given import TOP, Given
 from benchmarks.peers.kinds.words import WORDS
 
-REQUIREMENTS = ("omikuji==0.5.2", "scikit-learn>=1.6", "numpy>=2")
+REQUIREMENTS = ("omikuji>=0.5.1,<0.6", "scikit-learn>=1.6", "numpy>=2")
 
 
 def train(given: Given, folder: Path, **settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""PECOS (https://github.com/amzn/pecos): XR-Linear over clusters by PIFA, negatives tfn+man, else its defaults."""
+"""PECOS (https://github.com/amzn/pecos): XR-Linear, clusters by PIFA, negatives tfn+man."""
 
 from __future__ import annotations
 

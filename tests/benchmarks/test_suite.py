@@ -64,6 +64,16 @@ def test_a_part_that_fails_costs_no_other(tmp_path):
     assert json.loads((tmp_path / INDEX).read_text())["parts"] == index
 
 
+def test_a_part_may_say_what_it_lacks(tmp_path):
+    code = "import sys; print('much'); print('error: no such peer', file=sys.stderr); raise SystemExit(77)"
+    said: list[str] = []
+    index = run([part("peer", code=code), part()], Given(), tmp_path, 30, said.append)["parts"]
+    assert index["peer-1"] == {"part": "peer", "left_out": "no such peer"}
+    assert "peer-1: left out: no such peer" in said and index["quick-1"]["status"] == 0
+    run([part("peer")], Given(), tmp_path, 30, quiet)
+    assert json.loads((tmp_path / INDEX).read_text())["parts"]["peer-1"]["status"] == 0
+
+
 @pytest.mark.parametrize(
     ("before", "after", "better", "verdict"),
     [

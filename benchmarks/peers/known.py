@@ -20,5 +20,5 @@ PEERS = {
     "annif-ensemble": Peer(
         f"{KINDS}.annif_project", {"project": "ensemble", "trained": ["omikuji-bonsai", "mllm"]}
     ),
-    "transformers": Peer(f"{KINDS}.transformers_classifier", {"steps": 2500, "batch": 32, "lr": 1e-4}),
+    "transformers": Peer(f"{KINDS}.transformers_classifier", {"steps": 1250, "batch": 32, "lr": 1e-4}),
 }

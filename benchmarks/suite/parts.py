@@ -111,8 +111,8 @@ PARTS = (
     _peer("pecos-xr-linear", 2),
     _peer("libmultilabel-tree", 4),
     _peer("annif-omikuji", 3),
-    _peer("annif-ensemble", 8),
-    _peer("transformers", 25, "--encoder", ENCODER),
+    _peer("annif-ensemble", 6),
+    _peer("transformers", 40, "--encoder", ENCODER),
     Part(
         "ablation",
         "ablation",

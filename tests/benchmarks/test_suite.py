@@ -150,6 +150,7 @@ def test_figures_of_results_that_are_there():
     results = ROOT / "benchmarks" / "results"
     files = {"step": "step-minilm-16", "rows": "rows", "flat": "flat-minilm-20", "reading": "reading-300k"}
     files |= {"data": "data-yso-en", "ablation": "compare-yso-4k-frozen"}
+    files |= {"pecos-xr-linear": "peers-yso-en-4k/pecos-xr-linear-yso-en-4k-1"}
     of_name = {part.name: part for part in shipped.PARTS}
     for name, file in files.items():
         found = of_name[name].figures(json.loads((results / f"{file}.json").read_text()))

@@ -25,7 +25,7 @@ def train(given: Given, folder: Path, steps: int, batch: int, lr: float) -> None
     optimizer = torch.optim.AdamW(model.parameters(), lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     rows: list[int] = []
-    for _ in range(steps):
+    for step in range(steps):
         if len(rows) < batch:
             rows = torch.randperm(len(given.texts)).tolist()
         some, rows = rows[:batch], rows[batch:]
@@ -33,10 +33,13 @@ def train(given: Given, folder: Path, steps: int, batch: int, lr: float) -> None
         truth_BL = torch.zeros(len(some), len(given.names))
         for place, row in enumerate(some):
             truth_BL[place, given.labels[row]] = 1
-        model(**tokens, labels=truth_BL).loss.backward()
+        loss = model(**tokens, labels=truth_BL).loss
+        loss.backward()
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
+        if step % 100 == 0:
+            print(f"step {step}: loss {loss.item():.5f}", flush=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -221,9 +221,12 @@ def costs(found: Sequence[Measured]) -> Spec:
     best = base.transform_window(
         best="max(value)", frame=[None, 0], groupby=["whose", "metric"], sort=[alt.SortField("seconds")]
     )
+    kinds = alt.Legend(
+        orient="top", title=None, symbolFillColor="var(--muted)", symbolStrokeColor="var(--muted)"
+    )
     points = base.encode(
         y=value,
-        shape=alt.Shape("metric:N", sort=list(DRAWN), legend=alt.Legend(orient="top", title=None)),
+        shape=alt.Shape("metric:N", sort=list(DRAWN), legend=kinds),
         tooltip=[
             alt.Tooltip("name:N", title="model"),
             alt.Tooltip("metric:N", title="figure"),

@@ -1,6 +1,6 @@
 """All that is measured, as one command.
 
-    python -m benchmarks.suite [--only speed,quality,ablation,reliability] [--corpora DIR ...]
+    python -m benchmarks.suite [--only speed,quality,peers,ablation,reliability] [--corpora DIR ...]
                                [--encoder FOLDER] [--budget 30m] [--out DIR]
     python -m benchmarks.suite --compare BEFORE AFTER
 

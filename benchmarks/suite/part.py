@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 OUT, CORPUS, ENCODER = "{out}", "{corpus}", "{encoder}"  # what stands for them in a part's command
+LEFT_OUT = 77  # what a command ends with that lacks something; the last line it says is the reason
 
 
 @dataclass(frozen=True)

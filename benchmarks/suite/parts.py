@@ -79,6 +79,10 @@ def _trained(name: str, minutes: float, *options: str) -> Part:
     return Part(name, "quality", minutes, words, _metrics)
 
 
+def _peer(name: str, minutes: float, *options: str) -> Part:
+    return Part(name, "peers", minutes, ("-m", "benchmarks.peers", name, OUT, CORPUS, *options), _metrics)
+
+
 SETS = "base;lexical;neighbours;lexical,neighbours;base[start=prior];se;loss-fix;astec-negatives;combination"
 
 PARTS = (
@@ -101,6 +105,14 @@ PARTS = (
     _trained("untrained", 6, "--encoder", ENCODER, "--set", "epochs=0", "--plugin", "neighbours"),
     _trained("frozen", 12, "--encoder", ENCODER, "--set", "freeze=true", "--plugin", "lexical,neighbours"),
     _trained("blended", 20, "--encoder", ENCODER, "--ensemble", "auto"),
+    _peer("omikuji-bonsai", 1),
+    _peer("omikuji-parabel", 1),
+    _peer("napkinxc-plt", 1),
+    _peer("pecos-xr-linear", 2),
+    _peer("libmultilabel-tree", 4),
+    _peer("annif-omikuji", 3),
+    _peer("annif-ensemble", 6),
+    _peer("transformers", 40, "--encoder", ENCODER),
     Part(
         "ablation",
         "ablation",

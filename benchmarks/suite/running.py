@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
-from benchmarks.suite.part import Given, Part
+from benchmarks.suite.part import LEFT_OUT, Given, Part
 
 INDEX = "suite.json"
 
@@ -40,7 +40,7 @@ def run(
             else:
                 tell(f"{name}: {part.minutes:g} minutes or so")
                 told.update(_measured(part.command(out, given, corpus), out))
-                tell(f"{name}: {'failed' if told['status'] else 'done'} in {told['seconds']:.0f} s")
+                tell(f"{name}: {_outcome(told)}")
             (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     return index
 
@@ -72,4 +72,13 @@ def _measured(command: list[str], out: Path) -> dict[str, Any]:
             raise
     if status:
         out.unlink(missing_ok=True)
+    if status == LEFT_OUT:
+        said = out.with_suffix(".log").read_text(errors="replace").strip().rpartition("\n")[2]
+        return {"left_out": said.removeprefix("error: ")}
     return {"status": status, "seconds": round(time.monotonic() - begun, 1)}
+
+
+def _outcome(told: dict[str, Any]) -> str:
+    if "left_out" in told:
+        return f"left out: {told['left_out']}"
+    return f"{'failed' if told['status'] else 'done'} in {told['seconds']:.0f} s"

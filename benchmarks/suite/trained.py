@@ -27,6 +27,7 @@ def main(out: str, corpus: str, *options: str) -> None:
             sys.exit(status)
         found = {
             "machine": machine(),
+            "corpus": Path(corpus).name,
             "command": f"xmlkit train {Path(corpus).name} {' '.join(map(_shown, options))}",
             "seconds": round(time.perf_counter() - begun, 1),
             "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),

@@ -64,6 +64,16 @@ def test_a_part_that_fails_costs_no_other(tmp_path):
     assert json.loads((tmp_path / INDEX).read_text())["parts"] == index
 
 
+def test_a_part_may_say_what_it_lacks(tmp_path):
+    code = "import sys; print('much'); print('error: no such peer', file=sys.stderr); raise SystemExit(77)"
+    said: list[str] = []
+    index = run([part("peer", code=code), part()], Given(), tmp_path, 30, said.append)["parts"]
+    assert index["peer-1"] == {"part": "peer", "left_out": "no such peer"}
+    assert "peer-1: left out: no such peer" in said and index["quick-1"]["status"] == 0
+    run([part("peer")], Given(), tmp_path, 30, quiet)
+    assert json.loads((tmp_path / INDEX).read_text())["parts"]["peer-1"]["status"] == 0
+
+
 @pytest.mark.parametrize(
     ("before", "after", "better", "verdict"),
     [
@@ -120,7 +130,10 @@ def test_the_command_measures_is_interrupted_and_goes_on(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--only", "sped"), "--only sped: there are speed, quality, ablation, reliability, step, rows"),
+        (
+            ("--only", "sped"),
+            "--only sped: there are speed, quality, peers, ablation, reliability, step, rows",
+        ),
         (("--corpora", "nowhere"), "--corpora nowhere: no such folder"),
         (("--budget", "soon"), "--budget"),
         (("--compare", ".", "."), ". holds no results of the suite"),
@@ -137,6 +150,7 @@ def test_figures_of_results_that_are_there():
     results = ROOT / "benchmarks" / "results"
     files = {"step": "step-minilm-16", "rows": "rows", "flat": "flat-minilm-20", "reading": "reading-300k"}
     files |= {"data": "data-yso-en", "ablation": "compare-yso-4k-frozen"}
+    files |= {"pecos-xr-linear": "peers-yso-en-4k/pecos-xr-linear-yso-en-4k-1"}
     of_name = {part.name: part for part in shipped.PARTS}
     for name, file in files.items():
         found = of_name[name].figures(json.loads((results / f"{file}.json").read_text()))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xmlkit.data.dialect import Source
     from xmlkit.report.comparison import OfComparison
     from xmlkit.report.run import OfRun
+    from xmlkit.report.suite import OfSuite
 
 
 @spread
@@ -24,7 +25,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN|COMPARISON ...",
-            help="Folders of runs, ensembles and comparisons, and `hub:user/name`.",
+            help="Folders of runs, ensembles, comparisons and benchmarks, and `hub:user/name`.",
             show_default=False,
         ),
     ],
@@ -68,18 +69,21 @@ def report(
     say(f"{out_}: {out_.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 
-def _read(folder: Path, data: Source | None) -> OfRun | OfComparison:
+def _read(folder: Path, data: Source | None) -> OfRun | OfComparison | OfSuite:
     from xmlkit.blend.folder import is_ensemble
     from xmlkit.hub import local
     from xmlkit.model.folder import DESCRIPTION
     from xmlkit.report.comparison import read_comparison
     from xmlkit.report.run import read_run
+    from xmlkit.report.suite import is_suite, read_suite
 
     folder = local(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one that train, ensemble or compare has filled")
     if is_ensemble(folder) or (folder / DESCRIPTION).is_file():
         return read_run(folder, data)
+    if is_suite(folder):
+        return read_suite(folder)
     return read_comparison(folder)
 
 

@@ -1,1 +1,1 @@
-"""A page of runs and comparisons: one file that opens in a browser, alone and offline."""
+"""A page of runs, comparisons and benchmarks: one file that opens in a browser, alone and offline."""

@@ -7,6 +7,7 @@ dark.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from xmlkit.blend.calibration import Bin
 from xmlkit.comparison.compare import SHOWN, Comparison
 from xmlkit.report.curves import Curve
+from xmlkit.report.suite import DRAWN, Measured
 from xmlkit.report.tested import Tenth
 
 MOST_POINTS = 600  # of a curve; of more every so many-th and the last
@@ -23,6 +25,8 @@ NOISY = 40  # points from which on a running mean is drawn over them
 COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
 HEIGHT = 220
 LEGEND = 44  # letters that are sure to fit side by side
+WHOSE = {True: "xmlkit", False: "peers"}
+SPANS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h", 360000: "100 h"}
 Spec = dict[str, Any]
 
 
@@ -195,6 +199,54 @@ def forests(found: Comparison) -> dict[str, Spec]:
         )
         for metric in SHOWN
     }
+
+
+def costs(found: Sequence[Measured]) -> Spec:
+    """Figures against seconds, xmlkit's and peers'; a line is the best that so many seconds have bought."""
+    rows = [
+        {"name": one.name, "whose": WHOSE[one.is_ours], "seconds": one.seconds, "metric": metric}
+        | {"value": one.figures[metric]}
+        for one in found
+        for metric in DRAWN
+    ]
+    axis = alt.Axis(values=list(SPANS), labelExpr=f"{json.dumps(SPANS)}[datum.value]")
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "seconds:Q", title="time to train", axis=axis, scale=alt.Scale(type="log", domain=_decades(rows))
+        ),
+        color=_colour("whose", list(WHOSE.values()), True),
+        detail="metric:N",
+    )
+    value = alt.Y("value:Q", title="%", scale=alt.Scale(zero=False, nice=True, padding=12))
+    best = base.transform_window(
+        best="max(value)", frame=[None, 0], groupby=["whose", "metric"], sort=[alt.SortField("seconds")]
+    )
+    kinds = alt.Legend(
+        orient="top", title=None, symbolFillColor="var(--muted)", symbolStrokeColor="var(--muted)"
+    )
+    points = base.encode(
+        y=value,
+        shape=alt.Shape("metric:N", sort=list(DRAWN), legend=kinds),
+        tooltip=[
+            alt.Tooltip("name:N", title="model"),
+            alt.Tooltip("metric:N", title="figure"),
+            alt.Tooltip("value:Q", title="%", format=".2f"),
+            alt.Tooltip("seconds:Q", format=",.0f"),
+        ],
+    )
+    names = base.encode(y=value, text="name:N").mark_text(align="left", dx=-4, dy=-10, fontSize=11)
+    chart = alt.layer(
+        best.mark_line(interpolate="step-after", opacity=0.4).encode(y="best:Q"),
+        points.mark_point(filled=True, size=70, opacity=1),
+        names,
+    )
+    return _spec(chart, height=2 * HEIGHT)
+
+
+def _decades(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Room for names on the right."""
+    seconds = [row["seconds"] for row in rows]
+    return [min(seconds) / 1.5, max(seconds) * 4]
 
 
 def span_of(tenth: Tenth) -> str:

@@ -27,6 +27,8 @@ from xmlkit.metrics import METRICS
 from xmlkit.report import charts
 from xmlkit.report.comparison import OfComparison
 from xmlkit.report.run import OfRun
+from xmlkit.report.suite import SHOWN as OF_SUITE
+from xmlkit.report.suite import OfSuite
 from xmlkit.report.tested import LONGEST
 
 FILES = "files"
@@ -41,19 +43,20 @@ TITLES = {
     "lr": "Learning rate",
     "documents_per_second": "Documents a second",
 }
+Source = OfRun | OfComparison | OfSuite
 LAST = ("lr", "documents_per_second")
 IN_PERCENT = ("validation/P", "validation/PSP", "shortlist", "averaged_shortlist")
 
 
-def write(sources: Sequence[OfRun | OfComparison], out: Path) -> None:
+def write(sources: Sequence[Source], out: Path) -> None:
     """Replaces `out` by the page."""
     page = render(sources)
     with replaced(out) as unfinished:
         unfinished.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def render(sources: Sequence[OfRun | OfComparison]) -> str:
-    """The page of runs and comparisons, in their order."""
+def render(sources: Sequence[Source]) -> str:
+    """The page of runs, comparisons and benchmarks, in their order."""
     environment = _environment()
     scripts = [_library(), *(_file(environment, name) for name in SCRIPTS)]
     runs = [source for source in sources if isinstance(source, OfRun)]
@@ -71,6 +74,7 @@ def render(sources: Sequence[OfRun | OfComparison]) -> str:
         percent=IN_PERCENT,
         kinds=METRICS,
         compared=SHOWN,
+        drawn=OF_SUITE,
         longest=LONGEST,
     )
 
@@ -91,6 +95,7 @@ def _environment() -> Environment:
     found.filters |= {
         "visible": visible,
         "is_run": lambda source: isinstance(source, OfRun),
+        "is_suite": lambda source: isinstance(source, OfSuite),
         "setting": _setting,
         "figure": lambda figures, name: f"{figures[name]:.2f}" if name in figures else "",
         "ks": lambda figures: list(dict.fromkeys(name.split("@")[1] for name in figures if "@" in name)),

@@ -1,0 +1,98 @@
+"""What a folder of the benchmark suite tells: how good each trained model is, and what it took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xmlkit.errors import UserError
+
+INDEX = "suite.json"
+SHOWN = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5")
+DRAWN = ("P@5", "PSP@5")
+COSTS = ("documents_per_second", "peak_gib", "megabytes", "lines_written")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model on the test split of one corpus."""
+
+    name: str
+    is_ours: bool
+    corpus: str
+    seconds: float  # to train; of ours those of the whole command
+    figures: Mapping[str, float]  # in percent
+    costs: Mapping[str, float]  # by name, where they were taken
+
+
+@dataclass(frozen=True)
+class OfSuite:
+    """The models of one folder, the quickest first."""
+
+    folder: Path
+    measured: list[Measured]
+    left_out: dict[str, str]  # why, by the name of the run
+
+    @property
+    def title(self) -> str:
+        """Its folder's name."""
+        return self.folder.resolve().name
+
+    @property
+    def by_corpus(self) -> dict[str, list[Measured]]:
+        """A list for each corpus."""
+        names = dict.fromkeys(one.corpus for one in self.measured)
+        return {name: [one for one in self.measured if one.corpus == name] for name in names}
+
+
+def is_suite(folder: Path) -> bool:
+    """Whether the suite has written into it."""
+    return (folder / INDEX).is_file()
+
+
+def read_suite(folder: Path) -> OfSuite:
+    """Raises UserError where a file is damaged, or where no model was measured."""
+    told = _read(folder / INDEX).get("parts")
+    if not isinstance(told, dict) or not all(isinstance(one, dict) for one in told.values()):
+        raise UserError(f"{folder / INDEX} is damaged: it lists no parts; measure once more")
+    files = {run: folder / f"{run}.json" for run in told}
+    found = [
+        _measured(told[run].get("part", run), _read(file)) for run, file in files.items() if file.is_file()
+    ]
+    measured = sorted((one for one in found if one), key=lambda one: one.seconds)
+    if not measured:
+        raise UserError(f"{folder} holds no model's figures; run the suite with --only quality,peers")
+    reasons = {run: str(one["left_out"]) for run, one in told.items() if "left_out" in one}
+    return OfSuite(folder, measured, reasons)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{file} is damaged: it holds no JSON object; measure once more")
+    return found
+
+
+def _measured(name: Any, found: dict[str, Any]) -> Measured | None:
+    """None of a result that is no trained model's."""
+    numbers = {what: float(value) for what, value in found.items() if _is_number(value)}
+    if not all(what in numbers for what in ("seconds", *DRAWN)) or numbers["seconds"] <= 0:
+        return None
+    return Measured(
+        str(name),
+        "peer" not in found,
+        str(found.get("corpus", "")),
+        numbers["seconds"],
+        {metric: numbers[metric] for metric in SHOWN if metric in numbers},
+        {cost: numbers[cost] for cost in COSTS if cost in numbers},
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300

@@ -276,5 +276,17 @@ KINDS = {
             "all texts and labels": lambda found: "the same" if all(found["the_same"].values()) else "others",
         }
     ),
+    "whole": Kind(  # of `benchmarks.peers`, and of whole `xmlkit train` commands in the suite
+        {
+            "P@1 / 3 / 5": lambda found: three(found, "P"),
+            "nDCG@5": lambda found: rounded(found["nDCG@5"]),
+            "PSP@1 / 3 / 5": lambda found: three(found, "PSP"),
+            "seconds": lambda found: f"{found['seconds']:,.0f}",
+            "documents/s": lambda found: f"{found['documents_per_second']:,.0f}",
+            "GiB": lambda found: rounded(found["peak_gib"]),
+            "MB": lambda found: f"{found['megabytes']:,.0f}",
+            "lines": lambda found: str(found["lines_written"]),
+        }
+    ),
     "seen": Kind({"seen": lambda found: ", ".join(f"{count} {what}" for what, count in found.items())}),
 }

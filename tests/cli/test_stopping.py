@@ -167,8 +167,9 @@ def test_a_full_disk_is_one_line_and_there_is_a_way_on(place, tmp_path, kilobyte
 
 
 @pytest.mark.slow
-def test_compare_goes_on_after_ctrl_c(place, tmp_path):
-    """In the middle of a run: what is printed and kept in the end is as without it."""
+def test_compare_goes_on_after_ctrl_c(place, tmp_path, monkeypatch):
+    """In the middle of a run: what is printed and kept in the end is as without it, and with two at once."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]
     command += ["--encoder", "encoder", "--set", "epochs=40", "--set", "device=cpu"]
     broken = started(place, *command, "--out", tmp_path / "broken", path=place / "site")
@@ -191,5 +192,5 @@ def test_compare_goes_on_after_ctrl_c(place, tmp_path):
     assert [document.pop("at_once") for document in documents] == [1, 2] and documents[0] == documents[1]
     for found in (again, whole):
         assert "layer-gain[lr=3e-3]" in found and "verdict on P@5" in found and "P@5" in found
-    other, err = xmlkit(*command, *options, "--base", "layer-gain[lr=3e-3]", cwd=place, path=place / "site")
+    _, err = xmlkit(*command, *options, "--base", "layer-gain[lr=3e-3]", cwd=place, path=place / "site")
     assert "Differences from layer-gain[lr=3e-3], with 95%" in err and "run 1 of" not in err

@@ -63,6 +63,10 @@ from xmlkit.cli import entry
         (["train", "corpus", "--init-from", "run", "--set", "layers=2"], "run has 5; leave layers out"),
         (["compare", "corpus", "--plugin-sets", "layer-gian"], "did you mean 'layer-gain'"),
         (["compare", "corpus", "--plugin-sets", "base[epoch=3]"], "did you mean 'epochs'"),
+        (
+            ["compare", "corpus", "--base", "layer-gain"],
+            "--base layer-gain: none of the sets, which are base",
+        ),
         (["compare", "corpus", "--set", "seed=1"], "seed: --seeds N trains each set with the seeds 0 to N-1"),
     ],
 )

@@ -167,8 +167,9 @@ def test_a_full_disk_is_one_line_and_there_is_a_way_on(place, tmp_path, kilobyte
 
 
 @pytest.mark.slow
-def test_compare_goes_on_after_ctrl_c(place, tmp_path):
-    """In the middle of a run: what is printed and kept in the end is as without it."""
+def test_compare_goes_on_after_ctrl_c(place, tmp_path, monkeypatch):
+    """In the middle of a run: what is printed and kept in the end is as without it, and with two at once."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     command = ["compare", "corpus", "--plugin-sets", "base;layer-gain[lr=3e-3]", "--seeds", "1", *QUICK]
     command += ["--encoder", "encoder", "--set", "epochs=40", "--set", "device=cpu"]
     broken = started(place, *command, "--out", tmp_path / "broken", path=place / "site")
@@ -179,13 +180,17 @@ def test_compare_goes_on_after_ctrl_c(place, tmp_path):
     assert "Traceback" not in err and not (tmp_path / "broken" / "validation.json").exists()
     again, err = xmlkit(*command, "--out", tmp_path / "broken", cwd=place, path=place / "site")
     assert "going on after step" in err
-    whole, _ = xmlkit(*command, "--out", tmp_path / "whole", cwd=place, path=place / "site")
+    options = ["--out", tmp_path / "whole", "--jobs", "2"]
+    whole, err = xmlkit(*command, *options, cwd=place, path=place / "site")
+    assert "Differences from base, with 95%" in err and "Up to 2 runs were trained at once" in err
     documents = [
         json.loads((tmp_path / name / "validation.json").read_text()) for name in ("broken", "whole")
     ]
     for document in documents:
         for row in document["rows"]:
             del row["seconds"], row["extra_seconds"]
-    assert documents[0] == documents[1]
+    assert [document.pop("at_once") for document in documents] == [1, 2] and documents[0] == documents[1]
     for found in (again, whole):
         assert "layer-gain[lr=3e-3]" in found and "verdict on P@5" in found and "P@5" in found
+    _, err = xmlkit(*command, *options, "--base", "layer-gain[lr=3e-3]", cwd=place, path=place / "site")
+    assert "Differences from layer-gain[lr=3e-3], with 95%" in err and "run 1 of" not in err

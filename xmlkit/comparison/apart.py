@@ -32,7 +32,9 @@ import json, signal, sys
 if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.path[:] = json.loads(sys.argv[1])
-from xmlkit.comparison.worker import main
+from xmlkit.quick import uncollected
+with uncollected():
+    from xmlkit.comparison.worker import main
 main()
 """
 

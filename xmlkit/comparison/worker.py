@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xmlkit.console import console
 from xmlkit.discovery import add_plugin
 from xmlkit.quick import uncollected
+from xmlkit.training.stopping import STOPS
 
 if TYPE_CHECKING:
     from xmlkit.comparison.apart import Given
@@ -26,12 +27,13 @@ def main() -> None:
     with uncollected():
         given: Given = pickle.load(asked)  # which imports the libraries
         import torch
-    _hear_signals()
+    _hear_signals(signal.default_int_handler, _end)
     threading.Thread(target=_end_with_parent, args=[asked.fileno()], daemon=True).start()
     console.quiet = given.is_quiet
     torch.set_num_threads(given.threads)
     with answers:
         pickle.dump(answer(given), answers)
+    _hear_signals(signal.SIG_IGN, signal.SIG_IGN)  # there is nothing left to be broken off
 
 
 def answer(given: Given) -> bool | BaseException:
@@ -57,14 +59,11 @@ def _movable(error: Exception) -> Exception:
     return error
 
 
-def _hear_signals() -> None:
-    """As a command does."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _end)
+def _hear_signals(of_ctrl_c: Any, of_others: Any) -> None:
+    """By these handlers; those that the process ignores stay ignored."""
+    for number in STOPS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, of_ctrl_c if number == signal.SIGINT else of_others)
 
 
 def _end(number: int, frame: Any) -> None:

@@ -187,6 +187,16 @@ KNOWN = [
     ),
     ("peers", {"version": "1.4", "the_same": {"a": True, "b": True}}, "", "1.4 | `a`, `b` | the same"),
     ("peers", {"version": "1.4", "the_same": {"a": True, "b": False}}, "", "1.4 | `a`, `b` | others"),
+    (
+        "whole",
+        {
+            **TEST,
+            **{"seconds": 1523.3, "documents_per_second": 2047.6, "peak_gib": 0.295, "megabytes": 86.6},
+            "lines_written": 30,
+        },
+        "",
+        "40.01 / 30.00 / 20.50 | 35.56 | 3.00 / 2.00 / 1.25 | 1,523 | 2,048 | 0.30 | 87 | 30",
+    ),
     ("seen", {"kills": {"identical": 47, "others": 3}}, "/kills", "47 identical, 3 others"),
     (
         "files",

@@ -19,6 +19,7 @@ def test_the_plugins_that_come_with_xmlkit_hold(checks, name):
     check_plugin(name, beside=SHIPPED[SHIPPED.index(name) + 1 :] if checks == "all" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -34,6 +35,7 @@ def test_options_are_checked_too(checks, name, options):
     check_plugin(name, options, beside=[])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(GUIDE))
 def test_the_examples_of_the_guide_hold(checks, example_plugins, name):
     check_plugin(

@@ -361,6 +361,7 @@ def test_settings_as_a_config_object(tmp_path, encoder):
     assert training.train(tiny.learnable_corpus(), config, tmp_path / "a").outcome == "finished"
 
 
+@pytest.mark.slow
 def test_compiled_once_for_batches_of_many_lengths(tmp_path, monkeypatch):
     """The losses are those of the plain encoder, and after the first batches nothing is compiled again."""
     encoder = tiny.save_encoder(tmp_path / "encoder", num_hidden_layers=1)

@@ -111,7 +111,7 @@ class VectorStore:
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error."""
-        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.is_first_here()
+        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.first_here() == ranks.number()
         with (
             errors_named(self._files[0]),
             self._files[0].open("r+b") as values,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from xmlkit.distributed import collectives
-from xmlkit.distributed.share import ForeignRows, Share, asks_for_own, is_below
+from xmlkit.distributed.share import ForeignRows, Share, are_to_come, asks_for_own, is_below
 from xmlkit.errors import UserError
 
 # Of rows that are copied to compute with: what the processor's cache holds, or enough to keep a device busy.
@@ -94,15 +94,20 @@ class RowTable(nn.Embedding):
     share: Share | None = None  # what this rank has of it; None: all
 
     def __init__(self, rows: int, width: int, dtype: torch.dtype | None = None):
-        super().__init__(rows, width, sparse=True, dtype=dtype)
+        super().__init__(rows, width, sparse=True, dtype=dtype, device="meta" if are_to_come() else None)
         self.learning_rate: float | None = None  # None: that of the part that holds it
         self.weight_decay: float | None = None
 
     @torch.no_grad()
-    def split(self) -> None:
-        """Keeps this rank's rows alone."""
+    def split(self, own_UE: Tensor | None = None) -> None:
+        """Keeps this rank's rows alone, or has these for them; where none are there yet, room for them."""
         self.share = Share.of(len(self.weight))
-        self.weight.data = self.weight[self.share.run].clone()
+        if own_UE is None and self.weight.is_meta:
+            own_UE = torch.empty(len(self.share), self.embedding_dim, dtype=self.weight.dtype)
+        if own_UE is None:
+            self.weight.data = self.weight[self.share.run].clone()
+        else:
+            self.weight = nn.Parameter(own_UE, self.weight.requires_grad)
 
     def forward(self, rows: Tensor | slice) -> Tensor:
         """Rows by their ids, or a run of rows."""

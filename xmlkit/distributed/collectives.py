@@ -56,6 +56,21 @@ def gathered_by_first(part: Tensor, share: Share) -> Tensor:
     return torch.cat([found[:size] for found, size in zip(parts, sizes, strict=True)])
 
 
+def dealt_by_first(whole: Tensor) -> Tensor:
+    """This rank's run of the rows that the first has, on the host; what others have may be without memory."""
+    share = Share.of(len(whole))
+    if not ranks.is_first():
+        own = torch.empty(len(share), *whole.shape[1:], dtype=whole.dtype)
+        if len(own):
+            dist.recv(own, 0)
+        return own
+    whole = whole.detach().cpu()
+    for other in range(1, share.count):
+        if len(theirs := whole[Share(len(whole), other, share.count).run]):
+            dist.send(theirs, other)
+    return whole[share.run].clone()
+
+
 class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, is_last: bool) -> Tensor:

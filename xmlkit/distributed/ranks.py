@@ -52,9 +52,9 @@ def is_first() -> bool:
     return number() == 0
 
 
-def is_first_here() -> bool:
-    """Whether this is the rank that fills the cache of its host."""
-    return not are_several() or int(os.environ.get("LOCAL_RANK", number())) == 0
+def first_here() -> int:
+    """The rank that fills the cache of this one's host."""
+    return number() - int(os.environ.get("LOCAL_RANK", number())) if are_several() else 0
 
 
 def join(seconds: float) -> None:
@@ -226,8 +226,8 @@ def union(own: dict[str, T]) -> dict[str, T]:
 def first_then_rest() -> Iterator[bool]:
     """The first rank does this alone, and the others after it, each as if it were alone; which it is.
 
-    So they find in the cache, or in a folder, what the first has put there. All wait for all, however long it
-    takes. Raises RankLost where another has stopped.
+    So they find in the cache, or in a folder, what the first has put there; on another host, what the first
+    there has. All wait for all, however long it takes. Raises RankLost where another has stopped.
     """
     global _preparations, _is_apart
     if not are_several():
@@ -235,8 +235,8 @@ def first_then_rest() -> Iterator[bool]:
         return
     _preparations += 1
     key, own, every = f"xmlkit/prepared/{_preparations}", number(), range(count())
-    if own:
-        _wait_for([f"{key}/0"], every)
+    if before := {0, first_here()} - {own}:
+        _wait_for([f"{key}/{other}" for other in before], every)
     _is_apart = True
     try:
         yield own == 0

@@ -58,6 +58,7 @@ class ForeignRows(Exception):
 
 
 _own: int | None = None  # of tables of so many rows each rank asks for its own
+_to_come = False  # the rows of tables
 _below = False  # the boundary, where each rank has documents of its own
 
 
@@ -86,6 +87,22 @@ def own_documents() -> Iterator[None]:
         yield
     finally:
         _below = before
+
+
+@contextmanager
+def rows_to_come(are_to_come: bool = True) -> Iterator[None]:
+    """Tables that are made now have a shape and no memory: each rank is given its own rows later."""
+    global _to_come
+    before, _to_come = _to_come, are_to_come
+    try:
+        yield
+    finally:
+        _to_come = before
+
+
+def are_to_come() -> bool:
+    """Whether `rows_to_come` holds."""
+    return _to_come
 
 
 def asks_for_own(total: int) -> bool:

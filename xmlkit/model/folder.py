@@ -46,6 +46,7 @@ from xmlkit.model.inputs import names_of
 from xmlkit.model.machine import machine
 from xmlkit.model.model import Model, new_model
 from xmlkit.model.parts import Known
+from xmlkit.model.split import make_room, without_rows
 from xmlkit.model.tensor_file import load_note, load_sizes, load_tensors, save_tensors
 from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
@@ -183,7 +184,9 @@ def with_weights(folder: Path, recorded: Recorded, added: int = 0) -> Opened:
     The last `added` labels may be more than the run has: their rows are as a new model has them. Raises
     UserError where the weights do not fit, or aren't there.
     """
-    opened = Opened.of(recorded, _model(recorded))
+    make = partial(_model, recorded)
+    opened = Opened.of(recorded, without_rows(make) if ranks.are_several() else make())
+    make_room(opened.model)
     weights = read_weights(folder)
     if (name := not_finite(weights)) is not None:
         raise UserError(f"{folder / WEIGHTS}: {name!r} is not finite: train it again")

@@ -310,8 +310,8 @@ class Model(Vectoriser):
         Of a model that lacks the last `added` labels: what has a row a label keeps its rows of these. Raises
         UserError where the names or shapes are not this model's.
         """
-        own = self.weights()
-        missing, surplus = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
+        own = {stored.name for stored in self._stored()}
+        missing, surplus = sorted(own - saved.keys()), sorted(saved.keys() - own)
         if missing or surplus:
             parts = [f"lacks {missing[0]!r}"] if missing else []
             parts += [f"has {surplus[0]!r}, which this model lacks"] if surplus else []

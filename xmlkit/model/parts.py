@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xmlkit.config import Config
+from xmlkit.distributed.share import rows_to_come
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, BuildContext
@@ -36,7 +37,9 @@ def build_parts(build: BuildContext, active: Active, seed: int) -> Parts:
 
     The default parts therefore start equal to the bit whatever is wrapped around them.
     """
-    doors, representation = active.doors, build_representation(build, active, seed)
+    doors = active.doors
+    with rows_to_come(False):  # each of several ranks may be about to read documents with it
+        representation = build_representation(build, active, seed)
     widths = {"recall_width": representation.recall_width, "rank_width": representation.rank_width}
     with seeded(seed, "shortlist"):
         shortlister = doors["shortlist"](build=build, **widths)

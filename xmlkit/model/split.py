@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from xmlkit.distributed import ranks
-from xmlkit.distributed.share import ForeignRows, Share, own_rows
+from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.share import ForeignRows, Share, own_rows, rows_to_come
 from xmlkit.doors import Head, Shortlister
 from xmlkit.model.head import runs_of_labels
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chain
-from xmlkit.tables import RowTable
+from xmlkit.tables import RowTable, shares_of
+
+
+def without_rows(make: Callable[[], Model]) -> Model:
+    """A model whose tables of rows are to be split, and hold none till then.
+
+    But for a plugin that reads rows as soon as it has made them, which has them.
+    """
+    with suppress(RuntimeError), rows_to_come():
+        model = make()
+        tables = [table.weight for table in _tables(model)]
+        others = [*model.parameters(), *model.buffers()]
+        if not any(tensor.is_meta and not any(tensor is one for one in tables) for tensor in others):
+            return model
+    return make()
 
 
 @torch.no_grad()
 def begin_alike(module: nn.Module) -> None:
-    """With the first rank's weights, on the host, where there are several ranks."""
+    """With the first rank's weights, on the host, where there are several; tables that are split stay."""
     if ranks.are_several():
-        for tensor in module.to("cpu").state_dict().values():
-            if tensor.numel():
-                dist.broadcast(tensor, 0)
+        shares = shares_of(module)
+        for tensor in module.to("cpu").state_dict(keep_vars=True).values():
+            if tensor.numel() and tensor not in shares:
+                dist.broadcast(tensor.detach(), 0)
+
+
+def deal_rows(model: Model) -> None:
+    """Gives each of several ranks its rows of the tables that the first one has, on the host."""
+    if ranks.are_several():
+        for table in _tables(model):
+            table.split(collectives.dealt_by_first(table.weight))
+
+
+def make_room(model: Model) -> None:
+    """Each of several ranks has room for its rows of all tables."""
+    if ranks.are_several():
+        for table in _tables(model):
+            table.split()
+
+
+def _tables(model: Model) -> list[RowTable]:
+    return [module for module in model.modules() if isinstance(module, RowTable)]
 
 
 def split_over_ranks(model: Model) -> None:
@@ -33,9 +69,9 @@ def split_over_ranks(model: Model) -> None:
     if not ranks.are_several() or model.is_split:
         return
     model.is_split = True
-    for module in model.modules():
-        if isinstance(module, RowTable):
-            module.split()
+    for table in _tables(model):
+        if table.share is None:
+            table.split()
     share = Share.of(model.num_labels)
     found = int(not _reads_own_rows_alone(model, share))
     if not any(ranks.greatest(found)):

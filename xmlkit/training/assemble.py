@@ -42,7 +42,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, seeded
-from xmlkit.model.split import begin_alike
+from xmlkit.model.split import begin_alike, without_rows
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checked import Checked
@@ -82,15 +82,17 @@ def new_model(folder: Path, corpus: Corpus, checked: Checked) -> tuple[Opened, T
         corpus, clusters = corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
     with ranks.first_then_rest() as is_first:
         data = read(corpus, tokenizer, encoder.template, config)
-        model = Model(encoder, made_of.context(corpus, data, clusters, is_first), active, config.seed)
+        build = made_of.context(corpus, data, clusters, is_first)
+        make = partial(Model, encoder, build, active, config.seed)
+        model = make() if is_first else without_rows(make)
         if start and is_first:
             take_weights(start, model)
     if not start and config.start == "warm":
         names = made_of.names(corpus.labels)
-        data = _ready_and_read(model, data, names, config, device)
+        data = _ready_and_read(Vectoriser(encoder, model.representation), data, names, config, device)
         with ranks.first_then_rest() as is_first:
             if is_first:
-                warm_start(model, data, names, config)
+                warm_start(make_ready(model, config, device), data, names, config)
     known = (corpus.labels, data.counts_L, data.num_documents, corpus_digest, clusters)
     recorded = Recorded(encoder, active, tokenizer, config, *known)
     if ranks.is_first():

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chains
-from xmlkit.model.split import begin_alike, split_over_ranks
+from xmlkit.model.split import begin_alike, deal_rows, split_over_ranks, without_rows
 from xmlkit.training.assemble import make_ready, new_model, read
 from xmlkit.training.checked import Checked, check, device_of
 from xmlkit.training.checkpoint import CHECKPOINT
@@ -129,8 +130,8 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
     outcome = None if (folder / CHECKPOINT).is_file() else outcome_of(folder / LOG)
     if outcome is not None and corpus.test is not None and not (folder / METRICS).is_file():
         return _scored(Trained(folder, outcome, load_run(folder)), corpus)
-    with ranks.first_then_rest():
-        opened, data = _of_record(recorded, corpus)
+    with ranks.first_then_rest() as is_first:
+        opened, data = _of_record(recorded, corpus, is_first)
     trainer = _trainer(folder, corpus, opened, data)
     trainer.restore()
     if other := differences(machine(trainer.device), run_machine(folder)):
@@ -148,13 +149,14 @@ def _as_recorded(corpus: Corpus, recorded: Recorded, folder: Path) -> Corpus:
     return replace(corpus, labels=recorded.labels)  # the names that it began with
 
 
-def _of_record(recorded: Recorded, corpus: Corpus) -> tuple[Opened, TrainingData]:
+def _of_record(recorded: Recorded, corpus: Corpus, is_first: bool) -> tuple[Opened, TrainingData]:
     """The run's model, whose weights are to come, and what it is trained on."""
     config = recorded.config
     data = read(corpus, recorded.tokenizer, recorded.encoder.template, config)
     made_of = Ingredients(config, recorded.active, recorded.tokenizer, recorded.encoder, device_of(config))
     build = made_of.context(corpus, data, recorded.clusters, is_pretrained=False)
-    return Opened.of(recorded, Model(recorded.encoder, build, recorded.active, config.seed)), data
+    make = partial(Model, recorded.encoder, build, recorded.active, config.seed)
+    return Opened.of(recorded, make() if is_first else without_rows(make)), data
 
 
 def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -> Trainer:
@@ -165,6 +167,7 @@ def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -
             f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
             "and its teacher, or leave it out"
         )
+    deal_rows(opened.model)
     begin_alike(opened.model)
     split_over_ranks(opened.model)
     make_ready(opened.model, config, device)

@@ -118,13 +118,13 @@ class VectorStore:
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error."""
-        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.is_first_here()
+        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.first_here() == ranks.number()
         with (
             errors_named(self._files[0]),
             self._files[0].open("r+b") as values,
             self._files[1].open("r+b") as checksums,
         ):
-            for batch, packed_BW in self._packed(rows, what):
+            for batch, packed_BW in self._encoded(rows, what):
                 found_BW = packed_BW - self._reference_1W
                 if not np.isfinite(found_BW).all() or np.abs(found_BW).max() > np.finfo(VALUE).max:
                     raise UserError(
@@ -140,7 +140,7 @@ class VectorStore:
                     checksums.write(CHECKSUM.type(_checksum(value_W)).tobytes())
         ranks.meet()  # others may be about to read them
 
-    def _packed(self, rows: np.ndarray, what: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _encoded(self, rows: np.ndarray, what: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some of the rows with their vectors; several ranks encode a batch each at a time."""
         batches = [rows[places] for places in batches_of(self._reader, rows, self._most)]
         at_once = [batches[start : start + ranks.count()] for start in range(0, len(batches), ranks.count())]

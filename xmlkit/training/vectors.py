@@ -56,6 +56,7 @@ class VectorStore:
     def __init__(self, model: Vectoriser, reader: Reader, most: int, key: str):
         ranks.check_alike(f"{len(reader.store):,} texts for an encoder, {key[:8]} with its weights")
         self._model, self._reader, self._most = model, reader, most
+        self._writes = ranks.first_here() == ranks.number()
         count = len(reader.store)
 
         def make(folder: Path) -> None:
@@ -77,8 +78,7 @@ class VectorStore:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
         if ranks.are_several() or len(self._missing(unseen)):
-            lock = one_at_a_time(self._files[0].with_name(LOCK)) if ranks.is_first_here() else nullcontext()
-            with lock:
+            with one_at_a_time(self._files[0].with_name(LOCK)) if self._writes else nullcontext():
                 missing = self._missing(unseen)  # now that others that encode the same have ended
                 if ranks.are_several():  # whose hosts may know others
                     is_missing_N = torch.zeros(len(self._known_N), dtype=torch.int32)
@@ -118,7 +118,7 @@ class VectorStore:
 
     def _encode(self, rows: np.ndarray, what: str | None) -> None:
         """Written, not mapped: a full disk is then an error."""
-        stride, writes = self._reference_1W.size * VALUE.itemsize, ranks.first_here() == ranks.number()
+        stride = self._reference_1W.size * VALUE.itemsize
         with (
             errors_named(self._files[0]),
             self._files[0].open("r+b") as values,
@@ -131,7 +131,7 @@ class VectorStore:
                         "the encoder's vectors are too large, or not finite: set start=prior without freeze, "
                         "or take another encoder"
                     )
-                if not writes:
+                if not self._writes:
                     continue
                 for row, value_W in zip(batch.tolist(), found_BW.astype(VALUE), strict=True):
                     values.seek(row * stride)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
 from installing import install
 from safetensors.torch import load_file
 
-from xmlkit.comparison.apart import Given, Task, work_through
+from xmlkit.comparison.apart import Task, work_through
 from xmlkit.comparison.compare import compare
-from xmlkit.comparison.worker import answer
+from xmlkit.comparison.sent import of_config, of_corpus, of_error, to_config, to_corpus, to_error
+from xmlkit.config import resolve
+from xmlkit.data.corpus import Corpus, Labels, Split
+from xmlkit.data.dialect import Dialect
+from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.claim import claimed
@@ -106,15 +110,8 @@ def told(line, threads):
     return True
 
 
-def raises(kind, *arguments):
-    raise kind(*arguments)
-
-
-def raises_what_does_not_travel():
-    class Local(Exception):
-        pass
-
-    raise Local("within")
+def fails(words, detail):
+    raise UserError(words, detail)
 
 
 def test_threads_are_parted_and_what_is_printed_is_no_answer(monkeypatch, capfd):
@@ -126,7 +123,7 @@ def test_threads_are_parted_and_what_is_printed_is_no_answer(monkeypatch, capfd)
 @pytest.mark.parametrize(
     ("task", "expected", "detail"),
     [
-        (Task("one", raises, (UserError, "what to do", "where")), "what to do", "where"),
+        (Task("one", fails, ("what to do", "where")), "what to do", "where"),
         (Task("one", os._exit, (3,)), "one: its process ended with 3, and said nothing", ""),
     ],
 )
@@ -137,16 +134,43 @@ def test_an_error_is_raised_here(task, expected, detail):
 
 
 @pytest.mark.parametrize(
-    ("task", "kind", "expected"),
+    ("raised", "kind", "expected"),
     [
-        (Task("one", raises, (FileNotFoundError, 2, "No such file", "here")), FileNotFoundError, "here"),
-        (Task("one", raises_what_does_not_travel, ()), RuntimeError, "Local: within"),
+        (FileNotFoundError(2, "No such file", "here"), FileNotFoundError, "No such file: 'here'"),
+        (MemoryError("no room"), MemoryError, "no room"),
+        (KeyError("within"), RuntimeError, "KeyError: 'within'"),
     ],
 )
-def test_an_error_travels_with_its_traceback(task, kind, expected):
-    found = pickle.loads(pickle.dumps(answer(Given(task, 1, False, {}))))
+def test_an_error_travels_with_its_traceback(raised, kind, expected):
+    try:
+        raise raised
+    except Exception as error:
+        found = to_error(json.loads(json.dumps(of_error(error))))
     assert type(found) is kind and expected in str(found)
     assert "Traceback" in found.__notes__[0] and "test_processes.py" in found.__notes__[0]
+
+
+def test_a_corpus_and_settings_travel_whole():
+    split = Split(
+        ["a", "half \ud800", ""],
+        Ragged.of([[0, 2], [], [1]]),
+        ["x", "y", "z"],
+        ["1", None, "3"],
+        Ragged.of([[1], [], []]),
+        np.array([1.0, 0.5, 2.0]),
+        ["u", "v", "w"],
+    )
+    labels = Labels(["x", "y", "z"], ["X", "Y", "Z"], [("other",), (), ()], ["1", None, "3"])
+    dialect = Dialect(text_columns=("title", "text"))
+    corpus = Corpus("name", labels, split, None, "source", dialect, "csv", (Path("a"), Path("b")))
+    found = to_corpus(json.loads(json.dumps(of_corpus(corpus))))
+    assert found.digest == corpus.digest and found.labels == labels and found.dialect == dialect
+    assert (found.name, found.source, found.format, found.files) == ("name", "source", "csv", corpus.files)
+    ours, theirs = (list(one.train.documents()) for one in (found, corpus))
+    assert ours == theirs and found.train.values == split.values
+    config = resolve({"epochs": 3, "ks": [1, 5], "plugins": ["se"], "se": {"reduction": 2}})
+    again = to_config(json.loads(json.dumps(of_config(config))))
+    assert again == config and again.as_given() == config.as_given()
 
 
 def begun(place, settings, asks):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from array import array
 
 import numpy as np
@@ -57,8 +56,6 @@ def test_a_sequence_like_any(packed, texts) -> None:
     assert digest(found, "and", texts) == slow_digest(texts, ["and"], texts)
     assert digest(found[1:]) == slow_digest(texts[1:])
     assert digest(found.take(rows)) == slow_digest([texts[row] for row in rows])
-    moved = pickle.loads(pickle.dumps(found[1:]))
-    assert isinstance(moved, Texts) and moved == texts[1:] and digest(moved) == digest(texts[1:])
 
 
 @given(ANY)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 
+from xmlkit.comparison.sent import to_error
 from xmlkit.console import say
 from xmlkit.discovery import added
 from xmlkit.errors import UserError
@@ -45,17 +45,7 @@ class Task:
 
     name: str  # which people are told
     function: Callable[..., bool]  # returns whether to go on: false after Ctrl-C
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Given:
-    """What such a process is sent."""
-
-    task: Task
-    threads: int
-    is_quiet: bool
-    plugins: dict[str, str]  # that were added to this process
+    arguments: tuple[Any, ...]  # as JSON has them
 
 
 def work_through(tasks: Sequence[Task], at_once: int) -> bool:
@@ -100,7 +90,7 @@ class _Workers:
             say(task.name, style="bold")
             process = self._begin()
         try:
-            answer = _answer(process, Given(task, self.threads, self.at_once > 1, added()))
+            answer = _answer(process, self._sent(task))
         finally:
             with self._lock:
                 self._alive.remove(process)
@@ -114,6 +104,17 @@ class _Workers:
                 self._fail(UserError(f"{task.name}: {answer}", answer.detail))
             elif isinstance(answer, BaseException):
                 self._fail(answer)
+
+    def _sent(self, task: Task) -> bytes:
+        given = {
+            "module": task.function.__module__,
+            "function": task.function.__name__,
+            "arguments": task.arguments,
+            "threads": self.threads,
+            "is_quiet": self.at_once > 1,
+            "plugins": added(),
+        }
+        return json.dumps(given).encode()
 
     def stop(self, number: signal.Signals) -> None:
         """Passes a signal on."""
@@ -146,18 +147,19 @@ class _Workers:
         self.error = self.error or error
 
 
-def _answer(process: subprocess.Popen[bytes], given: Given) -> bool | BaseException | None:
+def _answer(process: subprocess.Popen[bytes], sent: bytes) -> bool | BaseException | None:
     """What the task returned or raised, once its process has ended; None where it was killed before."""
     assert process.stdin is not None and process.stdout is not None
     with process:
         with suppress(BrokenPipeError):
-            pickle.dump(given, process.stdin)
+            process.stdin.write(sent + b"\n")
             process.stdin.flush()  # and stays open: the process ends where this one is killed
         answer = process.stdout.read()
         process.wait()
         with suppress(BrokenPipeError):
             process.stdin.close()
-    return pickle.loads(answer) if answer else None
+    found = json.loads(answer) if answer else None
+    return to_error(found) if isinstance(found, dict) else found
 
 
 def _killed(task: Task, code: int) -> UserError:

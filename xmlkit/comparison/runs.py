@@ -19,6 +19,7 @@ from urllib.parse import quote
 import numpy as np
 
 from xmlkit.comparison.apart import Task, work_through
+from xmlkit.comparison.sent import Document, of_config, of_corpus, of_split, to_config, to_corpus, to_split
 from xmlkit.comparison.sets import PluginSet
 from xmlkit.config import Config
 from xmlkit.console import say
@@ -125,13 +126,15 @@ def train_all(
         for number, (folder, (found, seed, config)) in enumerate(zip(folders, configs, strict=True), start=1)
         if (run := _ended(folder)) is None or run.kept_scores(tested) is None
     ]
-    at_once = max(1, min(jobs, len(missing)))
-    tasks = [
-        Task(name, _train_and_score, (corpus, config, folder, tested, at_once))
-        for folder, name, config in missing
-    ]
-    if not work_through(tasks, at_once):
-        return None
+    if missing:
+        at_once = min(jobs, len(missing))
+        shared = (of_corpus(corpus), tested.part, of_split(tested.split), at_once)
+        tasks = [
+            Task(name, _train_and_score, (of_config(config), str(folder), *shared))
+            for folder, name, config in missing
+        ]
+        if not work_through(tasks, at_once):
+            return None
     runs = {(found.name, seed): _ended(folder) for folder, (found, seed, _) in zip(folders, configs)}
     return {key: run for key, run in runs.items() if run is not None}
 
@@ -141,8 +144,12 @@ def _ended(folder: Path) -> Run | None:
     return Run(folder, **record["result"]) if "result" in record else None
 
 
-def _train_and_score(corpus: Corpus, config: Config, folder: Path, tested: Tested, at_once: int) -> bool:
-    """Returns whether to go on: false after Ctrl-C."""
+def _train_and_score(
+    settings: Document, name: str, sent: Document, part: str, documents: Document, at_once: int
+) -> bool:
+    """Of what is sent to a process. Returns whether to go on: false after Ctrl-C."""
+    corpus, config, folder = to_corpus(sent), to_config(settings), Path(name)
+    tested = Tested(part, to_split(documents))
     if _ended(folder) is None:
         trained = train_once(corpus, config, folder)
         if trained.outcome != "interrupted":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import SpooledTemporaryFile, gettempdir
 from typing import overload
@@ -38,20 +38,17 @@ class Texts(Sequence[str]):
         if isinstance(texts, Texts):
             return texts
         ends = array("q", [0])
-
-        def encoded() -> Iterator[bytes]:
+        with errors_named(Path(gettempdir())), SpooledTemporaryFile(IN_MEMORY) as file:
             for text in texts:
-                found = text.encode("utf-8", HALVES)
-                ends.append(ends[-1] + len(found))
-                yield found
-
-        buffer = _end_to_end(encoded())
+                ends.append(ends[-1] + file.write(text.encode("utf-8", HALVES)))
+            file.seek(0)
+            if ends[-1] > IN_MEMORY:  # which is when it has become a file
+                file.flush()
+                buffer: bytes | mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            else:
+                buffer = file.read()
         ends_N = np.frombuffer(ends, np.int64)
         return cls(buffer, ends_N[:-1], ends_N[1:])
-
-    def __reduce__(self) -> tuple[Callable[..., Texts], tuple[list[bytes], np.ndarray]]:
-        """What goes to another process is these texts alone, without others that share the buffer."""
-        return _of_chunks, (list(self._chunks(range(0, len(self), AT_ONCE))), self.sizes)
 
     def __len__(self) -> int:
         return len(self._starts_N)
@@ -91,10 +88,8 @@ class Texts(Sequence[str]):
     def chunks(self) -> Iterator[bytes]:
         """Their bytes end to end, thousands of texts at once."""
         starts = range(0, len(self), AT_ONCE)
-        return self._chunks(track(starts, "digest of texts") if len(self) > MANY else starts)
-
-    def _chunks(self, starts: Iterable[int]) -> Iterator[bytes]:
-        return (b"".join(self[start : start + AT_ONCE]._encoded()) for start in starts)
+        for start in track(starts, "digest of texts") if len(self) > MANY else starts:
+            yield b"".join(self[start : start + AT_ONCE]._encoded())
 
     def _encoded(self) -> Iterator[bytes]:
         buffer = self._buffer
@@ -102,21 +97,6 @@ class Texts(Sequence[str]):
             some = slice(start, start + AT_ONCE)
             for begin, end in zip(self._starts_N[some].tolist(), self._ends_N[some].tolist()):
                 yield buffer[begin:end]
-
-
-def _of_chunks(chunks: Iterable[bytes], sizes_N: np.ndarray) -> Texts:
-    ends_N = sizes_N.cumsum()
-    return Texts(_end_to_end(chunks), ends_N - sizes_N, ends_N)
-
-
-def _end_to_end(chunks: Iterable[bytes]) -> bytes | mmap.mmap:
-    with errors_named(Path(gettempdir())), SpooledTemporaryFile(IN_MEMORY) as file:
-        size = sum(map(file.write, chunks))
-        file.seek(0)
-        if size <= IN_MEMORY:
-            return file.read()
-        file.flush()  # it has become a file
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def hashes_of(texts: Sequence[str]) -> np.ndarray:

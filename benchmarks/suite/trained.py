@@ -11,29 +11,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine
 
 
+def trained(run: Path, corpus: str, options: Sequence[str]) -> dict[str, Any]:
+    """Trains into a new folder, and says what that cost. Ends as the training did where it failed."""
+    begun = time.perf_counter()
+    command = ["-m", "xmlkit", "train", corpus, *options, "--out", str(run)]
+    status = subprocess.run([sys.executable, *command]).returncode
+    if status:
+        sys.exit(status)
+    return {
+        "corpus": Path(corpus).name,
+        "command": f"xmlkit train {Path(corpus).name} {' '.join(map(_shown, options))}",
+        "seconds": round(time.perf_counter() - begun, 1),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+        "megabytes": round(sum(f.stat().st_size for f in run.rglob("*") if f.is_file()) / 1e6, 1),
+    }
+
+
 def main(out: str, corpus: str, *options: str) -> None:
-    """Trains, and writes what came of it. Ends as the training did where that failed."""
+    """Trains, and writes what came of it."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        begun = time.perf_counter()
-        command = ["-m", "xmlkit", "train", corpus, *options, "--out", str(run)]
-        status = subprocess.run([sys.executable, *command]).returncode
-        if status:
-            sys.exit(status)
-        found = {
-            "machine": machine(),
-            "corpus": Path(corpus).name,
-            "command": f"xmlkit train {Path(corpus).name} {' '.join(map(_shown, options))}",
-            "seconds": round(time.perf_counter() - begun, 1),
-            "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
-            "megabytes": round(sum(f.stat().st_size for f in run.rglob("*") if f.is_file()) / 1e6, 1),
-            **json.loads((run / "metrics.json").read_text()),
-        }
+        costs = trained(run, corpus, options)
+        found = {"machine": machine(), **costs, **json.loads((run / "metrics.json").read_text())}
     Path(out).write_text(json.dumps(found, indent=2) + "\n")
 
 

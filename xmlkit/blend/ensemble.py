@@ -140,7 +140,7 @@ class Heard:
     """One, with what it says of the held-out documents."""
 
     def __init__(self, candidate: Candidate, said: Candidates, judge: Judge):
-        self.candidate, self.said, self.ids_NK = candidate, said, _ranking(said, judge.depth)
+        self.candidate, self.said, self.ids_NK = candidate, said, said.ranked(judge.depth)
         self.terms = judge.terms(self.ids_NK)
 
 
@@ -280,13 +280,6 @@ def _written(
     labels = corpus.labels
     write(folder, described, labels, scoring, seen_L, members, making.towers, blend.fusion, calibration)
     return Made(folder, judge.metric, scores, parts, len(judge.truth), times[0], spared)
-
-
-def _ranking(said: Candidates, k: int) -> np.ndarray:
-    """A member's own (N, k)."""
-    order_NK = np.argsort(-np.where(said.ids_NK < 0, -np.inf, said.evidence_NK), 1, kind="stable")[:, :k]
-    ids_Nk: np.ndarray = np.take_along_axis(said.ids_NK, order_NK, 1)
-    return np.pad(ids_Nk, ((0, 0), (0, k - ids_Nk.shape[1])), constant_values=-1)
 
 
 def _kind_of(given: str) -> tuple[str, str]:

@@ -34,6 +34,13 @@ class Candidates:
     evidence_NK: np.ndarray  # float32, the more the likelier: as a logarithm of a chance has it
     floor_N: np.ndarray  # float32, what a label is worth that is not among them
 
+    def ranked(self, k: int) -> np.ndarray:
+        """The member's own best labels (N, k), as if it were alone; -1 where there are fewer."""
+        evidence_NK = np.where(self.ids_NK < 0, -np.inf, self.evidence_NK)
+        order_Nk = np.argsort(-evidence_NK, 1, kind="stable")[:, :k]
+        ids_Nk: np.ndarray = np.take_along_axis(self.ids_NK, order_Nk, 1)
+        return np.pad(ids_Nk, ((0, 0), (0, k - ids_Nk.shape[1])), constant_values=-1)
+
 
 @dataclass(frozen=True)
 class Making:

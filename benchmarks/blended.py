@@ -1,0 +1,71 @@
+"""An ensemble made by one command, and each of its members alone, on held-out documents and on test.
+
+    python -m benchmarks.blended OUT.json DATA [OPTION ...]
+
+Options are those of `xmlkit train`; `--ensemble auto` where none is named.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import xmlkit
+from benchmarks.machine import machine
+from benchmarks.suite.trained import trained
+from xmlkit.blend.judging import difference
+from xmlkit.blend.member import NAMED
+from xmlkit.blend.opening import Ensemble
+from xmlkit.data.corpus import Split, load_corpus
+
+METRIC = "nDCG@5"
+
+
+def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
+    """The whole and its members, and what the whole is ahead of its best member, with a 95% interval."""
+    test, by = test.numbered_as(whole.labels), whole.scoring
+    k, about = max(by.ks), whole.whole.described
+    rankings = {"whole": whole.rank(test.texts, k)[1]}
+    for name, member in whole.members:
+        rankings[name] = member.candidates(test.texts, NAMED).ranked(k)
+    terms = {name: by.terms(ids_NK, test.labels)[METRIC] for name, ids_NK in rankings.items()}
+    held_out = {"whole": about.judged, **{member.name: member.alone for member in about.members}}
+    best = max((name for name in rankings if name != "whole"), key=lambda name: terms[name].percent)
+    return {
+        "rows": {
+            name: {"held_out": held_out[name], "test": by.scores(ids_NK, test.labels)}
+            for name, ids_NK in rankings.items()
+        },
+        "loss_without": {member.name: member.loss_without for member in about.members},
+        f"{METRIC} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
+    }
+
+
+def main(out: str, data: str, *options: str) -> None:
+    """Measures and writes. Ends as the training did where that failed."""
+    if "--ensemble" not in options:
+        options = (*options, "--ensemble", "auto")
+    test = load_corpus(data).test
+    assert test is not None, f"{data} has no test split"
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "whole"
+        costs = trained(run, data, options)
+        whole = xmlkit.load(run)
+        assert isinstance(whole, Ensemble)
+        begun = time.perf_counter()
+        found = judged(whole, test)
+    document = {
+        "machine": machine(),
+        **costs,
+        "seconds_of_judging": round(time.perf_counter() - begun, 1),
+        **found,
+    }
+    Path(out).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -3,9 +3,10 @@
     python -m benchmarks.encoder_precision RUN DATA [--documents N] [--rounds N] [--out FILE]
 
 Documents of DATA's test split, drawn by chance, are ranked as `xmlkit evaluate` ranks them, tokenised anew
-each time: in float32; under bfloat16 autocast, as `precision=bfloat16` has it; with the encoder's weights in
-bfloat16; and with its linear layers in int8 (PyTorch's dynamic quantisation). A ratio is the median of its
-rounds, with the least and the largest; the first round is not counted.
+each time: in float32; under bfloat16 autocast with linear layers rounded beforehand, as `precision=bfloat16`
+has it; with all of the encoder's weights in it; with all of the encoder's weights in bfloat16; and with its linear layers in int8 (PyTorch's dynamic
+quantisation). A ratio is the median of its rounds, with the least and the largest; the first round is not
+counted.
 """
 
 from __future__ import annotations
@@ -26,17 +27,24 @@ import torch
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
 
-import xmlkit
 from benchmarks.machine import machine, shown
 from xmlkit.data.corpus import Split, load_split
-from xmlkit.inference.predict import RunPredictor
+from xmlkit.inference.predict import load_run
+from xmlkit.model.encoder import round_linear
+from xmlkit.model.folder import open_run
 
 PRECISIONS: dict[str, tuple[Callable[[nn.Module], nn.Module], bool]] = {  # the encoder made, and autocast
     "float32": (lambda backbone: backbone, False),
-    "bfloat16 autocast": (lambda backbone: backbone, True),
+    "bfloat16 autocast": (lambda backbone: _rounded(backbone), True),
     "bfloat16 weights": (lambda backbone: copy.deepcopy(backbone).bfloat16(), False),
     "int8 linear layers": (lambda backbone: _int8(backbone), False),
 }
+
+
+def _rounded(backbone: nn.Module) -> nn.Module:
+    backbone = copy.deepcopy(backbone)
+    round_linear(backbone)
+    return backbone
 
 
 def _int8(backbone: nn.Module) -> nn.Module:
@@ -45,11 +53,11 @@ def _int8(backbone: nn.Module) -> nn.Module:
         return quantize_dynamic(backbone, {nn.Linear}, torch.qint8)
 
 
-def measure(run: RunPredictor, split: Split, rounds: int) -> dict[str, dict[str, Any]]:
+def measure(folder: Path, split: Split, rounds: int) -> dict[str, dict[str, Any]]:
     """By precision: documents a second, how many times as fast as float32, and what is right of the first."""
-    encoder = run._opened.model.encoder
-    as_it_was = encoder.backbone, encoder.in_bfloat16
-    backbones = {name: make(encoder.backbone) for name, (make, _) in PRECISIONS.items()}
+    run, whole = load_run(folder), open_run(folder).model.encoder.backbone
+    encoder = run.opened.model.encoder
+    backbones = {name: make(whole) for name, (make, _) in PRECISIONS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     metrics = {}
     for number in range(1 + rounds):
@@ -61,7 +69,6 @@ def measure(run: RunPredictor, split: Split, rounds: int) -> dict[str, dict[str,
             begun = time.perf_counter()
             run.rank(split.texts, max(run.config.ks))
             seconds[name].append(time.perf_counter() - begun)
-    encoder.backbone, encoder.in_bfloat16 = as_it_was
     found = {}
     for name, times in seconds.items():
         ratios = [a / b for a, b in zip(seconds["float32"], times, strict=True)]
@@ -87,11 +94,10 @@ def main() -> None:
     parser.add_argument("--note", help="what else the machine was doing")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    run = xmlkit.load(given.run)
-    assert isinstance(run, RunPredictor), "an ensemble has several encoders"
+    run = load_run(given.run)
     split = load_split(given.data, run.labels)
     split = split.take(np.sort(np.random.default_rng(0).permutation(len(split))[: given.documents]))
-    results = measure(run, split, given.rounds)
+    results = measure(given.run, split, given.rounds)
     print(f"{'encoder':20} documents/s  times float32 (least to largest)  P@1 / 3 / 5")
     for name, found in results.items():
         ratios = f"{found['times_float32']:.2f} ({found['least']:.2f} to {found['largest']:.2f})"

@@ -95,9 +95,7 @@ class Encoder(nn.Module):
     def round_weights(self) -> None:
         """For good, those of linear layers, where autocast would round them at each call: the same states."""
         if self.in_bfloat16:
-            for layer in self.backbone.modules():
-                if isinstance(layer, nn.Linear):
-                    layer.bfloat16()
+            round_linear(self.backbone)
 
     def states(self, documents: Documents) -> LayerStates:
         """What plugins may ask for: as `rounded` computes it, in full precision, and without dropout where no
@@ -116,6 +114,13 @@ class Encoder(nn.Module):
         if config.model_type in TAKES_4D_MASK and config._attn_implementation == "sdpa":
             return mask_BT[:, None, None, :].expand(-1, 1, mask_BT.shape[1], -1)
         return mask_BT.long()
+
+
+def round_linear(backbone: nn.Module) -> None:
+    """All linear layers to bfloat16."""
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Linear):
+            layer.bfloat16()
 
 
 class NoEncoder(Encoder):

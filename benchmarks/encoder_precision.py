@@ -4,7 +4,7 @@
 
 Documents of DATA's test split, drawn by chance, are ranked as `xmlkit evaluate` ranks them, tokenised anew
 each time: in float32; under bfloat16 autocast with linear layers rounded beforehand, as `precision=bfloat16`
-has it; with all of the encoder's weights in it; with all of the encoder's weights in bfloat16; and with its linear layers in int8 (PyTorch's dynamic
+has it; with all of the encoder's weights in bfloat16; and with its linear layers in int8 (PyTorch's dynamic
 quantisation). A ratio is the median of its rounds, with the least and the largest; the first round is not
 counted.
 """

@@ -29,18 +29,21 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     """The whole and its members, and what the whole is ahead of its best member, with a 95% interval."""
     test, by = test.numbered_as(whole.labels), whole.scoring
     k, about = max(by.ks), whole.whole.described
+    names = [
+        Path(one.name).name.removeprefix("whole-") if one.kind == "run" else one.kind for one in about.members
+    ]
     rankings = {"whole": whole.rank(test.texts, k)[1]}
-    for name, member in whole.members:
+    for name, (_, member) in zip(names, whole.members, strict=True):
         rankings[name] = member.candidates(test.texts, NAMED).ranked(k)
     terms = {name: by.terms(ids_NK, test.labels)[METRIC] for name, ids_NK in rankings.items()}
-    held_out = {"whole": about.judged, **{member.name: member.alone for member in about.members}}
+    held_out = {"whole": about.judged, **{name: one.alone for name, one in zip(names, about.members)}}
     best = max((name for name in rankings if name != "whole"), key=lambda name: terms[name].percent)
     return {
         "rows": {
             name: {"held_out": held_out[name], "test": by.scores(ids_NK, test.labels)}
             for name, ids_NK in rankings.items()
         },
-        "loss_without": {member.name: member.loss_without for member in about.members},
+        "loss_without": {name: one.loss_without for name, one in zip(names, about.members)},
         f"{METRIC} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
     }
 

@@ -18,6 +18,7 @@ import tiny
 from installing import ROOT, install
 
 import xmlkit
+from benchmarks.blended import judged
 from xmlkit.blend.folder import Whole
 from xmlkit.blend.member import Candidates
 from xmlkit.blend.recipes import names_of
@@ -91,6 +92,19 @@ def test_what_a_member_is_alone_is_what_its_run_says(made, corpus, runs):
     expected = xmlkit.load(runs / "two").evaluate(held_out)
     part = next(part for part in made.parts if part.name == str(runs / "two"))
     assert part.scores == pytest.approx(expected)
+
+
+def test_the_benchmark_judges_the_whole_and_each_member_alone(made, corpus, runs):
+    model = xmlkit.load(made.folder)
+    found = judged(model, corpus.test)
+    assert list(found["rows"]) == ["whole", "two", "neighbours", "scores"]
+    assert found["rows"]["whole"] == {"held_out": made.scores, "test": model.evaluate(corpus.test)}
+    assert found["rows"]["two"]["test"] == pytest.approx(xmlkit.load(runs / "two").evaluate(corpus.test))
+    ahead = found["nDCG@5 over the best member"]
+    points = {name: row["test"]["nDCG@5"] for name, row in found["rows"].items()}
+    assert ahead["is"][0] == pytest.approx(points["whole"] - points[ahead["of"]])
+    assert points[ahead["of"]] == max(points[name] for name in points if name != "whole")
+    assert ahead["is"][1] <= ahead["is"][0] <= ahead["is"][2]
 
 
 def _held_out(corpus):

@@ -78,7 +78,7 @@ class VectorStore:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
         if ranks.are_several() or len(self._missing(unseen)):
-            with one_at_a_time(self._files[0].with_name(LOCK)) if self._writes else nullcontext():
+            with one_at_a_time(self._files[0].with_name(LOCK)) if ranks.is_first() else nullcontext():
                 missing = self._missing(unseen)  # now that others that encode the same have ended
                 if ranks.are_several():  # whose hosts may know others
                     is_missing_N = torch.zeros(len(self._known_N), dtype=torch.int32)

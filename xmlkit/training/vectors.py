@@ -77,9 +77,10 @@ class VectorStore:
     def encode(self, rows: np.ndarray, what: str | None = None) -> None:
         """Encodes those of these rows that are not known yet."""
         unseen = rows[~self._known_N[rows]]
-        if ranks.are_several() or len(self._missing(unseen)):
+        missing = self._missing(unseen)
+        if ranks.are_several() or len(missing):
             with one_at_a_time(self._files[0].with_name(LOCK)) if ranks.is_first() else nullcontext():
-                missing = self._missing(unseen)  # now that others that encode the same have ended
+                missing = self._missing(missing)  # now that others that encode the same have ended
                 if ranks.are_several():  # whose hosts may know others
                     is_missing_N = torch.zeros(len(self._known_N), dtype=torch.int32)
                     is_missing_N[torch.from_numpy(missing)] = 1
@@ -120,6 +121,7 @@ class VectorStore:
         """Written, not mapped: a full disk is then an error."""
         stride = self._reference_1W.size * VALUE.itemsize
         with (
+            in_eval_mode(self._model),  # which each batch would have to go into, and leave, by itself
             errors_named(self._files[0]),
             self._files[0].open("r+b") as values,
             self._files[1].open("r+b") as checksums,

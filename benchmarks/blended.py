@@ -22,8 +22,6 @@ from xmlkit.blend.member import NAMED
 from xmlkit.blend.opening import Ensemble
 from xmlkit.data.corpus import Split, load_corpus
 
-METRIC = "nDCG@5"
-
 
 def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     """The whole and its members, and what the whole is ahead of its best member, with a 95% interval."""
@@ -35,7 +33,7 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     rankings = {"whole": whole.rank(test.texts, k)[1]}
     for name, (_, member) in zip(names, whole.members, strict=True):
         rankings[name] = member.candidates(test.texts, NAMED).ranked(k)
-    terms = {name: by.terms(ids_NK, test.labels)[METRIC] for name, ids_NK in rankings.items()}
+    terms = {name: by.terms(ids_NK, test.labels)[about.metric] for name, ids_NK in rankings.items()}
     held_out = {"whole": about.judged, **{name: one.alone for name, one in zip(names, about.members)}}
     best = max((name for name in rankings if name != "whole"), key=lambda name: terms[name].percent)
     return {
@@ -44,7 +42,7 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
             for name, ids_NK in rankings.items()
         },
         "loss_without": {name: one.loss_without for name, one in zip(names, about.members)},
-        f"{METRIC} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
+        f"{about.metric} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
     }
 
 

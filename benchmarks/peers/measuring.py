@@ -25,9 +25,9 @@ from benchmarks.peers.lines import lines_of
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.metrics import score_ranking
+from xmlkit.report.suite import SHOWN
 
 ROOT = Path(__file__).parents[2]
-SHOWN = ("P@1", "P@3", "P@5", "nDCG@5", "PSP@1", "PSP@3", "PSP@5")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from typing import Any
 
 from benchmarks.machine import machine
 from benchmarks.suite.part import LEFT_OUT, Given, Part
-
-INDEX = "suite.json"
+from xmlkit.report.suite import INDEX
 
 
 def run(

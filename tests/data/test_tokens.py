@@ -165,6 +165,22 @@ def test_micro_batches_keep_both_limits(lengths, most, tokens):
         assert len(part) == 1 or len(part) * lengths[part].max() <= tokens
 
 
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(0, 99))
+def test_documents_are_padded_only_where_it_is_cheaper_than_a_pass(lengths, most):
+    """A document more, and the run would be padded too much."""
+    lengths = np.array(lengths)
+    parts = list(micro_batches(np.arange(len(lengths)), lengths, 60, 9999, most))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(lengths)))
+
+    def padding(of):
+        return int(len(of) * of.max() - of.sum())
+
+    assert all(padding(lengths[part]) <= most for part in parts)
+    for part, following in zip(parts, parts[1:]):
+        assert padding(lengths[[*part, following[0]]]) > most
+
+
+
 def test_the_trained_tokenizer_is_the_same_in_every_process(tmp_path):
     """In three caches: the library alone numbers pieces in the order of a hash map."""
     code = (

@@ -26,19 +26,27 @@ def training_steps(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) 
 
 
 def micro_batches(
-    rows: np.ndarray, lengths: np.ndarray, max_documents: int, max_tokens: int
+    rows: np.ndarray,
+    lengths: np.ndarray,
+    max_documents: int,
+    max_tokens: int,
+    max_padding: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """The rows in runs of like length, each within both limits with padding; one document always fits."""
+    """The rows in runs of like length, each within all limits; one document always fits.
+
+    Tokens are counted with padding, of which `max_padding` may be needed by lengthening shorter documents.
+    """
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     sorted_lengths = lengths[rows]
+    ends = np.concatenate([[0], sorted_lengths.cumsum()])
+    most_padding = max_tokens if max_padding is None else max_padding
     start = 0
     while start < len(rows):
         end = start + 1
-        while (
-            end < len(rows)
-            and end - start < max_documents
-            and (end + 1 - start) * sorted_lengths[end] <= max_tokens
-        ):
+        while end < len(rows) and end - start < max_documents:
+            tokens = (end + 1 - start) * sorted_lengths[end]
+            if tokens > max_tokens or tokens - (ends[end + 1] - ends[start]) > most_padding:
+                break
             end += 1
         yield rows[start:end]
         start = end

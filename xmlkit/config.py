@@ -10,12 +10,15 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from xmlkit.errors import UserError
 from xmlkit.hub import AUTO, chosen_encoder
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -150,7 +153,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="cpu, cuda, or auto: CUDA where there is one"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         default="auto",
         description="float32, bfloat16 (autocast), or auto: the second on CUDA and with AMX or AVX512-BF16",
     )

@@ -124,6 +124,31 @@ def test_what_towers_share_is_what_each_says_alone(tmp_path, encoder):
         assert not torch.equal(tower.rank_ND(texts), tower.rank_ND(TEXTS[:3]))
 
 
+def test_a_finished_ensemble_says_the_same_with_rounded_weights(tmp_path, encoder, texts_read):
+    """And knows what was read of training documents before they were rounded; or it computes in full."""
+    settings = {**SETTINGS, "encoder": encoder, "precision": "bfloat16"}
+    xmlkit.train(CORPUS, {**settings, "freeze": True, "clustered": False}, tmp_path / "frozen")
+    xmlkit.train(CORPUS, settings, tmp_path / "trained")
+    runs = [str(tmp_path / name) for name in ("frozen", "trained")]
+    made = xmlkit.ensemble([*runs, f"names:{encoder}"], CORPUS, tmp_path / "whole")
+    texts_read()
+    making, rows = Towers(), np.arange(DOCUMENTS)
+    for where in [*runs, encoder]:
+        number = making.add(where)
+        unrounded, full = making[number], Towers(made.folder / "towers", "float32")[number]
+        rounded = Towers(made.folder / "towers", "bfloat16")[number]
+        if where != runs[1]:
+            texts_read()
+            rounded.recall(CORPUS, rows)
+            assert texts_read() == (0 if where == runs[0] or OTHER_PRECISION == "float32" else DOCUMENTS + 1)
+        if where != encoder or OTHER_PRECISION == "float32":
+            assert torch.equal(rounded.rank_ND(TEXTS), unrounded.rank_ND(TEXTS))
+        assert not torch.equal(full.rank_ND(TEXTS), rounded.rank_ND(TEXTS))
+        torch.testing.assert_close(full.rank_ND(TEXTS), rounded.rank_ND(TEXTS), rtol=0.05, atol=0.05)
+        assert any(weight.dtype == torch.bfloat16 for weight in rounded.model.parameters())
+        assert all(weight.dtype == torch.float32 for weight in full.model.parameters())
+
+
 def test_what_members_cost_is_told_apart(tmp_path, encoder, monkeypatch):
     """By a clock that moves while texts are read, and at nothing else: 0.4 s for an encoder, 0.1 s for what
     a run makes of that, 0.2 s more where its encoder was trained."""

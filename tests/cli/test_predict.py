@@ -12,9 +12,11 @@ from dataclasses import fields
 import pytest
 from commands import QUICK, XMLKIT, xmlkit
 
+from xmlkit.blend.opening import load
 from xmlkit.cli.options import Read
 from xmlkit.cli.predict import Layout
 from xmlkit.cli.predict import predict as predict_command
+from xmlkit.errors import UserError
 from xmlkit.inference import predict as inference
 
 
@@ -38,6 +40,24 @@ def test_predict_in_three_layouts(place):
     rows = [line.split("\t") for line in out.splitlines()]
     assert [row[0] for row in rows] == ["1", "2", "3"] and rows[0][1:3] == ["w3", "word w3"]
     assert all(0 <= float(row[3]) <= 1 for row in rows)
+
+
+def test_the_precision_can_be_chosen_anew(place):
+    """For `evaluate` likewise; scores differ in their last digits."""
+    asked = {"cwd": place, "path": place / "site", "stdin": "w55 w3 w44\n"}
+    said = {}
+    for precision in ("float32", "bfloat16"):
+        out, _ = xmlkit("predict", "run", "--precision", precision, "--format", "jsonl", **asked)
+        said[precision] = {one["label"]: one["score"] for one in json.loads(out)["labels"]}
+    full, rounded = said.values()
+    shared = full.keys() & rounded.keys()
+    assert "w3" in shared and any(full[label] != rounded[label] for label in shared)
+    assert all(full[label] == pytest.approx(rounded[label], abs=0.05) for label in shared)
+    for command in (["predict", "run"], ["evaluate", "run"], ["serve", "run"]):
+        _, err = xmlkit(*command, "--precision", "int8", code=2, **asked)
+        assert "'int8' is not one of 'auto', 'float32', 'bfloat16'" in err and err.count("\n") == 1
+    with pytest.raises(UserError, match=r"^precision='half': choose one of auto, float32, bfloat16$"):
+        load(place / "run", "half")
 
 
 @pytest.fixture(scope="module")

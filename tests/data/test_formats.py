@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -244,6 +245,24 @@ def test_lightxml_prefers_raw_texts(tmp_path: Path) -> None:
 def test_jsonl_bad_line(tmp_path: Path, line: str, problem: str) -> None:
     path = write(tmp_path / "train.jsonl", f'{{"text": "fine", "labels": ["x"]}}\n\n{line}\n')
     assert error_of(tmp_path).startswith(f"{path}:3: {problem}")
+
+
+def test_what_holds_a_bad_line_is_closed_at_once(tmp_path: Path, monkeypatch) -> None:
+    """And not when the collector comes round to it, which is when Python may warn."""
+    write(tmp_path / "train.jsonl", "not JSON\n")
+    files, real = [], Path.open
+
+    def open_(path, *arguments):
+        files.append(real(path, *arguments))
+        return files[-1]
+
+    monkeypatch.setattr(Path, "open", open_)
+    gc.disable()
+    try:
+        error_of(tmp_path)
+        assert files and all(file.closed for file in files)
+    finally:
+        gc.enable()
 
 
 def test_jsonl_takes_integers_and_skips_blank_lines(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -176,9 +177,8 @@ def test_documents_are_padded_only_where_it_is_cheaper_than_a_pass(lengths, most
         return int(len(of) * of.max() - of.sum())
 
     assert all(padding(lengths[part]) <= most for part in parts)
-    for part, following in zip(parts, parts[1:]):
+    for part, following in pairwise(parts):
         assert padding(lengths[[*part, following[0]]]) > most
-
 
 
 def test_the_trained_tokenizer_is_the_same_in_every_process(tmp_path):

@@ -19,11 +19,12 @@ from xmlkit.serve.predicting import Question
 
 LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ /\S* \d{3} \d+ ms"
 JSON = {"Content-Type": "application/json"}
+DEEP = (400, 422)  # Python's own parser gives up, or, since it goes deeper, what it finds is no text
 REFUSED = {
     "no JSON": (b'{"texts"', 422),
     "not UTF-8": (b'{"texts": "\xff\xfe"}', 400),
-    "deep nesting": (b"[" * 9_000, 400),
-    "deep in a field": (b'{"texts": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", 400),
+    "deep nesting": (b"[" * 9_000, DEEP),
+    "deep in a field": (b'{"texts": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", DEEP),
     "a list": (b"[]", 422),
     "null": (b"null", 422),
     "nothing": (b"", 422),
@@ -56,16 +57,17 @@ def connected(server: Server) -> socket.socket:
     return socket.create_connection((url.host, url.port or 80))
 
 
-def is_problem(answer: httpx.Response, status: int) -> bool:
-    found = answer.json()
+def is_problem(answer: httpx.Response, *statuses: int) -> bool:
+    found, status = answer.json(), answer.status_code
     detail = found["detail"]
     assert answer.headers["content-type"] == "application/problem+json" and found["status"] == status
-    return answer.status_code == status and bool(detail) and len(detail) <= 500 and detail.isprintable()
+    return status in statuses and bool(detail) and len(detail) <= 500 and detail.isprintable()
 
 
 @pytest.mark.parametrize("body, status", REFUSED.values(), ids=list(REFUSED))
 def test_what_is_refused_is_told_in_one_line(server, body, status):
-    assert is_problem(server.post("/predict", content=body, headers=JSON), status)
+    statuses = status if isinstance(status, tuple) else (status,)
+    assert is_problem(server.post("/predict", content=body, headers=JSON), *statuses)
 
 
 def test_the_most_that_may_be_asked_is_answered(server):

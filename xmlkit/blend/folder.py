@@ -24,6 +24,7 @@ from xmlkit.blend.fusion import Weights
 from xmlkit.blend.member import Member, kind
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
+from xmlkit.config import Precision
 from xmlkit.data.corpus import Labels
 from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.errors import UserError
@@ -161,7 +162,7 @@ def _read(path: Path, kind_: type[RecordedT]) -> RecordedT:
 class Whole:
     """All that an ensemble's folder holds. Raises UserError where a file is not as it was written."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, precision: Precision | None = None):
         self.described = described = describe(folder)
         _check(folder, described)
         if not {LABELS, FUSION} <= described.files.keys():
@@ -175,7 +176,7 @@ class Whole:
             described.propensity_a,
             described.propensity_b,
         )
-        self.towers = Towers(folder / "towers")
+        self.towers = Towers(folder / "towers", precision)
         self.members = [
             _opened(folder / "members" / str(number), member.kind, self.labels, self.towers)
             for number, member in enumerate(described.members)

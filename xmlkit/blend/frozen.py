@@ -23,7 +23,10 @@ Memory = dict[str, tuple[str, np.ndarray]]
 
 
 class Frozen:
-    """Mean states of texts, from the memory that towers share, or from the cache folder."""
+    """Mean states of texts, from the memory that towers share, or from the cache folder.
+
+    They are named after the weights that the encoder has now; rounded later, it says the same.
+    """
 
     def __init__(self, encoder: Encoder, config: Config, memory: Memory):
         self._encoder, self._config, self._memory = encoder, config, memory
@@ -42,7 +45,7 @@ class Frozen:
     def read_kept(self, tokens: Ragged, rows: np.ndarray, what: str) -> Reader:
         """Training documents, with the means of these rows: the cache has them, or gets them meanwhile."""
         reader = self._reader(tokens)
-        store = kept_means(self._encoder, reader, self._config.tokens_at_once)
+        store = kept_means(self._encoder, reader, self._config.tokens_at_once, self.name)
         store.encode(rows, what)
         return replace(reader, means=store.rank)
 

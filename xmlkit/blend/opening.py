@@ -14,6 +14,7 @@ from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED, Member
+from xmlkit.config import PRECISIONS, Precision
 from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
@@ -122,13 +123,16 @@ class Ensemble(Predictor):
         return ranking, before, calibration_error(self.whole.calibration(z_V), right_V)
 
 
-def load(run: str | Path) -> Predictor:
+def load(run: str | Path, precision: Precision | None = None) -> Predictor:
     """Opens the folder of a run or an ensemble, or one on the Hugging Face hub, `hub:user/name`.
 
-    Raises UserError where it is neither, or needs a plugin that is missing.
+    `precision` is that of its encoders, as in the settings: auto, float32 or bfloat16; None: as they were
+    trained. Raises UserError where it is neither, or needs a plugin that is missing.
     """
+    if precision not in (None, *PRECISIONS):
+        raise UserError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
     folder = local(run)
-    return Ensemble(Whole(folder)) if is_ensemble(folder) else load_run(folder)
+    return Ensemble(Whole(folder, precision)) if is_ensemble(folder) else load_run(folder, precision)
 
 
 def source_of(folder: Path) -> Source:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from xmlkit.blend.frozen import Frozen, Memory
-from xmlkit.config import Config
+from xmlkit.config import Config, Precision
 from xmlkit.data.corpus import Corpus, Labels, validation_rows
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.template import Template
@@ -49,10 +49,20 @@ READING = "reading training documents"
 
 
 class Tower(ABC):
-    """Texts to vectors; those of the texts that it was asked for last are remembered."""
+    """Texts to vectors; those of the texts that it was asked for last are remembered.
 
-    def __init__(self, folder: str | Path, memory: Memory):
+    One that is `finished` is never saved again, so that its weights may be rounded.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        memory: Memory,
+        precision: Precision | None = None,
+        finished: bool = False,
+    ):
         self.folder, self._memory = folder, memory
+        self._precision, self._finished = precision, finished
 
     @abstractmethod
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
@@ -97,10 +107,7 @@ class RunTower(Tower):
     """A run's model."""
 
     folder: Path
-
-    def __init__(self, folder: Path, memory: Memory):
-        super().__init__(folder, memory)
-        self._read: tuple[Sequence[str], list[Batch]] = ((), [])
+    _read: tuple[Sequence[str], list[Batch]] = ((), [])
 
     @cached_property
     def described(self) -> Recorded:
@@ -108,16 +115,23 @@ class RunTower(Tower):
         return open_description(self.folder)
 
     @cached_property
+    def _parts(self) -> tuple[Opened, Frozen | None]:
+        opened = with_weights(self.folder, self.described)
+        ready_to_predict(opened, self._precision)
+        model, config = opened.model, opened.config
+        frozen = Frozen(model.encoder, config, self._memory) if means_suffice(model, config) else None
+        if self._finished:
+            model.encoder.round_weights()
+        return opened, frozen
+
+    @property
     def opened(self) -> Opened:
         """The run, ready to predict."""
-        opened = with_weights(self.folder, self.described)
-        ready_to_predict(opened)
-        return opened
+        return self._parts[0]
 
-    @cached_property
+    @property
     def _frozen(self) -> Frozen | None:
-        model, config = self.opened.model, self.opened.config
-        return Frozen(model.encoder, config, self._memory) if means_suffice(model, config) else None
+        return self._parts[1]
 
     @property
     def model(self) -> Model:
@@ -203,9 +217,7 @@ class RunTower(Tower):
 class EncoderTower(Tower):
     """An encoder as it was pretrained: the mean of its last states over the tokens."""
 
-    def __init__(self, folder: str | Path, memory: Memory):
-        super().__init__(folder, memory)
-        self._last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
+    _last: tuple[Sequence[str], Tensor] = ((), torch.zeros(0))
 
     def rank_ND(self, texts: Sequence[str]) -> Tensor:
         """Those that are remembered."""
@@ -226,35 +238,38 @@ class EncoderTower(Tower):
         return self._parts[0]
 
     @cached_property
-    def _parts(self) -> tuple[Encoder, PreTrainedTokenizerBase, Config]:
+    def _parts(self) -> tuple[Encoder, PreTrainedTokenizerBase, Config, Frozen]:
         tokenizer = load_tokenizer(self.folder)
         backbone = load_backbone(str(self.folder), tokenizer)
         encoder = Encoder(backbone, Template.of(tokenizer), 1)
         longest = min(DEFAULTS.max_len, longest_input(backbone.config) or DEFAULTS.max_len)
         device = choose_device(DEFAULTS.device)
-        encoder.in_bfloat16 = use_bfloat16(DEFAULTS.precision, device)
+        encoder.in_bfloat16 = use_bfloat16(self._precision or DEFAULTS.precision, device)
         encoder.to(device).eval()
         settings = {"max_len": longest, "micro_batch_tokens": TOKENS_AT_ONCE}
-        return encoder, tokenizer, DEFAULTS.model_copy(update=settings)
+        config = DEFAULTS.model_copy(update=settings)
+        frozen = Frozen(encoder, config, self._memory)
+        if self._finished:
+            encoder.round_weights()
+        return encoder, tokenizer, config, frozen
 
-    @cached_property
+    @property
     def _frozen(self) -> Frozen:
-        encoder, _, config = self._parts
-        return Frozen(encoder, config, self._memory)
+        return self._parts[3]
 
     def _tokens(self, texts: Sequence[str]) -> Ragged:
         """No more than it reads."""
-        encoder, tokenizer, config = self._parts
+        encoder, tokenizer, config, _ = self._parts
         return tokenise(texts, tokenizer, config.max_len - encoder.template.special)
 
     def _training_tokens(self, corpus: Corpus) -> Ragged:
         """As runs keep them."""
-        _, tokenizer, config = self._parts
+        _, tokenizer, config, _ = self._parts
         return token_store(corpus.train.texts, tokenizer, config.text_cap)
 
     def many_ND(self, texts: Sequence[str], what: str | None = None) -> Tensor:
         """As said."""
-        encoder, _, config = self._parts
+        encoder, _, config, _ = self._parts
         reader = Reader(self._tokens(texts), encoder.template, config.max_len)
         return mean_states(encoder, reader, config.tokens_at_once, encoder.in_bfloat16, what)
 
@@ -280,20 +295,25 @@ class EncoderTower(Tower):
 
     def save(self, folder: Path) -> None:
         """As the library writes it."""
-        encoder, tokenizer, _ = self._parts
+        assert not self._finished
+        encoder, tokenizer, *_ = self._parts
         with errors_named(folder):
             encoder.backbone.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
 
 
 class Towers:
-    """Those of an ensemble, by the number under which its folder keeps them."""
+    """Those of an ensemble, by the number under which its folder keeps them.
 
-    def __init__(self, folder: Path | None = None):
+    Where there is a folder the ensemble is finished, and predicts with encoders in this precision; None: as
+    each was trained.
+    """
+
+    def __init__(self, folder: Path | None = None, precision: Precision | None = None):
         self._of: dict[str, Tower] = {}
         self._memory: Memory = {}
         for kept in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
-            self._of[kept.name] = _tower(kept, self._memory)
+            self._of[kept.name] = _tower(kept, self._memory, precision, finished=True)
 
     def __getitem__(self, number: str) -> Tower:
         """Raises UserError where there is none."""
@@ -337,9 +357,12 @@ class Towers:
                 tower.save(folder / number)
 
 
-def _tower(what: str | Path, memory: Memory) -> Tower:
-    is_run = (Path(what) / DESCRIPTION).is_file()
-    return RunTower(Path(what), memory) if is_run else EncoderTower(what, memory)
+def _tower(
+    what: str | Path, memory: Memory, precision: Precision | None = None, finished: bool = False
+) -> Tower:
+    if (Path(what) / DESCRIPTION).is_file():
+        return RunTower(Path(what), memory, precision, finished)
+    return EncoderTower(what, memory, precision, finished)
 
 
 def write_number(folder: Path, number: str | None) -> None:

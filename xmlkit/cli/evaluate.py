@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, RunOrHubArgument, spread
+from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, spread
 from xmlkit.cli.ranked import join_for
 from xmlkit.cli.saying import out, print_uncut
 from xmlkit.console import say, visible
@@ -55,6 +55,7 @@ def evaluate(
         bool,
         typer.Option("--annif", help="Prints what `annif eval` would, by its definitions, and nothing else."),
     ] = False,
+    precision: PrecisionOption = None,
     *,
     read: Read,
 ) -> None:
@@ -83,7 +84,7 @@ def evaluate(
     per_label = per_label if speaks() else None
     read.check_data(data)
     join_for(run)
-    model = load(run)
+    model = load(run, precision)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
     source, dialect = (data, read.dialect()) if data else source_of(run)
     split = load_split(source, model.labels, dialect=dialect)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 from pydantic import ValidationError
 
-from xmlkit.config import check_recipe, merge, nearest, parse_assignments, read_config_file
+from xmlkit.config import Precision, check_recipe, merge, nearest, parse_assignments, read_config_file
 from xmlkit.data.dialect import MOST_BAD, Dialect
 from xmlkit.errors import UserError
 from xmlkit.hub import local
@@ -91,6 +91,14 @@ OutOption = Annotated[
     typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
 ]
 
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        help="What encoders compute in: `auto` is `bfloat16` where this machine has it, else `float32`; "
+        "default: as the run was trained.",
+        show_default=False,
+    ),
+]
 FastOption = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import xmlkit
-from xmlkit.cli.options import Read, RunOrHubArgument, format_named, spread
+from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, format_named, spread
 from xmlkit.cli.ranked import join_for
 from xmlkit.console import say
 from xmlkit.distributed.launch import launched, speaks
@@ -88,6 +88,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    precision: PrecisionOption = None,
     *,
     read: Read,
 ) -> None:
@@ -106,7 +107,7 @@ def predict(
 
         least, top_k = _cut(run, threshold, top_k)
         join_for(run)
-        model = xmlkit.load(run)
+        model = xmlkit.load(run, precision)
     allowed = allowed_labels(model.labels, labels, without, read.dialect())
     if allowed is not None and model.shortlists:
         say(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from xmlkit.cli.options import PrecisionOption
 from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
 from xmlkit.quick import uncollected
@@ -48,6 +49,7 @@ def serve(
         str | None,
         typer.Option(metavar="NAME", help="Of its labels' names, as `en`.", show_default=False),
     ] = None,
+    precision: PrecisionOption = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Texts that a model reads at once.", rich_help_panel=PANEL)
     ] = USUAL.batch,
@@ -90,6 +92,7 @@ def serve(
         raise UserError(f"serve needs {error.name}: pip install '{DISTRIBUTION}[serve]'") from None
     if language and not vocab:
         raise UserError(f"--language {language}: of a vocabulary's names; name one with --vocab")
+    listed = read_vocabulary(vocab, language) if vocab else None
     address = Address(host, port, token)
     limits = Limits(batch=batch, wait=wait, queue=queue, texts=texts, length=length, body=body)
-    answer(runs, read_vocabulary(vocab, language) if vocab else None, limits, address)
+    answer(runs, precision, listed, limits, address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -71,6 +71,8 @@ def readable(items: Iterable[ItemT | UserError], dialect: Dialect, source: str) 
         if not isinstance(item, UserError):
             yield item
         elif dialect.bad_lines == "error":
+            if isinstance(items, Generator):  # or the open file lives as long as the error, and longer
+                items.close()
             raise item
         else:
             bad.append(item)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmlkit.config import Config
+from xmlkit.config import Config, Precision
 from xmlkit.data.corpus import Corpus, Labels, Split, validation_rows
 from xmlkit.data.lines import HALF_A_PAIR, is_unicode
 from xmlkit.data.ragged import Ragged
@@ -192,9 +192,9 @@ class Predictor(ABC):
 class RunPredictor(Predictor):
     """A run's model."""
 
-    def __init__(self, opened: Opened):
+    def __init__(self, opened: Opened, precision: Precision | None = None):
         self._opened = opened
-        ready_to_predict(opened)
+        ready_to_predict(opened, precision)
         opened.model.encoder.round_weights()
 
     @property
@@ -264,14 +264,17 @@ def check_same_documents(corpus: Corpus, digest: str) -> None:
         raise UserError(f"it was trained on other documents than {corpus.source or corpus.name} holds")
 
 
-def ready_to_predict(opened: Opened) -> None:
-    """Moves the model to where it predicts: one that was trained on CUDA can be used without."""
+def ready_to_predict(opened: Opened, precision: Precision | None = None) -> None:
+    """Moves the model to where it predicts: one that was trained on CUDA can be used without.
+
+    The encoder's `precision`, as the setting; None: as it was trained.
+    """
     device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
-    opened.model.encoder.in_bfloat16 = use_bfloat16(opened.config.precision, device)
+    opened.model.encoder.in_bfloat16 = use_bfloat16(precision or opened.config.precision, device)
     split_over_ranks(opened.model)
     opened.model.to(device)
 
 
-def load_run(run: str | Path) -> RunPredictor:
+def load_run(run: str | Path, precision: Precision | None = None) -> RunPredictor:
     """Opens a run's folder. Raises UserError where it is not one, or needs a plugin that is missing."""
-    return RunPredictor(open_run(Path(run)))
+    return RunPredictor(open_run(Path(run)), precision)

@@ -45,8 +45,7 @@ def rank_documents(
     scores_NK = np.zeros((len(rows), k), np.float32)
     ids_NK = np.full((len(rows), k), -1, np.int64)
     allowed = None if allowed_L is None else torch.from_numpy(allowed_L).to(model.device)
-    max_padding = PADDING_FOR_A_PASS if model.device.type == "cpu" else None
-    for batch, documents in _batches(model, reader, rows, max_tokens, max_padding=max_padding):
+    for batch, documents in _batches(model, reader, rows, max_tokens):
         scores, ids = model.rank(documents, k, head, allowed)
         scores_NK[batch, : ids.shape[1]] = scores.float().cpu().numpy()
         if scores_NK[batch].max(initial=0) > 1:
@@ -91,25 +90,19 @@ def mean_states(
     return found_NH
 
 
-def batches_of(
-    reader: Reader, rows: np.ndarray, max_tokens: int, max_padding: int | None = None
-) -> list[np.ndarray]:
+def batches_of(reader: Reader, rows: np.ndarray, max_tokens: int, device: torch.device) -> list[np.ndarray]:
     """Places among these rows, of those that go through an encoder together."""
+    max_padding = PADDING_FOR_A_PASS if device.type == "cpu" else None
     limits = DOCUMENTS_AT_ONCE, max_tokens, max_padding
     return list(micro_batches(np.arange(len(rows)), reader.lengths[rows], *limits))
 
 
 def _batches(
-    model: Vectoriser | Encoder,
-    reader: Reader,
-    rows: np.ndarray,
-    max_tokens: int,
-    what: str | None = None,
-    max_padding: int | None = None,
+    model: Vectoriser | Encoder, reader: Reader, rows: np.ndarray, max_tokens: int, what: str | None = None
 ) -> Iterator[tuple[np.ndarray, Documents]]:
     """Places among the rows, and their documents on the model's device, with the model in eval mode."""
     device = model.device if isinstance(model, Vectoriser) else next(model.parameters()).device
-    batches = batches_of(reader, rows, max_tokens, max_padding)
+    batches = batches_of(reader, rows, max_tokens, device)
     with in_eval_mode(model):
         for batch in track(batches, what) if what else batches:
             yield batch, reader.documents(rows[batch]).to(device)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from xmlkit.blend.opening import load
+from xmlkit.config import Precision
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.vocabularies import Label, vocabularies
 from xmlkit.errors import UserError
@@ -70,7 +71,11 @@ def read_vocabulary(path: Path, language: str | None) -> Listed:
 
 @contextmanager
 def opened(
-    runs: Sequence[Path], vocabulary: Listed | None, limits: Limits, watch: Watch
+    runs: Sequence[Path],
+    precision: Precision | None,
+    vocabulary: Listed | None,
+    limits: Limits,
+    watch: Watch,
 ) -> Iterator[dict[str, Served]]:
     """The models of these folders; at the end all that was asked is answered, after an error nothing more.
 
@@ -78,7 +83,7 @@ def opened(
     """
     names, runs = ids(runs), list(map(local, runs))
     with uncollected():
-        models = {id: load(run) for id, run in zip(names, runs, strict=True)}
+        models = {id: load(run, precision) for id, run in zip(names, runs, strict=True)}
     served: dict[str, Served] = {}
     try:
         for (id, model), run in zip(models.items(), runs):

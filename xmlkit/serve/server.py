@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
+from xmlkit.config import Precision
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.serve.app import application
@@ -45,10 +46,19 @@ class Address:
             )
 
 
-def serve(runs: Sequence[Path], vocabulary: Listed | None, limits: Limits, address: Address) -> None:
+def serve(
+    runs: Sequence[Path],
+    precision: Precision | None,
+    vocabulary: Listed | None,
+    limits: Limits,
+    address: Address,
+) -> None:
     """Answers until SIGTERM or Ctrl-C, then all that it has taken. Raises UserError where it can't begin."""
     watch, door = Watch(), Door()
-    with _bound(address) as listener, opened(runs, vocabulary, limits, watch) as models:
+    with (
+        _bound(address) as listener,
+        opened(runs, precision, vocabulary, limits, watch) as models,
+    ):
         app = application(models, limits, address.token, door, watch)
         workers = [one.worker for one in models.values()]
         server = _Server(app, door, workers, told(models, address, *listener.getsockname()[:2]))

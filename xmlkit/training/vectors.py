@@ -111,7 +111,7 @@ class VectorStore:
         self.encode(rows, what)
         width, device = self._model.representation.rank_width, self._model.device
         with in_eval_mode(self._model):
-            for batch in batches_of(self._reader, rows, self._most):
+            for batch in batches_of(self._reader, rows, self._most, device):
                 packed_BW = torch.from_numpy(self._whole(rows[batch])).to(device)
                 rank_BD = packed_BW[:, :width]
                 recall_BD = packed_BW[:, width:] if packed_BW.shape[1] > width else rank_BD
@@ -144,7 +144,8 @@ class VectorStore:
 
     def _encoded(self, rows: np.ndarray, what: str | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some of the rows with their vectors; several ranks encode a batch each at a time."""
-        batches = [rows[places] for places in batches_of(self._reader, rows, self._most)]
+        places = batches_of(self._reader, rows, self._most, self._model.device)
+        batches = [rows[some] for some in places]
         at_once = [batches[start : start + ranks.count()] for start in range(0, len(batches), ranks.count())]
         for some in track(at_once, what) if what else at_once:
             packed_BW = np.zeros((0, self._reference_1W.size), np.float32)
@@ -189,18 +190,19 @@ def kept_vectors(model: Vectoriser, reader: Reader, config: Config) -> VectorSto
     return VectorStore(model, reader, config.tokens_at_once, _key_of_parts(model, reader, config))
 
 
-def kept_means(encoder: Encoder, reader: Reader, most: int) -> VectorStore:
+def kept_means(encoder: Encoder, reader: Reader, most: int, name: str | None = None) -> VectorStore:
     """The store of the last layer's mean states, which all have in common that leave these weights be.
 
     Neither what stands around the encoder nor whether a run or the encoder alone is asked plays a part.
-    `most` is how many tokens go through the encoder at once.
+    `most` is how many tokens go through the encoder at once, `name` its name, where that is known.
     """
-    return VectorStore(_alone(encoder), reader, most, name_of_means(encoder, reader))
+    key = _of_texts(reader, name or name_of_means(encoder, reader))
+    return VectorStore(_alone(encoder), reader, most, key)
 
 
 def name_of_means(encoder: Encoder, reader: Reader) -> str:
-    """The same for all who would get the same mean states of these texts."""
-    return _key(_alone(encoder), reader, None)
+    """The same for all who would get the same mean states of any text."""
+    return _name(_alone(encoder), reader, None)
 
 
 def _alone(encoder: Encoder) -> Vectoriser:
@@ -221,26 +223,32 @@ def _key_of_parts(model: Vectoriser, reader: Reader, config: Config) -> str:
     """Of vectors that parts make by settings and options of their own."""
     owners = [part.owner for part in chain(model.representation)]
     options = {owner: config.options[owner] for owner in owners if owner in config.options}
-    return _key(model, reader, (config.layers, config.pooling, options))
+    return _of_texts(reader, _name(model, reader, (config.layers, config.pooling, options)))
 
 
-def _key(model: Vectoriser, reader: Reader, settings: Any) -> str:
-    """A digest of all that vectors follow from: texts, framing, weights, code, and the parts' settings."""
+def _of_texts(reader: Reader, name: str) -> str:
+    """A digest of the texts, and of all that their vectors follow from beside them."""
     assert isinstance(reader.store, Ragged)  # names as documents are read by steps alone
+    whole = hashlib.sha256(name.encode())
+    for array in (reader.store.offsets, reader.store.values):
+        whole.update(np.ascontiguousarray(array).data)
+    return whole.hexdigest()[:32]
+
+
+def _name(model: Vectoriser, reader: Reader, settings: Any) -> str:
+    """A digest of that: framing, weights, code, and the parts' settings."""
     backbone = model.encoder.backbone
     shape = backbone.config.to_json_string() if hasattr(backbone, "config") else ""
     window = (repr(reader.template), reader.max_len, model.encoder.in_bfloat16)
     versions = (VERSION, torch.__version__, transformers.__version__)
     whole = hashlib.sha256(json.dumps((versions, shape, window, settings), default=str).encode())
-    for array in (reader.store.offsets, reader.store.values):
-        whole.update(np.ascontiguousarray(array).data)
     for module in (model.encoder, model.representation):
         for kind in {kind: None for part in module.modules() for kind in type(part).__mro__}:
             whole.update(_code_of(kind))
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
             whole.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             whole.update(bytes_of(tensor))
-    return whole.hexdigest()[:32]
+    return whole.hexdigest()
 
 
 def _code_of(kind: type) -> bytes:

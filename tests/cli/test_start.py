@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,28 @@ def test_a_bag_alone_is_asked_without_any_transformer(place, tmp_path):
         "torch._dynamo",
         "torch.distributed.tensor",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch has GNU's OpenMP on Linux alone")
+@pytest.mark.parametrize(
+    "given, count",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "77"}, "77"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ids=["by default", "one's own", "a policy"],
+)
+def test_threads_let_go_of_their_cores_unless_asked_otherwise(place, given, count):
+    """As OpenMP itself tells it, on a machine with few cores."""
+    code = (
+        "import os, sys; os.cpu_count = lambda: 2; sys.argv[1:] = ['predict', 'run']; import xmlkit.__main__"
+    )
+    code += "; xmlkit.__main__.main()"
+    without = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    environment = {**without, "PYTHONPATH": str(place / "site"), "OMP_DISPLAY_ENV": "verbose", **given}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, input="w3\n", capture_output=True, text=True, cwd=place, env=environment, check=True
+    )
+    told = re.search(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert told and (told[1] == count if count else int(told[1]) > 1000)
 
 
 def test_the_collector_rests_at_the_start_and_works_afterwards():

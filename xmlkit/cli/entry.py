@@ -17,6 +17,7 @@ from xmlkit.cli.saying import say_error
 from xmlkit.console import say
 from xmlkit.errors import UserError
 
+FEW_CORES = 8
 MISTYPED: Any = typer.BadParameter.mro()[1]  # click's UsageError, which typer now carries within itself
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUT_OF_MEMORY = (
@@ -31,8 +32,19 @@ def _end(number: int, frame: Any) -> None:
     sys.exit(128 + number)  # as a shell has it
 
 
+def _wait_politely() -> None:
+    """Threads that wait for each other let go of their cores soon, before others' work takes them away.
+
+    A machine with few cores is seldom ours alone, and there OpenMP's usual wait can cost several times what
+    it saves (measured: benchmarks/NOTES.md). GNU's OpenMP reads this when torch is imported.
+    """
+    if (os.cpu_count() or 1) <= FEW_CORES and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def main() -> None:
     """The entry point: a user's mistake is one line on the error stream."""
+    _wait_politely()
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup has it

@@ -320,11 +320,11 @@ def saving(case: Case) -> None:
     rows = {label: row for row, label in enumerate(opened.labels.ids)}
     for row, best in enumerate(found):
         for prediction in best:
-            expected = float(before[row, rows[prediction.label]])
-            if abs(prediction.score - expected) > 1e-6:
+            expected = before[row, rows[prediction.label]]
+            if not _close(torch.tensor(prediction.score, dtype=expected.dtype), expected):
                 raise Broken(
                     f"label {prediction.label} of document {row} has the score {prediction.score:g} in the "
-                    f"opened model, {expected:g} before"
+                    f"opened model, {float(expected):g} before"
                 )
 
 

@@ -75,11 +75,11 @@ REFUSED = {
     "a field too many": (b'{"text": "w1", "threshold": 0.1}', 422),
     "no labels": (b'{"text": "w1", "top_k": 0}', 422),
     "very many labels": (b'{"text": "w1", "top_k": 21}', 422),
-    "only unknown labels": (b'{"text": "w1", "labels": ["x"]}', 422),
+    "only unknown labels": (b'{"text": "w1", "labels": ["x"]}', 404),
     "too long": (b'{"text": "' + b"w" * 2_001 + b'"}', 422),
     "no JSON": (b'{"text"', 422),
     "too many named": (
-        b'{"text": "w1", "labels": [' + b",".join(b'"l%d"' % n for n in range(21)) + b"]}",
+        b'{"text": "w1", "labels": [' + b",".join(b'"w%d"' % n for n in range(21)) + b"]}",
         422,
     ),
 }

@@ -29,6 +29,8 @@ def test_predict_as_the_model_does(server, model):
     one = server.post("/predict", json={"texts": texts[0]}).json()["results"]
     assert len(one) == 1 and close(one[0], model.predict(texts[:1])[0])
     assert server.post("/predict", json={"texts": []}).json()["results"] == []
+    as_float = server.post("/predict", json={"texts": texts[0], "top_k": 4.0}).json()["results"]
+    assert close(as_float[0], model.predict(texts[:1], 4)[0])
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,22 @@ def test_it_describes_itself_and_is_well(server):
     paths = server.get("/openapi.json").json()["paths"]
     assert {"/predict", "/models", "/healthz", "/metrics", "/v1/projects/{project_id}/suggest"} <= set(paths)
     assert server.get("/healthz").json() == {"status": "ok"}
+
+
+def test_it_describes_all_that_it_refuses(server):
+    """What a program knows beforehand: bounds, and the languages that there are."""
+    described = server.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    bounds = {
+        "Question": {"minimum": 1, "maximum": 1000},
+        "WhyQuestion": {"minimum": 1, "maximum": 20},
+    }
+    for name, found in bounds.items():
+        top_k = schemas[name]["properties"]["top_k"]
+        assert found.items() <= top_k.get("anyOf", [top_k])[0].items()
+    batch = described["paths"]["/v1/projects/{project_id}/suggest-batch"]["post"]
+    (language,) = [one["schema"] for one in batch["parameters"] if one["name"] == "language"]
+    assert language["enum"] == ["", "en"]
+    for given, status in [("", 200), ("en", 200), ("fi", 400)]:
+        asked = {"params": {"language": given}, "json": {"documents": [{"text": "w1"}]}}
+        assert server.post("/v1/projects/a-run/suggest-batch", **asked).status_code == status

@@ -33,7 +33,6 @@ class Choice(BaseModel):
 
     limit: int = Field(10, ge=0, le=2**31 - 1, description="Suggestions of a text, at most.")
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a suggestion.")
-    language: Text | None = Field(None, description="Of the labels: that of the vocabulary.")
 
 
 class TextForm(Choice):
@@ -42,7 +41,7 @@ class TextForm(Choice):
     text: Text
 
 
-FORM, TEXT_FORM = "application/x-www-form-urlencoded", TextForm.model_json_schema()
+FORM = "application/x-www-form-urlencoded"
 
 
 class Document(BaseModel):
@@ -117,16 +116,21 @@ class Projects(BaseModel):
 def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
     """`/v1/projects` and what is below it."""
     routes = APIRouter(prefix="/v1/projects")
+    languages = sorted({"", *(one.vocabulary.language for one in models.values())})
+    language = {"type": "string", "enum": languages, "description": "Of the labels: that of the vocabulary."}
+    text_form = TextForm.model_json_schema()
+    text_form["properties"]["language"] = language
 
     def served(project_id: str) -> Served:
         if project_id not in models:
             raise Refused(404, f"no project {project_id!r}; /v1/projects lists those that there are")
         return models[project_id]
 
-    async def suggested(project: Served, texts: Sequence[str], choice: Choice) -> list[list[Subject]]:
-        language = project.vocabulary.language
-        if choice.language not in (None, "", language):
-            raise Refused(400, f"language {choice.language!r}: labels are in {language!r}")
+    async def suggested(
+        project: Served, texts: Sequence[str], choice: Choice, language: object
+    ) -> list[list[Subject]]:
+        if language not in (None, "", project.vocabulary.language):
+            raise Refused(400, f"language {language!r}: labels are in {project.vocabulary.language!r}")
         wish = Wish(min(choice.limit, limits.top_k), choice.threshold, project.listed_L)
         found = await ask(project, texts, wish, limits, malformed=400)
         listed = project.vocabulary.labels
@@ -156,27 +160,33 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
     @routes.post(
         "/{project_id}/suggest",
         responses=described(400, 401, 404, 408, 413, 500, 503),
-        openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": TEXT_FORM}}}},
+        openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": text_form}}}},
     )
     async def suggest(project_id: str, request: Request) -> Subjects:
         """Subjects of a text."""
         project = served(project_id)
         try:
             async with request.form() as fields:  # FastAPI's own forms take an empty text for none
-                form = TextForm.model_validate(dict(fields))
+                given = dict(fields)
+            form = TextForm.model_validate(given)
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from None
         except ClientDisconnect:
             raise Refused(400, "the request ended before its form did") from None
-        [found] = await suggested(project, [form.text], form)
+        [found] = await suggested(project, [form.text], form, given.get("language"))
         return Subjects(results=found)
 
-    @routes.post("/{project_id}/suggest-batch", responses=described(400, 401, 404, 408, 413, 500, 503))
+    @routes.post(
+        "/{project_id}/suggest-batch",
+        responses=described(400, 401, 404, 408, 413, 500, 503),
+        openapi_extra={"parameters": [{"name": "language", "in": "query", "schema": language}]},
+    )
     async def suggest_batch(
-        project_id: str, batch: Documents, choice: Annotated[Choice, Query()]
+        project_id: str, batch: Documents, choice: Annotated[Choice, Query()], request: Request
     ) -> list[DocumentSubjects]:
         """Subjects of up to 32 texts."""
-        found = await suggested(served(project_id), [document.text for document in batch.documents], choice)
+        texts = [document.text for document in batch.documents]
+        found = await suggested(served(project_id), texts, choice, request.query_params.get("language"))
         return [
             DocumentSubjects(results=results, document_id=document.document_id)
             for results, document in zip(found, batch.documents, strict=True)

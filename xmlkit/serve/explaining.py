@@ -13,7 +13,7 @@ from xmlkit.explain.occlusion import Fall
 from xmlkit.explain.parts import Neighbour, Said
 from xmlkit.serve.asking import ask_why
 from xmlkit.serve.limits import Limits
-from xmlkit.serve.predicting import Many, Suggestion, allowed, chosen
+from xmlkit.serve.predicting import WHOLE, Many, Suggestion, allowed, chosen
 from xmlkit.serve.refusals import Refused, described
 from xmlkit.serve.served import Served
 from xmlkit.serve.text import Text
@@ -29,7 +29,7 @@ class WhyQuestion(BaseModel):
 
     text: Text
     model: Text | None = Field(None, description="One of /models; the first, where none is named.")
-    top_k: Annotated[StrictInt, Field(ge=1)] | None = Field(
+    top_k: Annotated[StrictInt, Field(ge=1, le=Limits.reasons), WHOLE] | None = Field(
         None, description=f"Labels, at most: {USUAL}, or as many as `labels`."
     )
     labels: Many | None = Field(None, min_length=1, description="Ids of labels: only these are explained.")

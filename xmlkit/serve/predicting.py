@@ -33,6 +33,12 @@ def _with_one_mistake(texts: Any) -> Any:
     return texts
 
 
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 5.0 is 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)  # behind the bounds, or the description lacks them
 Many = Annotated[list[Text], BeforeValidator(_with_one_mistake)]
 MOST_KEYS = 32  # of which each that is not known is described
 
@@ -46,7 +52,9 @@ class Question(BaseModel):
         description="One text, or several."
     )
     model: Text | None = Field(None, description="One of /models; the first, where none is named.")
-    top_k: Annotated[StrictInt, Field(ge=1)] = Field(5, description="Labels of a text, at most.")
+    top_k: Annotated[StrictInt, Field(ge=1, le=Limits.top_k), WHOLE] = Field(
+        5, description="Labels of a text, at most."
+    )
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
     labels: Many | None = Field(None, min_length=1, description="Ids of labels: only these may be suggested.")
     without: Many = Field([], description="Ids of labels that may not be suggested.")
@@ -164,5 +172,5 @@ def allowed(labels: Labels, only: Sequence[str] | None, without: Sequence[str]) 
     allowed_L[[labels.rows[label] for label in only or () if label in labels.rows]] = True
     allowed_L[[labels.rows[label] for label in without if label in labels.rows]] = False
     if not allowed_L.any():
-        raise Refused(422, "no label of the model is left to be suggested: check labels and without")
+        raise Refused(404, "no label of the model is left to be suggested: check labels and without")
     return allowed_L

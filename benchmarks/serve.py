@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ import httpx
 import numpy as np
 
 import xmlkit
-from benchmarks.machine import machine
+from benchmarks.machine import machine, shown
 from benchmarks.serving import served
 
 CLIENTS = (1, 8, 32)
@@ -106,7 +107,7 @@ def main() -> None:
     given = parser.parse_args()
     texts = given.texts.read_text(encoding="utf-8").splitlines()
     document: dict[str, Any] = {
-        "command": "python -m benchmarks.serve RUN TEXTS OUT.json",
+        "command": f"python -m benchmarks.serve {shown(sys.argv[1:])}",
         "load_average_before": os.getloadavg(),
         "alone": alone(xmlkit.load(given.run), texts, given.seconds),
     }

@@ -33,13 +33,14 @@ def _end(number: int, frame: Any) -> None:
 
 
 def _wait_politely() -> None:
-    """Threads that wait for each other let go of their cores soon, before others' work takes them away.
+    """Threads that wait for each other let go of their cores, sooner where others are at work already.
 
     A machine with few cores is seldom ours alone, and there OpenMP's usual wait can cost several times what
     it saves (measured: benchmarks/NOTES.md). GNU's OpenMP reads this when torch is imported.
     """
     if (os.cpu_count() or 1) <= FEW_CORES and "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        is_busy = hasattr(os, "getloadavg") and os.getloadavg()[0] >= 1
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000" if is_busy else "10000")
 
 
 def main() -> None:

@@ -20,8 +20,21 @@ from installing import EXAMPLES, GUIDE, install
 from xmlkit import train
 from xmlkit.testing.checks import CHECKS
 
+# What takes seconds to make, for the tests of a file or a folder.
+DEAR = ("found", "place", "reported", "server", "telling")
+
 settings.register_profile("xmlkit", deadline=None)  # the first call of a kernel is slow
 settings.load_profile("xmlkit")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share something dear go to one worker, which makes it once."""
+    for item in items:
+        for name in DEAR:
+            if name in item.fixturenames:
+                item.add_marker(pytest.mark.xdist_group(f"{name} of {item.path.parent.name}"))
+                break
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -59,6 +59,7 @@ def test_what_is_in_the_cache_is_taken_and_proposed(place, hub_folder, tmp_path)
     assert f'"encoder": "{SMALL}"' in (tmp_path / "small" / "config.json").read_text()
 
 
+@pytest.mark.slow
 def test_without_cache_and_hub_the_way_without_an_encoder_is_named(place, hub_folder, tmp_path):
     _, err = xmlkit("train", place / "corpus", "--encoder", "auto", code=1)
     assert err.startswith("error: --encoder auto: the hub cannot be reached") and err.count("\n") == 1

@@ -11,10 +11,10 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -156,9 +156,17 @@ def load(name: str) -> Plugin:
     Raises UserError where there is none of that name or more than one, where it fails (with its traceback as
     detail), and where it was written for other hooks.
     """
-    if name in _added:
-        return _added[name]
-    named = [entry for entry in entry_points(group=PROJECT) if entry.name == name]
+    return load_all([name])[0]
+
+
+def load_all(names: Iterable[str]) -> tuple[Plugin, ...]:
+    """The same of several, for which what is installed is looked through once."""
+    entries = entry_points(group=PROJECT)
+    return tuple(_added[name] if name in _added else _loaded(name, entries) for name in names)
+
+
+def _loaded(name: str, entries: EntryPoints) -> Plugin:
+    named = [entry for entry in entries if entry.name == name]
     if not named:
         known = list(installed())
         others = ", ".join(other for other in known if other != BASE) or "none besides the base"

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from xmlkit.config import SETTINGS, Config, explain, merge, nearest, resolve
 from xmlkit.console import say
-from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load
+from xmlkit.discovery import BASE, NO_PLUGINS, Implementation, Plugin, load_all
 from xmlkit.doors import Head, LossCombiner, Part, Representation, Shortlister
 from xmlkit.errors import Incompatible, UserError
 from xmlkit.hooks import DOORS, PROJECT, BuildContext, Hooks, hookimpl
@@ -99,7 +99,7 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
     for name in names:
         if name in RESERVED:
             raise UserError(f"plugin {name!r} has {RESERVED[name]}: its author must choose another")
-    plugins = tuple(load(name) for name in [BASE, *names])
+    plugins = load_all([BASE, *names])
     _check_apart(plugins)
     check(plugins)
     manager = pluggy.PluginManager(PROJECT)

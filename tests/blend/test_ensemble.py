@@ -226,6 +226,7 @@ def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
     assert found[0][0].label == "w3"
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_left_out(corpus, runs, plugin_folder, tmp_path, capsys):
     """What reads every second word, but takes 20 ms a document; where nothing is as quick, one is kept."""
     guide = (ROOT / "plugins" / "README.md").read_text().partition("## Kinds of member")[2]
@@ -306,6 +307,7 @@ def test_members_are_trained_once_and_the_same_call_goes_on(corpus, runs, tmp_pa
         train_ensemble(corpus, {}, ["lexical", "warm"], out)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_and_the_same_command(corpus, runs, tmp_path):
     data = written(corpus, tmp_path / "data")
     given = {**SETTINGS, "epochs": 500, "encoder": str(runs / "encoder"), "log_every": 1}

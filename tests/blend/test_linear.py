@@ -371,13 +371,9 @@ def is_there(number: int) -> bool:
 @pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="children are looked for where Linux has them"
 )
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "code"),
-    [
-        (signal.SIGINT, 130),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
-    ],
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_a_signal_ends_the_training_at_once_and_nothing_stays(long_work, own_cache, tmp_path, number, code):
     pytest.importorskip("omikuji")

@@ -86,7 +86,8 @@ def test_it_is_the_plugins_training(place, corpus, tmp_path):
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("when", ["asking", pytest.param("training", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["asking", "training"])
 def test_ctrl_c_and_the_same_command(place, tmp_path, when):
     """While the teacher is asked nothing is there yet; while the student learns there is a checkpoint."""
     student = tmp_path / "student"

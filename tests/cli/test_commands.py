@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 
+import forked
 import pytest
 from commands import QUICK, xmlkit
 from installing import ROOT
@@ -114,14 +113,7 @@ def test_the_readmes_python(place, tmp_path):
     code = readme.split("```python\n")[1].split("```")[0]
     shutil.copytree(place / "run", tmp_path / "runs" / "mine")
     environment = dict(os.environ, PYTHONPATH=str(place / "site"))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = forked.run(["-c"], b"", tmp_path, environment, code)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6 and (tmp_path / "runs" / "lists" / "model.safetensors").exists()
 

@@ -73,7 +73,8 @@ def figures(found):
     return [(row.name, row.metrics, row.extra_parameters, row.verdict) for row in found.rows]
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 5])
 def test_processes_one_after_the_other_or_at_once_come_to_the_same(jobs, settings, one_thread, tmp_path):
     corpus = tiny.learnable_corpus()
     with tiny.compared_in_this_process():
@@ -88,6 +89,7 @@ def test_processes_one_after_the_other_or_at_once_come_to_the_same(jobs, setting
         assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_is_named_and_the_others_are_kept(settings, plugin_folder, tmp_path):
     """The plugin is found there, too, and nothing more is begun."""
     install(plugin_folder, "killed", KILLED)

@@ -108,6 +108,7 @@ def test_standard_library() -> None:
     assert demo_documents() == documents
 
 
+@pytest.mark.slow
 def test_demo_corpus_is_split_by_text() -> None:
     corpus = load_corpus("demo")
     texts = len(corpus.train) + len(corpus.test)

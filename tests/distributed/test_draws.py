@@ -34,7 +34,9 @@ def states(folder: Path, encoder: str, settings: dict) -> tuple[list[int], list[
     return torch.get_rng_state().tolist(), trainer.rng.get_state().tolist()
 
 
-@pytest.mark.parametrize("plugins", [["astec-negatives", "lexical"], ["full-head"]])
+@pytest.mark.parametrize(
+    "plugins", [["full-head"], pytest.param(["astec-negatives", "lexical"], marks=pytest.mark.slow)]
+)
 def test_steps_leave_the_common_generators_alike(tmp_path, plugins):
     """Dropout below the boundary, rows rounded at random: 17 documents and 10 labels are no multiple of 3."""
     settings = {

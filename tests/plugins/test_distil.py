@@ -438,6 +438,7 @@ def scores_NL(run, texts):
     return np.array([[p.score for p in sorted(row, key=lambda p: p.label)] for row in found])
 
 
+@pytest.mark.slow
 def test_a_student_gets_closer_to_its_teacher(tmp_path, encoder, teacher):
     """On texts that neither of them has seen, and the closer the more its scores weigh."""
     texts = tiny.learnable_corpus().test.texts

@@ -10,10 +10,7 @@ from playwright.sync_api import expect as awaited
 from playwright.sync_api import sync_playwright
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
-    pytest.mark.xdist_group("report"),
-]
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 ROWS = ".documents tbody tr"
 
 

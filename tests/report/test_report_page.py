@@ -20,7 +20,6 @@ from xmlkit.comparison.compare import SHOWN, compare
 from xmlkit.data.corpus import load_corpus, load_split
 from xmlkit.model.folder import WEIGHTS, description_of
 
-pytestmark = pytest.mark.xdist_group("report")  # one run for all
 LOSSES = "Losses of training steps"
 
 

@@ -18,7 +18,6 @@ from xmlkit.explain.explain import explain
 from xmlkit.serve.explaining import DOCUMENTS, WORDS, WhyQuestion, without_folders
 from xmlkit.serve.limits import Limits
 
-pytestmark = pytest.mark.xdist_group("telling")  # one server for all
 TEXT = "w1 w2, w3 w1"
 
 

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 import pytest
 from serving import serving
 
-pytestmark = pytest.mark.xdist_group("telling")  # one server for all
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 MINUS = "\N{MINUS SIGN}"
@@ -221,6 +220,7 @@ def test_what_the_server_refuses_is_told(opened):
         assert "2,001 characters" in article.locator(".failed").text_content()
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_the_token(run, opened, tmp_path):
     with serving(tmp_path / "log", run, XMLKIT_TOKEN="a secret") as server:
         for path in ("/", "/page.js", "/page.css", "/icon.svg"):

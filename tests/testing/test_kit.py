@@ -224,6 +224,7 @@ def shortlist(build):
     inner = yield
     return Own(inner) if build.clusters else inner
 """
+COMPILED_OTHERWISE = representation(change="return x * (2 if torch.compiler.is_compiling() else 1)")
 BROKEN = [
     ("options", representation().replace("'''One that breaks a contract.'''", ""), "no docstring"),
     ("options", WITH_OPTION.format(option="int = Field(description='x')"), "'size' has no default"),
@@ -291,7 +292,7 @@ BROKEN = [
     ("resuming", REMEMBERS, "is another one where the run was broken off"),
     ("shapes", SHORTLIST_WITH_PRIORS, "prior_BC, which scores are multiplied by, is above 1 at prediction"),
     ("warm", COLD, "call inner.take_start"),
-    ("compiling", representation(change="return x * (2 if torch.compiler.is_compiling() else 1)"), "differs"),
+    ("compiling", COMPILED_OTHERWISE, "differs"),
 ]
 
 
@@ -360,8 +361,7 @@ def test_what_is_unusual_and_right_holds(checks, plugin_folder):
 
 
 def test_a_plugin_may_say_that_it_is_not_to_be_compiled(plugin_folder):
-    source = next(source for check, source, _ in BROKEN if check == "compiling")
-    install(plugin_folder, "broken", f"{source}\ncompiles = False\n")
+    install(plugin_folder, "broken", f"{COMPILED_OTHERWISE}\ncompiles = False\n")
     check_plugin("broken", beside=[])
 
 

@@ -71,6 +71,29 @@ def dealt_by_first(whole: Tensor) -> Tensor:
     return whole[share.run].clone()
 
 
+def dealt(parts: Iterable[list[Tensor]] | None) -> list[Tensor]:
+    """This rank's, of what the first has for each, one after the other; on the host, of any sizes."""
+    if not ranks.is_first():
+        held: list[Any] = [None]
+        dist.recv_object_list(held, 0)
+        own = [torch.empty(shape, dtype=kind) for shape, kind in held[0]]
+        for tensor in own:
+            if tensor.numel():
+                dist.recv(tensor, 0)
+        return own
+    assert parts is not None
+    own = []
+    for other, tensors in enumerate(parts):
+        if other == 0:
+            own = tensors
+            continue
+        dist.send_object_list([[(tensor.shape, tensor.dtype) for tensor in tensors]], other)
+        for tensor in tensors:
+            if tensor.numel():
+                dist.send(tensor, other)
+    return own
+
+
 class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor, is_last: bool) -> Tensor:

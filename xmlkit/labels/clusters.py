@@ -2,7 +2,7 @@
 
 That is the labels' vectors where an encoder makes some, else TF-IDF of their documents.
 
-Shape suffixes: N documents, L labels, F hashed words, K clusters, n labels of one node of the tree.
+Shape suffixes: N documents or nodes of the tree, L labels, F hashed words, K clusters, n labels of a node.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ WORD = r"[\u3040-\u30ff\u3400-\u9fff]|\w\w+"  # or a character, in scripts witho
 SMALLEST_GAIN = 1e-4  # in mean similarity, as in LightXML's code
 MOST_ROUNDS = 20
 Features: TypeAlias = "sparse.csr_array | np.ndarray"  # (L, F), a row of length one or zero a label
+Cluster: TypeAlias = "Callable[[Features, int, int], Clustering]"  # of features, largest size and seed
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,37 @@ class Clustering:
 
 
 def clusters_of_corpus(
-    texts: Sequence[str], labels: Ragged, num_labels: int, largest: int, seed: int
+    texts: Sequence[str],
+    labels: Ragged,
+    num_labels: int,
+    largest: int,
+    seed: int,
+    cluster: Cluster | None = None,
 ) -> Clustering:
-    """Clusters of at most `largest` labels by the training documents, kept in the cache folder."""
+    """Clusters of at most `largest` labels by the training documents, kept in the cache folder.
+
+    `cluster` does what `cluster_labels` does, where that is not to do it.
+    """
     rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
-    key = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}")
+    key, cluster = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}"), cluster or cluster_labels
+    return _kept(key, lambda: cluster(label_features(texts, labels, num_labels), largest, seed))
 
-    return _kept(key, lambda: cluster_labels(label_features(texts, labels, num_labels), largest, seed))
 
-
-def clusters_of_vectors(vectors_LD: np.ndarray, largest: int, seed: int) -> Clustering:
-    """Clusters of at most `largest` labels by vectors of length one or zero, kept in the cache folder."""
+def clusters_of_vectors(
+    vectors_LD: np.ndarray, largest: int, seed: int, cluster: Cluster | None = None
+) -> Clustering:
+    """The same by vectors of length one or zero."""
     content = hashlib.sha256(np.ascontiguousarray(vectors_LD).data).hexdigest()
-    key = digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}")
-    return _kept(key, lambda: cluster_labels(vectors_LD, largest, seed))
+    key, cluster = (
+        digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}"),
+        cluster or cluster_labels,
+    )
+    return _kept(key, lambda: cluster(vectors_LD, largest, seed))
 
 
-def _kept(key: str, cluster: Callable[[], Clustering]) -> Clustering:
+def _kept(key: str, find: Callable[[], Clustering]) -> Clustering:
     def make(folder: Path) -> None:
-        found = cluster()
+        found = find()
         np.save(folder / "order.npy", found.order_L)
         np.save(folder / "starts.npy", found.starts)
 
@@ -86,13 +99,50 @@ def cluster_labels(features_LF: Features, largest: int, seed: int) -> Clustering
     Sizes differ by at most one on every level; a node of one label stays whole. The same features and
     seed give the same clusters.
     """
-    rng = np.random.default_rng(seed)
-    nodes = [np.arange(features_LF.shape[0])]
-    while max(map(len, nodes)) > largest:
-        halves = (half for node in nodes for half in _halve(node, features_LF, rng))
-        nodes = [half for half in halves if len(half)]
-    starts = np.concatenate([[0], np.cumsum([len(node) for node in nodes])])
-    return Clustering(np.concatenate(nodes), starts)
+    nodes, levels = [np.arange(features_LF.shape[0])], halvings(features_LF.shape[0], largest, seed)
+    for level in levels:
+        nodes = halve(features_LF, nodes, level.begins_N2)
+    return Clustering(np.concatenate(nodes), starts_of(levels))
+
+
+@dataclass(frozen=True)
+class Level:
+    """Nodes of the tree, of which only the numbers of labels are known."""
+
+    sizes_N: np.ndarray
+    begins_N2: (
+        np.ndarray
+    )  # places of two labels in each node, which its halves begin with; none in the leaves
+
+    def below(self, run: slice) -> slice:
+        """Where the halves of a run of these nodes are among those of the next level."""
+        ends_N = np.cumsum(np.minimum(self.sizes_N, 2))
+        first, last = (int(ends_N[end - 1]) if end else 0 for end in (run.start, run.stop))
+        return slice(first, last)
+
+
+def halvings(num_labels: int, largest: int, seed: int) -> list[Level]:
+    """The levels of the tree from the root to the clusters, which depend on numbers alone."""
+    rng, sizes_N, levels = np.random.default_rng(seed), np.array([num_labels]), list[Level]()
+    while sizes_N.max() > largest:
+        begins = [rng.choice(size, 2, replace=False) if size > 2 else (0, 0) for size in sizes_N]
+        levels.append(Level(sizes_N, np.array(begins)))
+        sizes_N = np.stack([(sizes_N + 1) // 2, sizes_N // 2], 1).ravel()
+        sizes_N = sizes_N[sizes_N > 0]
+    return [*levels, Level(sizes_N, np.zeros((0, 2), int))]
+
+
+def starts_of(levels: Sequence[Level]) -> np.ndarray:
+    """Where the clusters begin, and the last one ends."""
+    return np.concatenate([[0], np.cumsum(levels[-1].sizes_N)])
+
+
+def halve(features_LF: Features, nodes: Sequence[np.ndarray], begins_N2: np.ndarray) -> list[np.ndarray]:
+    """The halves of these nodes, of rows of the features, in order; the leaves stay as they are."""
+    if not len(begins_N2):
+        return list(nodes)
+    halves = (_halve(node, features_LF, pair) for node, pair in zip(nodes, begins_N2, strict=True))
+    return [half for pair in halves for half in pair if len(half)]
 
 
 def _own_words(features_nF: sparse.csr_array) -> sparse.csr_array:
@@ -102,16 +152,14 @@ def _own_words(features_nF: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array((features_nF.data, indices, features_nF.indptr), shape=shape)
 
 
-def _halve(
-    node: np.ndarray, features_LF: Features, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Spherical 2-means from two random labels, each half exactly half (the first the larger by one)."""
+def _halve(node: np.ndarray, features_LF: Features, begins_2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Spherical 2-means from two of its labels, each half exactly half (the first the larger by one)."""
     if len(node) < 3:
         return node[:1], node[1:]
     features = features_LF[node]
     is_sparse = sparse.issparse(features)
     features_nF = _own_words(features) if is_sparse and features.nnz <= NUM_HASHES else features
-    centres_2F = features_nF[rng.choice(len(node), 2, replace=False)]
+    centres_2F = features_nF[begins_2]
     centres_F2 = (centres_2F.toarray() if is_sparse else centres_2F).T
     in_first_n = np.zeros(len(node), bool)
     before = -np.inf

@@ -20,7 +20,7 @@ from xmlkit.data.wordpiece import corpus_tokenizer
 from xmlkit.distributed import ranks
 from xmlkit.errors import UserError
 from xmlkit.hub import proposal
-from xmlkit.labels.clusters import Clustering, clusters_of_corpus, clusters_of_vectors
+from xmlkit.labels.clusters import Cluster, Clustering, clusters_of_corpus, clusters_of_vectors
 from xmlkit.model.device import use_bfloat16
 from xmlkit.model.encoder import (
     NONE,
@@ -46,6 +46,7 @@ from xmlkit.model.split import begin_alike, without_rows
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable
 from xmlkit.training.checked import Checked
+from xmlkit.training.clusters import clusters_together
 from xmlkit.training.feed import TrainingData
 from xmlkit.training.freeze import with_means
 from xmlkit.training.ingredients import Ingredients
@@ -77,8 +78,7 @@ def new_model(folder: Path, corpus: Corpus, checked: Checked) -> tuple[Opened, T
         corpus, clusters = in_order_of(start, corpus)
     elif config.clustered:
         by = _clusters_by_vectors if config.start == "warm" else _clusters_by_words
-        found = ranks.of_first(by(corpus, made_of))
-        assert found is not None
+        found = by(corpus, made_of)
         corpus, clusters = corpus.reordered(found.order_L), ClusterTable(torch.from_numpy(found.starts))
     with ranks.first_then_rest() as is_first:
         data = read(corpus, tokenizer, encoder.template, config)
@@ -152,18 +152,19 @@ def held_out(corpus: Corpus, config: Config) -> np.ndarray:
     return validation_rows(corpus.train.texts, config.validation, config.validation_max)
 
 
-def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering | None:
-    """Clusters of the labels by the words of what is trained on; of several ranks the first makes them."""
+def _clusters_by_words(corpus: Corpus, made_of: Ingredients) -> Clustering:
+    """Clusters of the labels by the words of what is trained on."""
     config = made_of.config
-    with ranks.first_then_rest() as is_first:
-        if not is_first:
-            return None
+
+    def find(cluster: Cluster) -> Clustering:
         trained_on = corpus.train.take(np.flatnonzero(~held_out(corpus, config)))
         sizes = (len(corpus.labels), config.cluster_size, config.seed)
-        return clusters_of_corpus(trained_on.texts, trained_on.labels, *sizes)
+        return clusters_of_corpus(trained_on.texts, trained_on.labels, *sizes, cluster)
+
+    return clusters_together(find, len(corpus.labels), config.cluster_size, config.seed)
 
 
-def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering | None:
+def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering:
     """The same by the vectors that the model begins with, made by the parts that it will have."""
     config, device = made_of.config, made_of.device
     documents_alone = config.model_copy(update={"name_documents": None, "unlabelled": None})
@@ -173,11 +174,12 @@ def _clusters_by_vectors(corpus: Corpus, made_of: Ingredients) -> Clustering | N
         representation = build_representation(build, made_of.active, config.seed)
     model, names = Vectoriser(made_of.encoder, representation), made_of.names(corpus.labels)
     data = _ready_and_read(model, data, names, documents_alone, device)
-    with ranks.first_then_rest() as is_first:
-        if not is_first:
-            return None
+
+    def find(cluster: Cluster) -> Clustering:
         vectors_LD = label_vectors(model, data, names, config)
-        return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed)
+        return clusters_of_vectors(vectors_LD, config.cluster_size, config.seed, cluster)
+
+    return clusters_together(find, len(corpus.labels), config.cluster_size, config.seed)
 
 
 def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, Encoder]:

@@ -20,6 +20,9 @@ def result(seconds, p5, psp5, **more):
     return {"corpus": "one", "seconds": seconds, "P@1": 3 * p5, "P@5": p5, "PSP@5": psp5, **more}
 
 
+PLACES = [(10, 20), (15, 20.3), (15, 20.5), (17, 20), (100, 30)]  # the second alone meets the first
+
+
 @pytest.fixture
 def folder(tmp_path):
     results = {
@@ -79,6 +82,13 @@ def test_the_page_holds_them(folder, tmp_path):
     ]
     assert [row[0] for row in two] == ["model", "tree"]
     assert page.facts["pecos-one-1"] == f"no environment: {hostile}" and "img" not in page.tags
+
+
+def test_a_name_that_would_meet_another_stands_below_its_point():
+    """Within 0.04 of the values' range, 0.4, and 1.6 times the seconds."""
+    rows = [{"seconds": seconds, "value": value} for seconds, value in PLACES]
+    charts.part_names(rows)
+    assert [row["is_below"] for row in rows] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"parts": [1]}', '{"parts": {"bag-1": 3}}', "[" * 100_000])

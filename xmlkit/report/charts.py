@@ -209,6 +209,7 @@ def costs(found: Sequence[Measured]) -> Spec:
         for one in found
         for metric in DRAWN
     ]
+    part_names(rows)
     axis = alt.Axis(values=list(SPANS), labelExpr=f"{json.dumps(SPANS)}[datum.value]")
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
@@ -234,13 +235,31 @@ def costs(found: Sequence[Measured]) -> Spec:
             alt.Tooltip("seconds:Q", format=",.0f"),
         ],
     )
-    names = base.encode(y=value, text="name:N").mark_text(align="left", dx=-4, dy=-10, fontSize=11)
+    names = [
+        base.encode(y=value, text="name:N")
+        .transform_filter(alt.datum.is_below == is_below)
+        .mark_text(align="left", dx=-4, dy=15 if is_below else -10, fontSize=11)
+        for is_below in (False, True)
+    ]
     chart = alt.layer(
         best.mark_line(interpolate="step-after", opacity=0.4).encode(y="best:Q"),
         points.mark_point(filled=True, size=70, opacity=1),
-        names,
+        *names,
     )
     return _spec(chart, height=2 * HEIGHT)
+
+
+def part_names(rows: list[dict[str, Any]]) -> None:
+    """A name stands below its point where another's, to the left of it, would meet it above."""
+    values = [row["value"] for row in rows]
+    near, above = 0.04 * (max(values) - min(values)), list[dict[str, Any]]()
+    for row in sorted(rows, key=lambda row: row["seconds"]):
+        meets = (
+            row["seconds"] < 1.6 * one["seconds"] and abs(row["value"] - one["value"]) < near for one in above
+        )
+        row["is_below"] = any(meets)
+        if not row["is_below"]:
+            above.append(row)
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> list[float]:

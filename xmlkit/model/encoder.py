@@ -118,9 +118,13 @@ class Encoder(nn.Module):
 
 def round_linear(backbone: nn.Module) -> None:
     """All linear layers to bfloat16."""
-    for layer in backbone.modules():
-        if isinstance(layer, nn.Linear):
-            layer.bfloat16()
+    for layer in linear_layers(backbone):
+        layer.bfloat16()
+
+
+def linear_layers(backbone: nn.Module) -> list[nn.Linear]:
+    """Those whose weights autocast rounds."""
+    return [layer for layer in backbone.modules() if isinstance(layer, nn.Linear)]
 
 
 class NoEncoder(Encoder):

@@ -1,0 +1,85 @@
+"""An encoder that is too large for one device: each rank has a part of every weight (`shard_encoder`).
+
+PyTorch's FSDP2 (`fully_shard`; Zhao et al., PVLDB 16, 2023) gathers the weights of a layer for the moment in
+which they are used, forwards and backwards, and sums their gradients into the parts. All ranks must call the
+encoder equally often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+from xmlkit.config import Config
+from xmlkit.distributed import ranks
+from xmlkit.distributed.part import own_part
+from xmlkit.model.encoder import Encoder, linear_layers, new_backbone
+from xmlkit.model.vectoriser import Vectoriser
+
+
+class Sharded(Encoder):
+    """What `shard_encoder` makes of an encoder."""
+
+    @torch.no_grad()
+    def __deepcopy__(self, memo: dict[int, Any]) -> Encoder:
+        """Another one of the same weights, split alike: a module that FSDP has split can't be copied."""
+        with torch.device("meta"):
+            copy = Encoder(new_backbone(self.backbone.config), self.template, self.num_layers)
+        copy.in_bfloat16 = self.in_bfloat16
+        own, other = (list(chain(one.parameters(), one.buffers())) for one in (self, copy))
+        for tensor, same in zip(own, other, strict=True):
+            same.data = same.to(tensor.dtype)
+        _split(copy, own[0].device_mesh)  # type: ignore[attr-defined]
+        copy.to_empty(device=own[0].device)
+        for tensor, same in zip(own, chain(copy.parameters(), copy.buffers()), strict=True):
+            own_part(same).copy_(own_part(tensor))
+        return copy.train(self.training)
+
+
+def shard_encoder(model: Vectoriser, config: Config, device: torch.device) -> None:
+    """Moves this rank's part of the encoder of a split model to the device, where the settings have it so.
+
+    One that is frozen stays whole: it has no gradients, and ranks read other texts with it, each by itself.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+
+    encoder = model.encoder
+    if config.shard_encoder and model.is_split and not config.freeze and encoder.hidden:
+        _split(encoder, init_device_mesh(device.type, (ranks.count(),)))
+
+
+def _split(encoder: Encoder, mesh: Any) -> None:
+    """Moves it to the device, layer by layer, and leaves this rank's rows of each weight there."""
+    from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+    backbone, exact = encoder.backbone, MixedPrecisionPolicy()
+    # What autocast would round, and then keep as it is until its gradient has come by: the whole encoder.
+    rounded = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
+    policies: dict[nn.Module, MixedPrecisionPolicy] = {}
+    if encoder.in_bfloat16:
+        policies.update(dict.fromkeys(linear_layers(backbone), rounded))
+    for part in [*_layers(backbone), backbone]:
+        policies.setdefault(part, exact)
+    for part, policy in policies.items():  # from the inside out
+        # The outermost one, too: outside of a call there are parts alone.
+        fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+    for part in backbone.modules():
+        if isinstance(part, FSDPModule):  # not the mean: what all compute alike counts for 1/N on each
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(True)  # without it a product, which gloo has not
+    encoder.__class__ = Sharded
+
+
+def _layers(backbone: nn.Module) -> list[nn.Module]:
+    """Of a list of as many modules as the model has layers each one; there may be several such lists."""
+
+    def found(module: nn.Module) -> Iterator[nn.Module]:
+        for child in module.children():
+            is_list = isinstance(child, nn.ModuleList) and len(child) == backbone.config.num_hidden_layers
+            yield from child if is_list else found(child)
+
+    return list(found(backbone))

@@ -70,7 +70,7 @@ def taught(folder: Path, corpus: Corpus) -> dict[str, object]:
 
 WITHOUT_DROPOUT = {"lexical": {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}}
 CLUSTERED = {"clustered": True}
-SHARDED = {"shard_encoder": True}
+SHARDED = {"shard_encoder": True, "precision": "float32"}
 AT_ONCE = "clusters costed at once"
 SETS = {
     "flat": ([], {}, 10),

@@ -62,6 +62,11 @@ class Encoder(nn.Module):
         """H."""
         return self.backbone.config.hidden_size
 
+    @property
+    def outermost(self) -> nn.Module:
+        """What is called."""
+        return self.backbone
+
     def freeze(self) -> None:
         """It stays as it is from now on, without dropout."""
         self.is_frozen = True
@@ -84,7 +89,7 @@ class Encoder(nn.Module):
             inputs["token_type_ids"] = segments_BT.scatter(
                 1, documents.first_B[:, None], self.template.segment
             )
-        states = self.backbone(**inputs, output_hidden_states=True).hidden_states
+        states = self.outermost(**inputs, output_hidden_states=True).hidden_states
         return LayerStates(tuple(states[-self.num_layers :]), documents)
 
     def rounded(self, documents: Documents) -> AbstractContextManager[Any]:

@@ -12,17 +12,36 @@ from itertools import chain
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from xmlkit.config import Config
-from xmlkit.distributed import ranks
 from xmlkit.distributed.part import own_part
 from xmlkit.model.encoder import Encoder, linear_layers, new_backbone
 from xmlkit.model.vectoriser import Vectoriser
 
 
+class _Around(nn.Module):
+    """In place of the backbone, which FSDP would give another class: transformers knows its own by name."""
+
+    def __init__(self, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, **inputs: Any) -> Any:
+        """As the backbone."""
+        return self.backbone(**inputs)
+
+
 class Sharded(Encoder):
     """What `shard_encoder` makes of an encoder."""
+
+    around: tuple[_Around]  # no module of its own, for all weights are the backbone's
+
+    @property
+    def outermost(self) -> nn.Module:
+        """What FSDP knows for the outermost module."""
+        return self.around[0]
 
     @torch.no_grad()
     def __deepcopy__(self, memo: dict[int, Any]) -> Encoder:
@@ -45,33 +64,33 @@ def shard_encoder(model: Vectoriser, config: Config, device: torch.device) -> No
 
     One that is frozen stays whole: it has no gradients, and ranks read other texts with it, each by itself.
     """
-    from torch.distributed.device_mesh import init_device_mesh
+    if config.shard_encoder and model.is_split and not config.freeze and model.encoder.hidden:
+        from torch.distributed.device_mesh import DeviceMesh
 
-    encoder = model.encoder
-    if config.shard_encoder and model.is_split and not config.freeze and encoder.hidden:
-        _split(encoder, init_device_mesh(device.type, (ranks.count(),)))
+        _split(model.encoder, DeviceMesh.from_group(dist.group.WORLD, device.type))  # with our time-out
 
 
 def _split(encoder: Encoder, mesh: Any) -> None:
     """Moves it to the device, layer by layer, and leaves this rank's rows of each weight there."""
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-    backbone, exact = encoder.backbone, MixedPrecisionPolicy()
+    around, exact = _Around(encoder.backbone), MixedPrecisionPolicy()
     # What autocast would round, and then keep as it is until its gradient has come by: the whole encoder.
     rounded = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     policies: dict[nn.Module, MixedPrecisionPolicy] = {}
     if encoder.in_bfloat16:
-        policies.update(dict.fromkeys(linear_layers(backbone), rounded))
-    for part in [*_layers(backbone), backbone]:
+        policies.update(dict.fromkeys(linear_layers(around), rounded))
+    for part in [*_layers(encoder.backbone), around]:
         policies.setdefault(part, exact)
     for part, policy in policies.items():  # from the inside out
         # The outermost one, too: outside of a call there are parts alone.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
-    for part in backbone.modules():
+    for part in around.modules():
         if isinstance(part, FSDPModule):  # not the mean: what all compute alike counts for 1/N on each
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)  # without it a product, which gloo has not
     encoder.__class__ = Sharded
+    encoder.around = (around,)
 
 
 def _layers(backbone: nn.Module) -> list[nn.Module]:

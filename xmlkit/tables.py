@@ -174,9 +174,9 @@ class RowTable(nn.Embedding):
 def shares_of(module: nn.Module) -> dict[Tensor, Share]:
     """What this rank has of the weights in it that are split: tables' and a sharded encoder's."""
     tables = (part for part in module.modules() if isinstance(part, RowTable))
-    found = {table.weight: table.share for table in tables if table.share is not None}
-    sharded = {weight: share for weight in module.parameters() if (share := share_of(weight)) is not None}
-    return {**found, **sharded}
+    found: dict[Tensor, Share] = {table.weight: table.share for table in tables if table.share is not None}
+    shares = ((weight, share_of(weight)) for weight in module.parameters())
+    return found | {weight: share for weight, share in shares if share is not None}
 
 
 class _Sums(torch.autograd.Function):

@@ -138,7 +138,11 @@ SETS = {
         10,
     ),
     "sharded, two optimisers": (["loss-fix"], {**SHARDED, **CLUSTERED}, 10),
-    "sharded, label-text through": (["label-text"], {**SHARDED, "label-text": {"through": True}}, 10),
+    "sharded, label-text through": (
+        ["label-text"],
+        {**SHARDED, "micro_batch_size": 12, "label-text": {"through": True}},
+        10,
+    ),
     "sharded, frozen": ([], {**SHARDED, "freeze": True}, 10),
 }
 

@@ -62,11 +62,6 @@ class Encoder(nn.Module):
         """H."""
         return self.backbone.config.hidden_size
 
-    @property
-    def outermost(self) -> nn.Module:
-        """What is called."""
-        return self.backbone
-
     def freeze(self) -> None:
         """It stays as it is from now on, without dropout."""
         self.is_frozen = True
@@ -89,8 +84,11 @@ class Encoder(nn.Module):
             inputs["token_type_ids"] = segments_BT.scatter(
                 1, documents.first_B[:, None], self.template.segment
             )
-        states = self.outermost(**inputs, output_hidden_states=True).hidden_states
-        return LayerStates(tuple(states[-self.num_layers :]), documents)
+        return LayerStates(self.last_states(inputs), documents)
+
+    def last_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Those of the last N layers, for what the transformers model is given."""
+        return tuple(self.backbone(**inputs, output_hidden_states=True).hidden_states[-self.num_layers :])
 
     def rounded(self, documents: Documents) -> AbstractContextManager[Any]:
         """The precision that it is used in, and all that comes before the boundary."""

@@ -7,13 +7,15 @@ encoder equally often.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from xmlkit.config import Config
 from xmlkit.distributed.part import own_part
@@ -21,27 +23,28 @@ from xmlkit.model.encoder import Encoder, linear_layers, new_backbone
 from xmlkit.model.vectoriser import Vectoriser
 
 
-class _Around(nn.Module):
-    """In place of the backbone, which FSDP would give another class: transformers knows its own by name."""
+class _Called(nn.Module):
+    """In place of the backbone, to which FSDP would give a class of which transformers records no states."""
 
-    def __init__(self, backbone: nn.Module):
+    def __init__(self, encoder: Encoder):
         super().__init__()
-        self.backbone = backbone
+        self.backbone = encoder.backbone
+        self._last_states = partial(Encoder.last_states, encoder)
 
-    def forward(self, **inputs: Any) -> Any:
-        """As the backbone."""
-        return self.backbone(**inputs)
+    def forward(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Those of the encoder's last N layers."""
+        return self._last_states(inputs)
 
 
 class Sharded(Encoder):
     """What `shard_encoder` makes of an encoder."""
 
-    around: tuple[_Around]  # no module of its own, for all weights are the backbone's
+    called: tuple[_Called]  # no module of its own: all weights are the backbone's
 
-    @property
-    def outermost(self) -> nn.Module:
-        """What FSDP knows for the outermost module."""
-        return self.around[0]
+    def last_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """The same, from gathered weights."""
+        found: tuple[Tensor, ...] = self.called[0](inputs)
+        return found
 
     @torch.no_grad()
     def __deepcopy__(self, memo: dict[int, Any]) -> Encoder:
@@ -67,38 +70,40 @@ def shard_encoder(model: Vectoriser, config: Config, device: torch.device) -> No
     if config.shard_encoder and model.is_split and not config.freeze and model.encoder.hidden:
         from torch.distributed.device_mesh import DeviceMesh
 
-        _split(model.encoder, DeviceMesh.from_group(dist.group.WORLD, device.type))  # with our time-out
+        assert dist.group.WORLD is not None  # which has our time-out
+        _split(model.encoder, DeviceMesh.from_group(dist.group.WORLD, device.type))
 
 
 def _split(encoder: Encoder, mesh: Any) -> None:
     """Moves it to the device, layer by layer, and leaves this rank's rows of each weight there."""
     from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
-    around, exact = _Around(encoder.backbone), MixedPrecisionPolicy()
+    called, exact = _Called(encoder), MixedPrecisionPolicy()
     # What autocast would round, and then keep as it is until its gradient has come by: the whole encoder.
     rounded = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     policies: dict[nn.Module, MixedPrecisionPolicy] = {}
     if encoder.in_bfloat16:
-        policies.update(dict.fromkeys(linear_layers(around), rounded))
-    for part in [*_layers(encoder.backbone), around]:
+        policies.update(dict.fromkeys(linear_layers(called), rounded))
+    for part in [*_layers(called, encoder.backbone.config.num_hidden_layers), called]:
         policies.setdefault(part, exact)
     for part, policy in policies.items():  # from the inside out
         # The outermost one, too: outside of a call there are parts alone.
         fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
-    for part in around.modules():
+    for part in called.modules():
         if isinstance(part, FSDPModule):  # not the mean: what all compute alike counts for 1/N on each
             part.set_gradient_divide_factor(1.0)
             part.set_force_sum_reduction_for_comms(True)  # without it a product, which gloo has not
+    # Nobody changes a state in place, which it warns of.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module", UserWarning)
     encoder.__class__ = Sharded
-    encoder.around = (around,)
+    assert isinstance(encoder, Sharded)
+    encoder.called = (called,)
 
 
-def _layers(backbone: nn.Module) -> list[nn.Module]:
-    """Of a list of as many modules as the model has layers each one; there may be several such lists."""
-
-    def found(module: nn.Module) -> Iterator[nn.Module]:
-        for child in module.children():
-            is_list = isinstance(child, nn.ModuleList) and len(child) == backbone.config.num_hidden_layers
-            yield from child if is_list else found(child)
-
-    return list(found(backbone))
+def _layers(module: nn.Module, count: int) -> Iterator[nn.Module]:
+    """Those of a list of so many, or of several lists."""
+    for child in module.children():
+        if isinstance(child, nn.ModuleList) and len(child) == count:
+            yield from child
+        else:
+            yield from _layers(child, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,11 @@ def trained(folder: Path, encoder: str, steps: int | None) -> None:
 def test_another_number_of_ranks_goes_on_to_the_same_numbers(tmp_path):
     """With micro-batches, a clipped gradient and averaged weights; what two have saved is whole."""
     encoder = tiny.save_encoder(tmp_path / "encoder")
-    on_ranks(1, trained, tmp_path / "unbroken", encoder, None)
+    trained(tmp_path / "unbroken", encoder, None)
     on_ranks(2, trained, tmp_path / "run", encoder, 2)
     saved, _ = load_tensors(tmp_path / "run" / CHECKPOINT)
     shutil.copytree(tmp_path / "run", tmp_path / "other")
-    on_ranks(1, trained, tmp_path / "run", encoder, None)
+    trained(tmp_path / "run", encoder, None)
     on_ranks(3, trained, tmp_path / "other", encoder, None)
     weights, texts = load_tensors(tmp_path / "unbroken" / WEIGHTS)[0], tiny.texts(20, seed=1)
     assert {name: saved[f"model/{name}"].shape for name in weights} == {
@@ -207,22 +208,29 @@ def test_every_kind_of_encoder_has_the_gradient_that_it_has_whole():
 # ------------------------------------------------------------------------------------------------ compiled
 
 
-def compiled(folder: Path, encoder: str, does: bool) -> list[float]:
-    """Losses of some steps of a run that begins with what the encoder, compiled before it is split, reads."""
-    real = torch.nn.Module.compile
+def compiled(folder: Path, encoder: str, does: bool) -> tuple[list[float], list[int]]:
+    """Losses of some steps of a run whose encoder, compiled before it is split, has read for the start.
+
+    And how many pieces of code are compiled by then, and after each step.
+    """
+    os.environ["XMLKIT_CACHE"] = str(folder / "cache")
+    real, counters = torch.nn.Module.compile, torch._dynamo.utils.counters
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.Module, "compile", lambda *a, **k: real(*a, **k, backend="aot_eager"))
-        settings = {"start": "warm", "swa_start": None, "precision": "float32"}
-        trainer = prepared(folder, encoder, **settings, compile=does)
+        trainer = prepared(folder / "run", encoder, start="warm", swa_start=None, compile=does)
         trainer.model.train()
-        rows = trainer.data.train_rows
-        return [
-            float(trainer.step(trainer.micro_batches(some))["loss"]) for some in (rows[:12], rows[12:20]) * 2
-        ]
+        losses, counted, rows = [], [counters["frames"]["ok"]], trainer.data.train_rows
+        for some in (rows[:12], rows[12:24], rows[24:], rows[:12], rows[12:24], rows[24:]):
+            losses.append(float(trainer.step(trainer.micro_batches(some))["loss"]))
+            counted.append(counters["frames"]["ok"])
+    return losses, counted
 
 
 @pytest.mark.slow
 def test_compiled_the_losses_are_the_same(tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
-    plain = on_ranks(2, compiled, tmp_path / "plain", encoder, False)
-    assert on_ranks(2, compiled, tmp_path / "compiled", encoder, True) == pytest.approx(plain, rel=1e-4)
+    (plain, none), _ = on_ranks(2, compiled, tmp_path / "plain", encoder, False)
+    assert not any(none)
+    for found, counted in on_ranks(2, compiled, tmp_path / "compiled", encoder, True):
+        assert found == pytest.approx(plain, rel=1e-4)
+        assert 0 < counted[0] < counted[1] and counted[3] == counted[-1]

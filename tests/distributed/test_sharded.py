@@ -22,29 +22,22 @@ from xmlkit.model.sharded import Sharded, shard_encoder
 from xmlkit.model.split import split_over_ranks
 from xmlkit.model.tensor_file import load_tensors
 from xmlkit.tables import shares_of
-from xmlkit.testing.tiny import SETTINGS, losses_of
+from xmlkit.testing.tiny import SETTINGS, losses_of, named_corpus
 from xmlkit.training import train as training
 from xmlkit.training.checkpoint import CHECKPOINT
 from xmlkit.training.trainer import Trainer
 
 BAG = {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}
 CONFIG: dict[str, Any] = {
-    **{**SETTINGS, "dropout": 0.0, "start": "random", "batch_size": 12, "micro_batch_size": 2},
-    **{
-        "shard_encoder": True,
-        "precision": "float32",
-        "clip": 0.5,
-        "swa_start": 0.0,
-        "swa_every": 1,
-        "max_steps": 4,
-        "eval_every": 4,
-    },
-    **{"checkpoint_every": 1, "validation": 0.2, "plugins": ["lexical"], "lexical": BAG, "clustered": True},
+    **{**SETTINGS, "shard_encoder": True, "precision": "float32", "dropout": 0.0, "start": "random"},
+    **{"batch_size": 12, "micro_batch_size": 2, "clip": 0.5, "swa_start": 0.0, "swa_every": 1},
+    **{"max_steps": 4, "eval_every": 4, "checkpoint_every": 1, "validation": 0.1, "clustered": True},
+    **{"plugins": ["lexical", "label-text"], "lexical": BAG, "label-text": {"refresh": 3}},
 }
 
 
 def prepared(folder: Path, encoder: str, **settings: Any) -> Trainer:
-    return training.prepare(tiny.learnable_corpus(80), {**CONFIG, "encoder": encoder, **settings}, folder)
+    return training.prepare(named_corpus(), {**CONFIG, "encoder": encoder, **settings}, folder)
 
 
 # -------------------------------------------------------------------------------- a run, whoever trains it
@@ -52,7 +45,7 @@ def prepared(folder: Path, encoder: str, **settings: Any) -> Trainer:
 
 def trained(folder: Path, encoder: str, steps: int | None) -> None:
     """A run in float64, broken off before so many steps; one that is there is gone on with."""
-    corpus, real = tiny.learnable_corpus(80), training.make_ready
+    corpus, real = named_corpus(), training.make_ready
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "make_ready", lambda model, *rest: real(model, *rest).double())
         if folder.exists():
@@ -65,7 +58,10 @@ def trained(folder: Path, encoder: str, steps: int | None) -> None:
 
 
 def test_another_number_of_ranks_goes_on_to_the_same_numbers(tmp_path):
-    """With micro-batches, a clipped gradient and averaged weights; what two have saved is whole."""
+    """With micro-batches, a clipped gradient and averaged weights, and a plugin that calls the encoder.
+
+    What two have saved is whole.
+    """
     encoder = tiny.save_encoder(tmp_path / "encoder")
     trained(tmp_path / "unbroken", encoder, None)
     on_ranks(2, trained, tmp_path / "run", encoder, 2)

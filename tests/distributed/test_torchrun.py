@@ -110,6 +110,7 @@ def test_trained_by_two_and_asked_by_one_and_two(given, sharded):
         and errors.count("training on") == 1
         and out.count("P@1") <= 2
     )
+    assert errors.count(", the encoder in 2 parts;") == (sharded == "true")
     texts.write_text("w0 w1 w20\nw5 w31 w3\n")
     asked = ["predict", str(run), str(texts), "--format", "jsonl"]
     process = started([], asked, folder)

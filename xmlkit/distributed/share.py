@@ -55,7 +55,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Chunk(Share):
-    """As PyTorch deals a tensor: all runs are as long as the first, but the last that are not empty."""
+    """As PyTorch deals a tensor: runs as long as the first, then what is left, and nothing for the others."""
 
     @property
     def run(self) -> slice:

@@ -60,8 +60,8 @@ def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     own = [own_part(grad) for grad in grads if is_sharded(grad)]
     of_rows = [(p, found) for p in parameters if (found := row_gradient(p)) is not None]
     squares = [found.squared_norms_U().sum() for _, found in of_rows]
-    squares += [norm.square() for norm in torch._foreach_norm(own)] if own else []
-    if ranks.are_several():  # which have other rows, all of them the same dense gradients
+    squares += [nn.utils.get_total_norm(own).square()] if own else []
+    if ranks.are_several():  # which have other rows and parts, all of them the same dense gradients
         none = torch.zeros((), device=parameters[0].device, dtype=full_precision(parameters[0]).dtype)
         squares = [collectives.summed_in_place(torch.stack([none, *squares]).sum())]
     norms = [square.sqrt() for square in squares]

@@ -145,6 +145,11 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         ge=1,
         description="steps between two checkpoints, besides those at evaluations; none: every five minutes",
     )
+    shard_encoder: bool = Field(
+        default=False,
+        description="under torchrun each process has a part of the encoder's weights, gradients and moments: "
+        "for one that is too large for a device",
+    )
     rank_timeout: float = Field(
         default=1800.0, gt=0, description="seconds that processes under torchrun wait for each other"
     )

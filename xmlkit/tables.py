@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from xmlkit.distributed import collectives
+from xmlkit.distributed.part import share_of
 from xmlkit.distributed.share import ForeignRows, Share, are_to_come, asks_for_own, is_below
 from xmlkit.errors import UserError
 
@@ -171,9 +172,11 @@ class RowTable(nn.Embedding):
 
 
 def shares_of(module: nn.Module) -> dict[Tensor, Share]:
-    """What this rank has of the weights of the tables in it that are split."""
+    """What this rank has of the weights in it that are split: tables' and a sharded encoder's."""
     tables = (part for part in module.modules() if isinstance(part, RowTable))
-    return {table.weight: table.share for table in tables if table.share is not None}
+    found: dict[Tensor, Share] = {table.weight: table.share for table in tables if table.share is not None}
+    shares = ((weight, share_of(weight)) for weight in module.parameters())
+    return found | {weight: share for weight, share in shares if share is not None}
 
 
 class _Sums(torch.autograd.Function):

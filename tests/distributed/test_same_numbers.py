@@ -70,6 +70,7 @@ def taught(folder: Path, corpus: Corpus) -> dict[str, object]:
 
 WITHOUT_DROPOUT = {"lexical": {"dropout": 0.0, "buckets": 64, "width": 8, "min_documents": 1}}
 CLUSTERED = {"clustered": True}
+SHARDED = {"shard_encoder": True, "precision": "float32"}
 AT_ONCE = "clusters costed at once"
 SETS = {
     "flat": ([], {}, 10),
@@ -130,6 +131,19 @@ SETS = {
     "neighbours": (["neighbours"], CLUSTERED, 10),
     "distil": (["distil"], {}, 10),
     "distil clustered": (["distil"], CLUSTERED, 10),
+    "sharded": ([], SHARDED, 10),
+    "sharded, clustered and clip": (
+        ["lexical"],
+        {**SHARDED, **CLUSTERED, "clip": 0.1, **WITHOUT_DROPOUT},
+        10,
+    ),
+    "sharded, two optimisers": (["loss-fix"], {**SHARDED, **CLUSTERED}, 10),
+    "sharded, label-text through": (
+        ["label-text"],
+        {**SHARDED, "micro_batch_size": 12, "label-text": {"through": True}},
+        10,
+    ),
+    "sharded, frozen": ([], {**SHARDED, "freeze": True}, 10),
 }
 
 

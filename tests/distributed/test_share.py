@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmlkit.distributed.share import ForeignRows, Share, asks_for_own, own_rows
+from xmlkit.distributed.share import Chunk, ForeignRows, Share, asks_for_own, own_rows
 
 
 @given(st.integers(0, 50), st.integers(1, 9))
@@ -16,6 +16,16 @@ def test_runs_make_the_whole_and_differ_by_one_at_most(total, count):
     assert [row for share in shares for row in range(total)[share.run]] == list(range(total))
     sizes = [len(share) for share in shares]
     assert shares[0].sizes == sizes and max(sizes) - min(sizes) <= 1
+
+
+@given(st.integers(1, 50), st.integers(1, 9))
+def test_chunks_are_those_of_torch(total, count):
+    """Which has none where nothing is left for the last ranks."""
+    chunks = [Chunk(total, number, count) for number in range(count)]
+    expected = [chunk.tolist() for chunk in torch.arange(total).chunk(count)]
+    expected += [[]] * (count - len(expected))
+    assert [torch.arange(total)[chunk.run].tolist() for chunk in chunks] == expected
+    assert chunks[0].sizes == [len(chunk) for chunk in chunks] == [len(rows) for rows in expected]
 
 
 @given(st.integers(1, 30), st.integers(1, 5), st.data())

@@ -97,10 +97,12 @@ def process_of(rank: int, run: Path) -> int:
 
 
 @pytest.mark.slow
-def test_trained_by_two_and_asked_by_one_and_two(given):
+@pytest.mark.parametrize("sharded", ["false", "true"])
+def test_trained_by_two_and_asked_by_one_and_two(given, sharded):
     folder, train = given
-    run, texts = folder / "run", folder / "texts.txt"
-    process = started([], [*train, "--set", "max_steps=12", "--out", str(run)], folder)
+    run, texts = folder / f"run-{sharded}", folder / "texts.txt"
+    more = words({"max_steps": 12, "shard_encoder": sharded})
+    process = started([], [*train, *more, "--out", str(run)], folder)
     out, errors = process.communicate(timeout=A_WHILE)
     assert process.returncode == 0, errors
     assert (
@@ -108,6 +110,7 @@ def test_trained_by_two_and_asked_by_one_and_two(given):
         and errors.count("training on") == 1
         and out.count("P@1") <= 2
     )
+    assert errors.count(", the encoder in 2 parts;") == (sharded == "true")
     texts.write_text("w0 w1 w20\nw5 w31 w3\n")
     asked = ["predict", str(run), str(texts), "--format", "jsonl"]
     process = started([], asked, folder)

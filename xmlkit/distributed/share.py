@@ -1,10 +1,10 @@
-"""Which part of a whole a rank has: rows of a table, or documents of a micro-batch."""
+"""Which part of a whole a rank has: rows of a table or a weight, or documents of a micro-batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -32,7 +32,7 @@ class Share:
     @property
     def sizes(self) -> list[int]:
         """Of all ranks."""
-        return [len(Share(self.total, number, self.count)) for number in range(self.count)]
+        return [len(replace(self, number=number)) for number in range(self.count)]
 
     def __len__(self) -> int:
         return self.run.stop - self.run.start
@@ -51,6 +51,17 @@ class Share:
         if start >= stop:
             return slice(0, 0), slice(0, 0)
         return slice(start - first, stop - first), slice(start - self.run.start, stop - self.run.start)
+
+
+@dataclass(frozen=True)
+class Chunk(Share):
+    """As PyTorch deals a tensor: runs as long as the first, then what is left, and nothing for the others."""
+
+    @property
+    def run(self) -> slice:
+        """Of the whole."""
+        longest = -(-self.total // self.count)
+        return slice(min(longest * self.number, self.total), min(longest * (self.number + 1), self.total))
 
 
 class ForeignRows(Exception):

@@ -27,6 +27,7 @@ from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
 from xmlkit.model.inputs import Reader
 from xmlkit.model.ranking import rank_documents
+from xmlkit.model.sharded import shard_encoder
 from xmlkit.model.split import split_over_ranks
 
 TEXTS_AT_ONCE = 4096  # of a stream: enough to form batches of like length, little enough to wait for
@@ -272,6 +273,7 @@ def ready_to_predict(opened: Opened, precision: Precision | None = None) -> None
     device = choose_device("cpu" if opened.config.device == "cpu" else "auto")
     opened.model.encoder.in_bfloat16 = use_bfloat16(precision or opened.config.precision, device)
     split_over_ranks(opened.model)
+    shard_encoder(opened.model, opened.config, device)
     opened.model.to(device)
 
 

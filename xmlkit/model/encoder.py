@@ -84,8 +84,11 @@ class Encoder(nn.Module):
             inputs["token_type_ids"] = segments_BT.scatter(
                 1, documents.first_B[:, None], self.template.segment
             )
-        states = self.backbone(**inputs, output_hidden_states=True).hidden_states
-        return LayerStates(tuple(states[-self.num_layers :]), documents)
+        return LayerStates(self.last_states(inputs), documents)
+
+    def last_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Those of the last N layers, for what the transformers model is given."""
+        return tuple(self.backbone(**inputs, output_hidden_states=True).hidden_states[-self.num_layers :])
 
     def rounded(self, documents: Documents) -> AbstractContextManager[Any]:
         """The precision that it is used in, and all that comes before the boundary."""
@@ -118,9 +121,13 @@ class Encoder(nn.Module):
 
 def round_linear(backbone: nn.Module) -> None:
     """All linear layers to bfloat16."""
-    for layer in backbone.modules():
-        if isinstance(layer, nn.Linear):
-            layer.bfloat16()
+    for layer in linear_layers(backbone):
+        layer.bfloat16()
+
+
+def linear_layers(backbone: nn.Module) -> list[nn.Linear]:
+    """Those whose weights autocast rounds."""
+    return [layer for layer in backbone.modules() if isinstance(layer, nn.Linear)]
 
 
 class NoEncoder(Encoder):

@@ -14,6 +14,7 @@ from torch import Tensor
 from xmlkit.config import Config
 from xmlkit.discovery import BASE
 from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.part import own_part
 from xmlkit.distributed.share import Share, own_rows
 from xmlkit.doors import Head, LossCombiner, Part, Shortlister
 from xmlkit.errors import Incompatible, UserError
@@ -358,9 +359,9 @@ class Model(Vectoriser):
                     yield f"{part.door}/{number}/{name}", part, name
 
     def _stored(self) -> Iterator[_Stored]:
-        for name, tensor in self.encoder.backbone.state_dict(keep_vars=True).items():
-            yield _Stored(f"encoder/{name}", tensor, None, name, None)
         shares = shares_of(self)
+        for name, tensor in self.encoder.backbone.state_dict(keep_vars=True).items():
+            yield _Stored(f"encoder/{name}", tensor, None, name, shares.get(tensor))
         for door, outermost in zip(DOORS, self.parts, strict=True):
             for name, tensor in outermost.state_dict(keep_vars=True).items():
                 tag, nested, part = outermost.plugin, "", outermost
@@ -383,7 +384,7 @@ class _Stored:
 
     def whole(self) -> Tensor:
         """All of it."""
-        own = self.tensor.detach()
+        own = own_part(self.tensor.detach())
         return own if self.share is None else collectives.gathered_by_first(own, self.share)
 
     @property
@@ -402,7 +403,7 @@ class _Stored:
                 raise UserError(f"the weights do not fit: {self.name!r} is of {kinds}")
             setattr(self.part, self.own_name, saved.to(self.tensor.device))  # no copy on the host
             return
-        own = self.tensor.detach()
+        own = own_part(self.tensor.detach())
         if self.share is not None and len(saved) == self.share.total:
             saved = saved[self.share.run]
         if added and (own.shape[:1], saved.shape[:1]) == ((num_labels,), (num_labels - added,)):

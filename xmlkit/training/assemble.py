@@ -42,6 +42,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
 from xmlkit.model.parts import build_representation, seeded
+from xmlkit.model.sharded import shard_encoder
 from xmlkit.model.split import begin_alike, without_rows
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.tables import ClusterTable
@@ -113,10 +114,11 @@ def _ready_and_read(
 
 def make_ready(model: VectoriserT, config: Config, device: torch.device) -> VectoriserT:
     """Moves the model to the device, to be used there as the settings have it."""
-    model.to(device)
     model.encoder.in_bfloat16 = use_bfloat16(config.precision, device)
     if config.freeze:
         model.encoder.freeze()
+    shard_encoder(model, config, device)
+    model.to(device)
     # Sizes are symbols, so that a batch of another length does not begin it again.
     if config.compile and model.encoder.backbone._compiled_call_impl is None:
         model.encoder.backbone.compile(dynamic=True)

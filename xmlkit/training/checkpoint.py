@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.part import like, own_part
 from xmlkit.distributed.share import Share
 from xmlkit.errors import UserError
 from xmlkit.model.folder import read_tensors, write_tensors
@@ -44,24 +45,23 @@ def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def optimizer_tensors(optimizer: torch.optim.Optimizer, shares: Mapping[Tensor, Share]) -> dict[str, Tensor]:
     """An optimiser's moments and step counts as `PARAMETER/MOMENT`.
 
-    Of rows that are split over ranks all must ask; a rank that has stepped none so far has zeros.
+    Of weights that are split over ranks all must ask; a rank that has stepped no row so far has zeros.
     """
     state = optimizer.state_dict()["state"]
     found = {f"{index}/{name}": value for index, slots in state.items() for name, value in slots.items()}
     weights = _parameters(optimizer)
-    for key, (kind, widths) in sorted(
-        ranks.union({key: _shape(value) for key, value in found.items()}).items()
-    ):
-        weight = weights[int(key.split("/")[0])]
-        if (share := shares.get(weight)) is not None:
-            own = found.get(key, torch.zeros(len(share), *widths, dtype=kind))
+    kinds = ranks.union({key: (value.dtype, value.shape) for key, value in found.items()})
+    for key, (kind, shape) in sorted(kinds.items()):
+        share = _share_of_moment(weights[int(key.split("/")[0])], shape, shares)
+        if share is not None:
+            own = own_part(found.get(key, torch.zeros(len(share), *shape[1:], dtype=kind)))
             found[key] = collectives.gathered_by_first(own, share)
     return found
 
 
-def _shape(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
-    """Of each of its rows."""
-    return tensor.dtype, tensor.shape[1:]
+def _share_of_moment(weight: Tensor, shape: torch.Size, shares: Mapping[Tensor, Share]) -> Share | None:
+    """That of the weight; a single number is nobody's own."""
+    return shares.get(weight) if shape else None
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
@@ -76,5 +76,12 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         index, name = key.split("/")
         parameter = parameters[int(index)]
-        own = tensor[shares[parameter].run].clone() if parameter in shares else tensor
-        optimizer.state[parameter][name] = own.to(parameter.device)
+        share = _share_of_moment(parameter, tensor.shape, shares)
+        own = (tensor if share is None else tensor[share.run].clone()).to(parameter.device)
+        optimizer.state[parameter][name] = own if share is None else like(parameter, own)
+
+
+def restore_schedule(schedule: torch.optim.lr_scheduler.LRScheduler, saved: Mapping[str, Any]) -> None:
+    """The same of learning rates; of sharded weights there are more groups, each of a rate that there was."""
+    last, own = dict(zip(saved["base_lrs"], saved["_last_lr"], strict=True)), schedule.base_lrs
+    schedule.load_state_dict({**saved, "base_lrs": own, "_last_lr": [last[rate] for rate in own]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import Parameter
 
 from xmlkit.config import Config
 from xmlkit.distributed import collectives, ranks
+from xmlkit.distributed.part import is_sharded, own_part
 from xmlkit.doors import Part
 from xmlkit.hooks import Run
 from xmlkit.model.device import full_precision
@@ -53,23 +55,31 @@ def optimizers(
 def clip_gradients(parameters: Iterable[Parameter], most: float) -> None:
     """Scales their gradients so that the common norm is at most this; rows must be united."""
     parameters = list(parameters)
-    dense = [p.grad for p in parameters if p.grad is not None]
+    grads = [p.grad for p in parameters if p.grad is not None]
+    dense = [grad for grad in grads if not is_sharded(grad)]
+    own = [own_part(grad) for grad in grads if is_sharded(grad)]
     of_rows = [(p, found) for p in parameters if (found := row_gradient(p)) is not None]
     squares = [found.squared_norms_U().sum() for _, found in of_rows]
-    if ranks.are_several():  # which have other rows, all of them the same dense gradients
+    squares += [nn.utils.get_total_norm(own).square()] if own else []
+    if ranks.are_several():  # which have other rows and parts, all of them the same dense gradients
         none = torch.zeros((), device=parameters[0].device, dtype=full_precision(parameters[0]).dtype)
         squares = [collectives.summed_in_place(torch.stack([none, *squares]).sum())]
     norms = [square.sqrt() for square in squares]
     norm = nn.utils.get_total_norm([*dense, *norms])
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
-    if dense:  # without an encoder and a projection there are rows alone
-        torch._foreach_mul_(dense, factor)
+    if dense or own:  # without an encoder and a projection there are rows alone
+        torch._foreach_mul_([*dense, *own], factor)
     for p, found in of_rows:
         set_row_gradient(p, replace(found, scale=factor))
 
 
 def _groups(found: dict[tuple[float, float], list[Parameter]]) -> list[dict[str, Any]]:
-    return [{"params": some, "lr": rate, "weight_decay": decay} for (rate, decay), some in found.items()]
+    """In one order, sharded or not; but AdamW steps no list of both."""
+    return [
+        {"params": list(some), "lr": rate, "weight_decay": decay}
+        for (rate, decay), weights in found.items()
+        for _, some in groupby(weights, is_sharded)
+    ]
 
 
 def schedule(optimizer: torch.optim.Optimizer, config: Config, run: Run) -> torch.optim.lr_scheduler.LambdaLR:

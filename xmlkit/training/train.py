@@ -35,6 +35,7 @@ from xmlkit.model.folder import (
 from xmlkit.model.machine import differences, machine
 from xmlkit.model.model import Model
 from xmlkit.model.parts import chains
+from xmlkit.model.sharded import Sharded
 from xmlkit.model.split import begin_alike, deal_rows, split_over_ranks, without_rows
 from xmlkit.training.assemble import make_ready, new_model, read
 from xmlkit.training.checked import Checked, check, device_of
@@ -219,12 +220,18 @@ def _announce(trainer: Trainer) -> None:
         f"{len(data.validation_rows):,} held out, "
         f"{len(data.counts_L):,} labels{_clusters_in_words(trainer)}; "
         f"{run.num_steps:,} steps on {trainer.device.type} in "
-        f"{'bfloat16' if trainer.model.encoder.in_bfloat16 else 'float32'}; run: {run.folder}"
+        f"{'bfloat16' if trainer.model.encoder.in_bfloat16 else 'float32'}"
+        f"{_parts_in_words(trainer)}; run: {run.folder}"
     )
     steps_an_epoch = math.ceil(len(data.steps.rows) / run.config.batch_size)
     start = run.config.swa_start
     if start is not None and start * steps_an_epoch + run.config.swa_every > run.num_steps:
         say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")
+
+
+def _parts_in_words(trainer: Trainer) -> str:
+    is_sharded = isinstance(trainer.model.encoder, Sharded)
+    return f", the encoder in {ranks.count()} parts" if is_sharded else ""
 
 
 def _clusters_in_words(trainer: Trainer) -> str:

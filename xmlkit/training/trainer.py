@@ -34,6 +34,7 @@ from xmlkit.training.checkpoint import (
     load_checkpoint,
     optimizer_tensors,
     restore_optimizer,
+    restore_schedule,
     save_checkpoint,
 )
 from xmlkit.training.claim import LOG
@@ -72,7 +73,8 @@ class Trainer:
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         hold_on()
         self.rows = row_parameters(self.model)
-        self.dense = [weight for weight in self.model.parameters() if weight not in set(self.rows)]
+        split = {*self.rows, *shares_of(self.model)}
+        self.dense = [weight for weight in self.model.parameters() if weight not in split]
         # Learnt weights of losses are left out: large as their gradients are, they would shrink all steps.
         weights = set(self.model.combiner.parameters())
         self.clipped = [p for p in self.model.parameters() if p not in weights]
@@ -278,7 +280,7 @@ class Trainer:
             self.averaged.n_averaged.copy_(tensors["averaged"])
         for i, (optimizer, rate) in enumerate(zip(self.optimizers, self.schedules, strict=True)):
             restore_optimizer(optimizer, below(f"optimizer/{i}/", tensors), shares_of(self.model))
-            rate.load_state_dict(numbers["schedules"][i])
+            restore_schedule(rate, numbers["schedules"][i])
             for group, last in zip(optimizer.param_groups, rate.get_last_lr(), strict=True):
                 group["lr"] = last
         self.model.take_between_steps(below("parts/", tensors))

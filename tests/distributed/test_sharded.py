@@ -57,6 +57,7 @@ def trained(folder: Path, encoder: str, steps: int | None) -> None:
                 training.train(corpus, {**CONFIG, "encoder": encoder}, folder)
 
 
+@pytest.mark.slow
 def test_another_number_of_ranks_goes_on_to_the_same_numbers(tmp_path):
     """With micro-batches, a clipped gradient and averaged weights, and a plugin that calls the encoder.
 

@@ -320,5 +320,6 @@ def test_options_have_bounds(wrong):
         Options(**wrong)
 
 
+@pytest.mark.slow
 def test_strong_options_keep_them_alone(checks):
     check_plugin("asymmetric", STRONG, beside=[])

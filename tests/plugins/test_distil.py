@@ -531,6 +531,7 @@ def test_a_student_may_be_a_teacher_and_a_start(tmp_path, encoder, teacher):
 # ------------------------------------------------------------------------------------------------- the kit
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contracts_with_a_teacher(checks, tmp_path):
     """Alone: without a teacher it has nothing to do beside others either."""
     corpus = named_corpus()

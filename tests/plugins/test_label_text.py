@@ -587,5 +587,6 @@ def test_nothing_is_said_where_no_held_out_document_has_such_a_label(tmp_path, e
     assert "no training document" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_learnt_through_it_keeps_the_contracts_too(checks):
     check_plugin("label-text", {"through": True}, beside=[])

@@ -426,6 +426,7 @@ def test_an_opened_model_has_the_same_shapes_and_predicts_the_same():
     torch.testing.assert_close(before.prior_BC**2, after.prior_BC)  # whose cluster_power is 1, not 0.5
 
 
+@pytest.mark.slow
 def test_other_levels_keep_the_contracts(checks):
     """Alone; the kit's own tests have its defaults, and those beside the others."""
     check_plugin("multi-resolution", {"levels": 1, "branch": 2}, beside=[])

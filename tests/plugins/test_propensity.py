@@ -363,6 +363,7 @@ def test_a_run_counts_in_its_own_documents_and_is_opened_with_them(tmp_path):
         assert (saved[name] > 1).all()
 
 
+@pytest.mark.slow
 def test_unbiased_costs_keep_them_alone(checks):
     """They may be negative."""
     check_plugin("propensity", {"mode": "unbiased", "a": 1.0, "b": 0.5}, beside=[])

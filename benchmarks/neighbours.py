@@ -20,10 +20,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from xmlkit_plugins.neighbours import Neighbours
-from xmlkit_plugins.vector_search import INDEXED_FROM, Index, exact
+from xmlkit_plugins.vector_search import INDEXED_FROM, Index
 
 from benchmarks.machine import machine, wait
-from xmlkit import Predictor, load, load_corpus
+from xmlkit import Predictor, load, load_corpus, nearest_vectors
 from xmlkit.data.corpus import Split
 from xmlkit.data.tokens import token_store
 from xmlkit.model.inputs import Reader
@@ -41,7 +41,7 @@ def measure(run: Predictor, split: Split) -> dict[str, Any]:
     begun = time.perf_counter()
     index, most = Index(part.bank_ND), part.options.nearest
     opened_in = time.perf_counter() - begun
-    searches = partial(exact, bank_ND=part.bank_ND, most=most), partial(index.nearest, most=most)
+    searches = partial(nearest_vectors, bank_ND=part.bank_ND, most=most), partial(index.nearest, most=most)
     seconds, shared, begun = np.zeros(3), 0, time.perf_counter()
     for _, _, vectors in encode_documents(model, reader, np.arange(len(store)), config.tokens_at_once):
         query_BD = F.normalize(vectors.rank_BD - part.centre_D, dim=1)

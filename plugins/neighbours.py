@@ -40,6 +40,7 @@ from xmlkit import (
     Vectors,
     Voters,
     hookimpl,
+    nearest_vectors,
     say,
 )
 
@@ -162,7 +163,7 @@ class Neighbours(Shortlister):
 
     def _search(self, query_BD: Tensor, most: int) -> tuple[Tensor, Tensor]:
         if self.options.search == "exact" or len(self.bank_ND) < vector_search.INDEXED_FROM:
-            return vector_search.exact(query_BD, self.bank_ND, most)
+            return nearest_vectors(query_BD, self.bank_ND, most)
         if self._index is None or self._index.bank_ND is not self.bank_ND:
             self._index = vector_search.Index(self.bank_ND)
         return self._index.nearest(query_BD, most)

@@ -1,4 +1,4 @@
-"""The nearest of many vectors, searched exactly or through an index.
+"""The nearest of many vectors, searched through an index.
 
 The index is faiss's (Johnson et al., 2019; an extra, imported where it is asked for): inverted lists (Jégou
 et al., 2011) of codes of four bits, scanned in registers (André et al., 2017); the best of them are scored
@@ -20,27 +20,13 @@ from torch import Tensor
 
 from xmlkit import UserError, cached, say
 
-NUMBERS_AT_ONCE = 2**21  # of what is searched in, in float32
+NUMBERS_AT_ONCE = 2**21  # of what is scored anew, in float32
 INDEXED_FROM = 20_000  # fewer are searched as fast without an index
 LISTS_SEARCHED = 128
 RESCORED = 4  # times as many as are asked for
 NUMBERS_A_CODE = 4
 DOCUMENTS_A_LIST = 39  # that a list's centre is found from at least, as faiss wants it
 FILE = "index.faiss"
-
-
-def exact(query_BD: Tensor, bank_ND: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """Products and places of the K = min(most, N) nearest, the nearest first; the best so far, run by run."""
-    best_BK = query_BD[:, :0]
-    at_BK = torch.zeros(len(query_BD), 0, dtype=torch.long, device=query_BD.device)
-    rows = max(NUMBERS_AT_ONCE // query_BD.shape[1], 1)
-    for start in range(0, len(bank_ND), rows):
-        cos_BN = query_BD @ bank_ND[start : start + rows].to(query_BD.dtype).T
-        best_of_run, at = cos_BN.topk(min(most, cos_BN.shape[1]), 1)
-        both, places = torch.cat([best_BK, best_of_run], 1), torch.cat([at_BK, at + start], 1)
-        best_BK, at = both.topk(min(most, both.shape[1]), 1)
-        at_BK = places.gather(1, at)
-    return best_BK, at_BK
 
 
 class Index:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from xmlkit.passing import Training as Training
     from xmlkit.passing import Vectors as Vectors
     from xmlkit.passing import Voters as Voters
+    from xmlkit.search import nearest_vectors as nearest_vectors
     from xmlkit.tables import ClusterTable as ClusterTable
     from xmlkit.tables import RowTable as RowTable
     from xmlkit.tables import unique_ids as unique_ids
@@ -86,6 +87,7 @@ _HOME = {
     ],
     "xmlkit.labels.cooccurrence": ["cooccurring_labels"],
     "xmlkit.inference.predict": ["Prediction", "Predictor"],
+    "xmlkit.search": ["nearest_vectors"],
     "xmlkit.tables": ["ClusterTable", "RowTable", "unique_ids"],
     "xmlkit.training.new_labels": ["add_labels"],
     "xmlkit.training.train": ["train"],

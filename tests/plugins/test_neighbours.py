@@ -12,10 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from xmlkit_plugins import neighbours, vector_search
+from xmlkit_plugins import neighbours
 from xmlkit_plugins.neighbours import DEFAULTS, FLOORS, TEMPERATURES, WEIGHTS, merged
 
 import xmlkit
+from xmlkit import search
 from xmlkit.testing.tiny import losses_of
 from xmlkit.training import train as training
 from xmlkit.training.assemble import held_out
@@ -88,7 +89,7 @@ def test_the_ranking_is_that_of_a_slow_reference(starts, nearest, on_host, monke
     documents, _ = tiny.batch(TEXTS, L)
     expected = list(scores_by_hand(ours, rows, documents, nearest))
     for numbers, k in product((1, 7 * len(ours.shortlister.centre_D), 2**21), (3, L)):
-        monkeypatch.setattr(vector_search, "NUMBERS_AT_ONCE", numbers)
+        monkeypatch.setattr(search, "NUMBERS_AT_ONCE", numbers)
         scores_Bk, ids_Bk = ours.rank(documents, k)
         for row, by_hand in enumerate(expected):
             best = sorted(by_hand, key=by_hand.get, reverse=True)[:k]

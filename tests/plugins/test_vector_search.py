@@ -12,6 +12,7 @@ from test_neighbours import SETTINGS
 from xmlkit_plugins import vector_search
 
 import xmlkit
+from xmlkit import nearest_vectors
 from xmlkit.training import train as training
 
 faiss = pytest.importorskip("faiss")
@@ -38,7 +39,7 @@ def test_most_of_the_nearest_are_found_with_their_own_products(width):
     bank_ND, query_BD = bank(3000, width)
     index = vector_search.Index(bank_ND)
     cos_BK, at_BK = index.nearest(query_BD, 20)
-    expected_BK, places_BK = vector_search.exact(query_BD, bank_ND, 20)
+    expected_BK, places_BK = nearest_vectors(query_BD, bank_ND, 20)
     found = [len(set(a) & set(b)) for a, b in zip(at_BK.tolist(), places_BK.tolist(), strict=True)]
     assert np.mean(found) > 18 and all(len(set(row)) == 20 for row in at_BK.tolist())
     assert (cos_BK.diff(dim=1) <= 0).all() and (cos_BK <= expected_BK + 1e-6).all()

@@ -26,6 +26,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 from xmlkit.passing import RaggedLabels, Voters
+from xmlkit.search import nearest_vectors
 
 NEAREST, TEMPERATURE, EPS = 50, 0.1, 0.003
 ITSELF = 0.999  # cosine above which a text's vector is its own, for all that was rounded on the way
@@ -69,10 +70,10 @@ class Neighbours(Member):
 
     def _nearest(self, texts: Sequence[str], seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Cosines and places of those that vote, the nearest first, for AT_ONCE texts each."""
-        x_ND, bank_DM = self.tower.rank_ND(texts), self.bank_MD.float().T
+        x_ND = self.tower.rank_ND(texts)
         for start in range(0, len(texts), AT_ONCE):
             u_BD = F.normalize(x_ND[start : start + AT_ONCE] - self.centre_D, dim=1, eps=1e-12)
-            cos_BK, at_BK = (u_BD @ bank_DM).topk(min(NEAREST + seen, len(self.bank_MD)), 1)
+            cos_BK, at_BK = nearest_vectors(u_BD, self.bank_MD, NEAREST + seen)
             yield without_itself(cos_BK) if seen else cos_BK, at_BK
 
     def _voted(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:

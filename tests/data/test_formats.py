@@ -175,6 +175,26 @@ def test_remarks() -> None:
     assert remarks(Corpus.of(["one"], [["a", "b"]])) == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "first", "mark"),
+    [
+        ("u:1; u:2; u:3", "u:1;", ";"),
+        ("a|b c;d", "", None),
+        ("['x', 'y']", "['x',", ","),
+        ("a, b", "a,", ","),
+    ],
+)
+def test_labels_that_another_mark_seems_to_part(
+    tmp_path: Path, cell: str, first: str, mark: str | None
+) -> None:
+    write(tmp_path / "train.csv", f'text,labels\none,"{cell}"\n')
+    found = remarks(load_corpus(tmp_path))
+    assert [first in line and f"--label-separator {mark!r}" in line for line in found] == [True] * bool(mark)
+    assert (
+        remarks(Corpus.of(["one"], [["a", *map(str, range(40)), "odd;"]])) == []
+    )  # one of 42 is so by right
+
+
 def test_annif_line_without_a_tab(tmp_path: Path) -> None:
     path = write(tmp_path / "train.tsv", "fine\t<x>\nno tab <x>\n")
     assert error_of(tmp_path).startswith(f"{path}:2: no tab")

@@ -235,8 +235,11 @@ def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content, problem",
     [
-        ("", ": which column has the texts? name it with --text-column; there are none"),
-        ("a;b\n1;2\n", ": which column has the texts? name it with --text-column; there are a;b"),
+        ("", ": which column has the texts? name it with --text-column; there are none: it is empty"),
+        (
+            "a;b\n1;2\n",
+            ": which column has the texts? name it with --text-column; there are a;b; if ';' stands between",
+        ),
         ("text,labels\na\n", ":2: 1 cells, where the header has 2"),
         ("text,labels,text\na,b,c\n", ":1: the column 'text' is there twice"),
     ],

@@ -220,3 +220,13 @@ def test_a_log_is_never_cut_by_a_kill(encoder, tmp_path):
     before = (tmp_path / "run" / "log.jsonl").read_text()
     assert tiny.status_of(KILLED_IN_ITS_LOG, tmp_path / "run") == 9
     assert (tmp_path / "run" / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), UserError("a mistake")])
+def test_what_is_broken_off_before_the_first_step_leaves_nothing_and_says_so(tmp_path, error, capsys):
+    with pytest.raises(type(error)), new_folder(tmp_path / "run", "name") as folder:
+        (folder / "config.json").write_text("{}")
+        raise error
+    assert not folder.exists()
+    said = "interrupted before the first step; the same command begins anew" in capsys.readouterr().err
+    assert said is not isinstance(error, UserError)

@@ -350,6 +350,13 @@ def test_prediction_arguments(tmp_path, encoder):
         model.predict(["w1", "w\ud800"])
     with pytest.raises(UserError, match="list of texts"):
         model.predict("w1")
+    for wrong in ("auto", 1.5):
+        with pytest.raises(UserError, match=f"threshold={wrong!r}: expected a number"):
+            model.predict(["w1"], threshold=wrong)
+    for some in ([True], np.ones(len(model.labels))):
+        with pytest.raises(UserError, match="allowed: expected an array of"):
+            model.predict(["w1"], allowed=some)
+    assert model.predict(["w1"], allowed=[True] * len(model.labels)) == model.predict(["w1"])
     with pytest.raises(UserError, match="top_k=0"):
         model.predict(["w1"], top_k=0)
     with pytest.raises(UserError, match="is not a run"):

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from xmlkit.data.corpus import Corpus
 
+BETWEEN, OF_LISTS = (";", ",", "|"), ("['", '["')  # how labels end that were cut at white space alone
+SEEMINGLY = 0.05  # of the labels: a few may be so by right
+
 
 def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
@@ -16,6 +19,13 @@ def remarks(corpus: Corpus) -> list[str]:
     )
     if graded:
         found.append(f"{graded:,} relevances are not 1: each label counts as one all the same")
+    parted = [label for label in labels.ids if label.endswith(BETWEEN) or label.startswith(OF_LISTS)]
+    if len(parted) > SEEMINGLY * len(labels):
+        mark = parted[0][-1] if parted[0].endswith(BETWEEN) else ","
+        found.append(
+            f"{len(parted):,} of {len(labels):,} labels are like {parted[0]!r}, as if {mark!r} stood between "
+            f"them: of a table say so, --label-separator {mark!r}, or write lists as JSON Lines have them"
+        )
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])
         found.append(

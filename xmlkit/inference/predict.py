@@ -160,8 +160,9 @@ class Predictor(ABC):
         """Like `predict`, text by text, for streams of any length in constant memory."""
         if top_k < 1:
             raise UserError(f"top_k={top_k}: must be at least 1")
-        if not 0 <= threshold <= 1:
-            raise UserError(f"threshold={threshold}: scores lie between 0 and 1")
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise UserError(f"threshold={threshold!r}: expected a number, and scores lie between 0 and 1")
+        allowed = None if allowed is None else np.asarray(allowed)
         if allowed is not None and (allowed.dtype != bool or allowed.shape != (len(self.labels),)):
             raise UserError(f"allowed: expected an array of {len(self.labels):,} bools, one a label")
         texts, top_k = iter(texts), min(top_k, len(self.labels))

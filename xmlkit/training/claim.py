@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from xmlkit.console import say
 from xmlkit.distributed import ranks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -71,9 +72,11 @@ def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
         ranks.of_first(str(folder))
         try:
             yield folder
-        except BaseException:
+        except BaseException as error:
             if _came_to_nothing(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    say("interrupted before the first step; the same command begins anew")
             raise
 
 

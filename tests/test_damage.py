@@ -195,7 +195,7 @@ def own_cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("kind", ["vectors", "clusters"])
+@pytest.mark.parametrize("kind", [pytest.param("vectors", marks=pytest.mark.slow), "clusters"])
 def test_what_is_kept_between_runs_is_made_anew_where_it_is_damaged(
     kind, encoder, tmp_path, own_cache, capsys
 ):

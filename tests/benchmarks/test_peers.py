@@ -129,7 +129,10 @@ def test_a_peer_that_fails_says_so(peers_folder):
         measure("broken", Peer("broken"), Corpus.of(["x"], [["a"]]))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM))],
+)
 def test_a_peer_ends_with_whoever_started_it(peers_folder, tmp_path, number):
     """And what it has started, too."""
     (peers_folder / "endless.py").write_text(ENDLESS)

@@ -61,8 +61,8 @@ def test_a_bag_alone_is_asked_without_any_transformer(place, tmp_path):
     [
         (0.4, {}, "10000"),
         (1.4, {}, "1000"),
-        (1.4, {"GOMP_SPINCOUNT": "77"}, "77"),
-        (1.4, {"OMP_WAIT_POLICY": "active"}, None),
+        pytest.param(1.4, {"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.slow),
+        pytest.param(1.4, {"OMP_WAIT_POLICY": "active"}, None, marks=pytest.mark.slow),
     ],
     ids=["by default", "beside others", "one's own", "a policy"],
 )

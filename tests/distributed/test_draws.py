@@ -21,6 +21,7 @@ def own_and_common() -> tuple[list[float], float]:
     return own, float(torch.rand(()))
 
 
+@pytest.mark.slow
 def test_own_draws_differ_and_later_ones_are_common():
     (own, common), (other, also) = on_ranks(2, own_and_common)
     assert own != other and common == also

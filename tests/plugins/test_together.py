@@ -108,7 +108,9 @@ def test_saved_and_opened_in_a_new_process_predictions_are_identical(tmp_path, r
     assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == expected
 
 
-@pytest.mark.parametrize("row", range(len(ROWS)))
+@pytest.mark.parametrize(
+    "row", [0, *(pytest.param(row, marks=pytest.mark.slow) for row in range(1, len(ROWS)))]
+)
 def test_a_kill_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, row):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, **CLUSTERED, "plugins": list(ALL), **ROWS[row]}

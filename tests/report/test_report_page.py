@@ -186,6 +186,7 @@ def compared(reported):
         return folder, compare(corpus, "base;se;base[lr=1e-2,head_lr=5e-2]", settings, 2, out=folder)
 
 
+@pytest.mark.slow
 def test_a_comparison(compared, tmp_path):
     folder, found = compared
     xmlkit("report", folder, "-o", tmp_path / "page.html")
@@ -248,6 +249,7 @@ def test_labels_of_another_kind(reported, tmp_path):
     assert "knows none of its labels" in err and not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_damaged_files_are_named(reported, tmp_path):
     run = shutil.copytree(reported / RUN, tmp_path / "run")
     for text in ('{"P@1": NaN}', "[1]", '{"P@1": "a"}', "{"):

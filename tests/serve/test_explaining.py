@@ -124,6 +124,7 @@ def test_as_many_as_may_wait_and_who_leaves_makes_room(telling, tmp_path):
         assert server.figure("xmlkit_queued_explanations") == 0
 
 
+@pytest.mark.slow
 def test_what_is_explained_when_the_server_stops_is_answered(telling, tmp_path):
     with serving(tmp_path / "log", telling[0]) as server, ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(server.post, "/explain", json={"text": " ".join(["w1"] * 64)}) for _ in range(4)]

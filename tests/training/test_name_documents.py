@@ -111,9 +111,8 @@ def test_nobody_but_the_steps_sees_them(tmp_path, encoder):
     assert len(b.reader.store) == b.num_documents
 
 
-@pytest.mark.parametrize(
-    ("clustered", "epochs"), [pytest.param(False, 12, marks=pytest.mark.slow), (True, 6)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("clustered", "epochs"), [(False, 12), (True, 6)])
 def test_a_label_that_no_document_has_is_learnt_from_its_name(tmp_path, encoder, clustered, epochs):
     given = {
         "epochs": epochs,

@@ -25,7 +25,10 @@ def spoilt(draw, seeds):
     return kind + content
 
 
-@pytest.mark.parametrize(("target", "examples"), [("readers", 600), ("texts", 40), ("runs", 40)])
+@pytest.mark.parametrize(
+    ("target", "examples"),
+    [("readers", 600), pytest.param("texts", 40, marks=pytest.mark.slow), ("runs", 40)],
+)
 def test_hostile_inputs(target, examples, tmp_path):
     work, seeds = TARGETS[target](tmp_path)
 

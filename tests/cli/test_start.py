@@ -60,7 +60,7 @@ def test_a_bag_alone_is_asked_without_any_transformer(place, tmp_path):
     "load, given, count",
     [
         (0.4, {}, "10000"),
-        (1.4, {}, "1000"),
+        pytest.param(1.4, {}, "1000", marks=pytest.mark.slow),
         pytest.param(1.4, {"GOMP_SPINCOUNT": "77"}, "77", marks=pytest.mark.slow),
         pytest.param(1.4, {"OMP_WAIT_POLICY": "active"}, None, marks=pytest.mark.slow),
     ],

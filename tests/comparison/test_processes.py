@@ -116,6 +116,7 @@ def fails(words, detail):
     raise UserError(words, detail)
 
 
+@pytest.mark.slow
 def test_threads_are_parted_and_what_is_printed_is_no_answer(monkeypatch, capfd):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     assert work_through([Task("one", told, ("a line", 3))], 2)

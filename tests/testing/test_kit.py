@@ -299,7 +299,10 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("check", "source", "reason"), BROKEN)
+@pytest.mark.parametrize(
+    ("check", "source", "reason"),
+    [pytest.param(*one, marks=pytest.mark.slow) if one[0] == "compiling" else one for one in BROKEN],
+)
 def test_a_broken_plugin_fails_at_the_right_check(plugin_folder, check, source, reason):
     install(plugin_folder, "broken", source)
     with pytest.raises(ContractError, match=reason) as error:
@@ -401,6 +404,7 @@ def representation(build):
 """
 
 
+@pytest.mark.slow
 def test_tiny_models_take_the_options_that_are_for_them(checks, plugin_folder):
     """And a caller's own before those."""
     install(plugin_folder, "table", TABLE)

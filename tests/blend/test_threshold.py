@@ -112,6 +112,7 @@ def test_an_ensemble_takes_no_members_threshold_along(made, corpus):
     (run / FILE).unlink()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(made, corpus, tmp_path):
     """Fitted, shown by evaluate, used by predict; the corpus was made in memory, and is named."""
     folder = tmp_path / "corpus"

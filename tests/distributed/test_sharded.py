@@ -150,6 +150,7 @@ def rounded(folder: Path, encoder: str) -> tuple[list[float], int, list[Any]]:
     return losses, sum(kept.values()), [[(best.label, best.score) for best in row] for row in answers]
 
 
+@pytest.mark.slow
 def test_rounded_weights_are_gathered_for_the_moment_and_give_the_same_losses(tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     ((losses, kept, answers),) = on_ranks(1, rounded, tmp_path / "one", encoder)

@@ -164,6 +164,7 @@ def test_a_page_of_several(reported, tmp_path):
     assert page.listed[0]["labels"]["training"][unknown] == 0
 
 
+@pytest.mark.slow
 def test_without_the_corpus(reported, copied_run, tmp_path):
     """That was made in memory; figures are then those that the run has noted."""
     (copied_run / WEIGHTS).rename(tmp_path / "weights")

@@ -360,6 +360,7 @@ def head(build):
 """
 
 
+@pytest.mark.slow
 def test_what_is_unusual_and_right_holds(checks, plugin_folder):
     """Calls of what is overridden, parted vectors, label text: no contract forbids them."""
     install(plugin_folder, "unusual", PARTED)

@@ -49,7 +49,8 @@ def clusters_of_corpus(
     `cluster` does what `cluster_labels` does, where that is not to do it.
     """
     rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
-    key, cluster = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}"), cluster or cluster_labels
+    key = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}")
+    cluster = cluster or cluster_labels
     return _kept(key, lambda: cluster(label_features(texts, labels, num_labels), largest, seed))
 
 
@@ -58,10 +59,8 @@ def clusters_of_vectors(
 ) -> Clustering:
     """The same by vectors of length one or zero."""
     content = hashlib.sha256(np.ascontiguousarray(vectors_LD).data).hexdigest()
-    key, cluster = (
-        digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}"),
-        cluster or cluster_labels,
-    )
+    key = digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}")
+    cluster = cluster or cluster_labels
     return _kept(key, lambda: cluster(vectors_LD, largest, seed))
 
 
@@ -100,7 +99,7 @@ def cluster_labels(features_LF: Features, largest: int, seed: int) -> Clustering
     seed give the same clusters.
     """
     nodes, levels = [np.arange(features_LF.shape[0])], halvings(features_LF.shape[0], largest, seed)
-    for level in levels:
+    for level in levels[:-1]:
         nodes = halve(features_LF, nodes, level.begins_N2)
     return Clustering(np.concatenate(nodes), starts_of(levels))
 
@@ -110,9 +109,7 @@ class Level:
     """Nodes of the tree, of which only the numbers of labels are known."""
 
     sizes_N: np.ndarray
-    begins_N2: (
-        np.ndarray
-    )  # places of two labels in each node, which its halves begin with; none in the leaves
+    begins_N2: np.ndarray  # places of two labels in each, which its halves begin with; none in the leaves
 
     def below(self, run: slice) -> slice:
         """Where the halves of a run of these nodes are among those of the next level."""
@@ -138,9 +135,7 @@ def starts_of(levels: Sequence[Level]) -> np.ndarray:
 
 
 def halve(features_LF: Features, nodes: Sequence[np.ndarray], begins_N2: np.ndarray) -> list[np.ndarray]:
-    """The halves of these nodes, of rows of the features, in order; the leaves stay as they are."""
-    if not len(begins_N2):
-        return list(nodes)
+    """The halves of these nodes, of rows of the features, in order."""
     halves = (_halve(node, features_LF, pair) for node, pair in zip(nodes, begins_N2, strict=True))
     return [half for pair in halves for half in pair if len(half)]
 

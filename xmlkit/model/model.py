@@ -26,6 +26,7 @@ from xmlkit.model.parts import RANKER, Known, Parts, build_context, build_parts,
 from xmlkit.model.vectoriser import Vectoriser
 from xmlkit.passing import Documents, RaggedLabels, Shortlist, Training, Vectors
 from xmlkit.plugins import Active
+from xmlkit.search import best_of_runs
 from xmlkit.tables import shares_of
 
 CANDIDATES_AT_ONCE = 131_072  # whose label rows are gathered at prediction
@@ -273,17 +274,12 @@ class Model(Vectoriser):
     def _best_in_runs(
         self, rank_BD: Tensor, k: int, head: Head, every: slice, allowed_L: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        best_Bk = rank_BD.new_zeros(len(rank_BD), 0)
-        ids_Bk = torch.zeros(len(rank_BD), 0, dtype=torch.long, device=rank_BD.device)
-        for run in runs_of_labels(every.stop, begin=every.start):
+        def scores_BU(run: slice) -> Tensor:
             z_BU = head.scores_BU(rank_BD, run)
-            if allowed_L is not None:
-                z_BU = z_BU.masked_fill(~allowed_L[run], -torch.inf)
-            best_of_run, at = z_BU.topk(min(k, z_BU.shape[1]), 1)
-            both, ids = torch.cat([best_Bk, best_of_run], 1), torch.cat([ids_Bk, at + run.start], 1)
-            best_Bk, at = both.topk(min(k, both.shape[1]), 1)
-            ids_Bk = ids.gather(1, at)
-        return best_Bk, ids_Bk
+            return z_BU if allowed_L is None else z_BU.masked_fill(~allowed_L[run], -torch.inf)
+
+        runs = runs_of_labels(every.stop, begin=every.start)
+        return best_of_runs(((run.start, scores_BU(run)) for run in runs), k, rank_BD)
 
     def _best_of_all_ranks(
         self, rank_BD: Tensor, k: int, head: Head, share: Share, allowed_L: Tensor | None

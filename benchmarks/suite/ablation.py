@@ -1,4 +1,4 @@
-"""What each plugin brings, at full length, three seeds, on the validation part.
+"""What each plugin brings: at full length, with clusters, which some need, three seeds, validation part.
 
     python -m benchmarks.suite.ablation OUT.json CORPUS ENCODER SETS
 
@@ -17,7 +17,8 @@ def main(out: str, corpus: str, encoder: str, sets: str) -> None:
     """Ends as `xmlkit compare` does."""
     folder = Path(out).with_suffix("")
     command = ["-m", "xmlkit", "compare", corpus, "--encoder", encoder, "--plugin-sets", sets]
-    status = subprocess.run([sys.executable, *command, "--out", str(folder)]).returncode
+    command += ["--set", "clustered=true", "--out", str(folder)]
+    status = subprocess.run([sys.executable, *command]).returncode
     if status:
         sys.exit(status)
     shutil.copy(folder / "validation.json", out)

@@ -83,7 +83,10 @@ def _peer(name: str, minutes: float, *options: str) -> Part:
     return Part(name, "peers", minutes, ("-m", "benchmarks.peers", name, OUT, CORPUS, *options), _metrics)
 
 
-SETS = "base;lexical;neighbours;lexical,neighbours;base[start=prior];se;loss-fix;astec-negatives;combination"
+SETS = (
+    "base;lexical;neighbours;lexical,neighbours;base[start=prior];se;loss-fix;loss-fix[mode=gradnorm];"
+    "astec-negatives;combination;combination[where=classifier];se,loss-fix,astec-negatives,combination"
+)
 
 PARTS = (
     Part(
@@ -116,7 +119,7 @@ PARTS = (
     Part(
         "ablation",
         "ablation",
-        400,
+        600,
         ("-m", "benchmarks.suite.ablation", OUT, CORPUS, ENCODER, SETS),
         _compared,
     ),

@@ -15,7 +15,12 @@ from pathlib import Path
 from benchmarks.tables.drawing import NotDrawn, redrawn
 
 BENCHMARKS = Path(__file__).parents[1]
-PAGES = (BENCHMARKS.parent / "README.md", *sorted(BENCHMARKS.glob("*.md")), BENCHMARKS / "results/README.md")
+PAGES = (
+    BENCHMARKS.parent / "README.md",
+    BENCHMARKS.parent / "plugins/README.md",
+    *sorted(BENCHMARKS.glob("*.md")),
+    BENCHMARKS / "results/README.md",
+)
 
 
 def main() -> None:

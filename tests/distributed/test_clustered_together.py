@@ -44,7 +44,9 @@ def made(folder: Path) -> tuple[list, int, list[int]]:
     return [(one.order_L, one.starts) for one in (*found, kept[0], kept[2])], sum(halved), kept[1::2]
 
 
-@pytest.mark.parametrize(("count", "most"), [(2, 1 / 2), (3, 2 / 4), (5, 2 / 8)])
+@pytest.mark.parametrize(
+    ("count", "most"), [(2, 1 / 2), (3, 2 / 4), pytest.param(5, 2 / 8, marks=pytest.mark.slow)]
+)
 def test_they_are_those_of_one_process(tmp_path, count, most):
     """Of 2, 4 and 8 nodes a rank has 1, 2 and 2 at the most."""
     expected = [cluster_labels(rows_LF, *case[1:]) for case in CASES for rows_LF in rows(case[0])]

@@ -24,7 +24,11 @@ def waits_for(other: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("other", "why"), [("dead", "its connection is closed"), ("hangs", "rank_timeout is over")]
+    ("other", "why"),
+    [
+        ("dead", "its connection is closed"),
+        pytest.param("hangs", "rank_timeout is over", marks=pytest.mark.slow),
+    ],
 )
 def test_a_rank_that_is_lost_is_named(other, why):
     said, *_ = on_ranks(2, waits_for, other, limit=2.0)

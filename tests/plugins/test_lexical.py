@@ -154,7 +154,8 @@ SMALL = {"batch_size": 16, "validation": 0.2, "device": "cpu", "epochs": 20, "he
 
 
 @pytest.mark.parametrize(
-    ("clustered", "label_width"), [(False, 16), (True, 16), pytest.param(True, 32, id="rows-alone")]
+    ("clustered", "label_width"),
+    [(False, 16), pytest.param(True, 16, marks=pytest.mark.slow), pytest.param(True, 32, id="rows-alone")],
 )
 def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_path, clustered, label_width):
     own = {"buckets": 4096, "width": 32, "learning_rate": 0.1, "min_documents": 1}

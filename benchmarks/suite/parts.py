@@ -108,6 +108,7 @@ PARTS = (
     _trained("untrained", 6, "--encoder", ENCODER, "--set", "epochs=0", "--plugin", "neighbours"),
     _trained("frozen", 12, "--encoder", ENCODER, "--set", "freeze=true", "--plugin", "lexical,neighbours"),
     _trained("blended", 20, "--encoder", ENCODER, "--ensemble", "auto"),
+    _trained("trained", 25, "--encoder", ENCODER, "--plugin", "lexical,neighbours"),
     _peer("omikuji-bonsai", 1),
     _peer("omikuji-parabel", 1),
     _peer("napkinxc-plt", 1),

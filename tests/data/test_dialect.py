@@ -45,6 +45,17 @@ def test_an_encoding_of_ones_own(tmp_path: Path) -> None:
         load_corpus(tmp_path, Dialect(encoding="ascii"))
 
 
+@pytest.mark.parametrize(
+    "said", ["Grüße\t<ä>\n".encode("utf-16"), b"PK\3\4\x14\0\0\xff\n"], ids=["utf-16", "binary"]
+)
+def test_what_holds_zeros_is_no_other_encoding(tmp_path: Path, said: bytes) -> None:
+    (tmp_path / "train.tsv").write_bytes(said)
+    with pytest.raises(
+        UserError, match=r"train\.tsv:\d: not valid UTF-8 .* holds zeros, .*; save it as UTF-8$"
+    ):
+        load_corpus(tmp_path)
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "utf-16", "hex"])
 def test_an_encoding_by_which_no_lines_are_found(encoding: str) -> None:
     with pytest.raises(ValueError):

@@ -195,6 +195,13 @@ def test_labels_that_another_mark_seems_to_part(
     )  # one of 42 is so by right
 
 
+def test_a_line_of_column_names(tmp_path: Path) -> None:
+    write(tmp_path / "train.tsv", "text\tLabels\none\tu:1\n")
+    write(tmp_path / "test.tsv", "two\tlabel\tu:1\n")
+    (found,) = remarks(load_corpus(tmp_path))
+    assert found.startswith("the first document of train is 'text' with the label 'Labels': if that is")
+
+
 def test_annif_line_without_a_tab(tmp_path: Path) -> None:
     path = write(tmp_path / "train.tsv", "fine\t<x>\nno tab <x>\n")
     assert error_of(tmp_path).startswith(f"{path}:2: no tab")

@@ -44,6 +44,8 @@ def read_stream(
             yield number, (line if ends else line.removesuffix(b"\n").removesuffix(b"\r")).decode(encoding)
     except UnicodeDecodeError as error:
         advice = "save it as UTF-8, or try --encoding latin-1" if encoding == "utf-8" else "name another one"
+        if b"\0" in error.object:  # tables that are exported as "Unicode text" are UTF-16
+            advice = "it holds zeros, as UTF-16 and files that are no text do; save it as UTF-8"
         called = "UTF-8" if encoding == "utf-8" else encoding
         raise UserError(f"{name}:{number}: not valid {called} ({error.reason}); {advice}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -9,11 +9,19 @@ from xmlkit.data.corpus import Corpus
 
 BETWEEN, OF_LISTS = (";", ",", "|"), ("['", '["')  # how labels end that were cut at white space alone
 SEEMINGLY = 0.05  # of the labels: a few may be so by right
+COLUMNS = ("label", "labels", "subject", "subjects", "uri", "uris")  # what heads labels
 
 
 def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
     labels, found = corpus.labels, []
+    for name, split in corpus.splits.items():
+        first = [split.label_ids[row] for row in split.labels[0].tolist()] if len(split) else []
+        if len(first) == 1 and first[0].lower() in COLUMNS:
+            found.append(
+                f"the first document of {name} is {split.texts[0][:40]!r} with the label {first[0]!r}: if "
+                "that is a line of column names, remove it, as this format has none"
+            )
     graded = sum(
         int((split.relevances != 1).sum()) for split in corpus.splits.values() if split.relevances is not None
     )

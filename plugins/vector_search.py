@@ -42,7 +42,7 @@ class Index:
         self._index.nprobe = LISTS_SEARCHED
 
     def nearest(self, query_BD: Tensor, most: int) -> tuple[Tensor, Tensor]:
-        """As `exact`; where the lists that are searched hold fewer, vector 0 at a product of -1 fills up."""
+        """As `nearest_vectors`; where the searched lists hold fewer, vector 0 at a product of -1 fills up."""
         queries = _padded(query_BD.float().cpu().numpy())
         found = self._index.search(queries, min(RESCORED * most, len(self.bank_ND)))[1]
         at_BF = torch.from_numpy(found).to(query_BD.device)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-NUMBERS_AT_ONCE = 2**23  # of what is searched in, in the queries' precision
+NUMBERS_AT_ONCE = 2**23  # of what is searched in, and of products, in the queries' precision
 
 
 def best_of_runs(runs: Iterable[tuple[int, Tensor]], most: int, like_BD: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def nearest_vectors(query_BD: Tensor, bank_ND: Tensor, most: int) -> tuple[Tenso
 
     Neither all products nor all vectors in another precision are there at once.
     """
-    rows = max(NUMBERS_AT_ONCE // query_BD.shape[1], 1)
+    rows = max(NUMBERS_AT_ONCE // max(query_BD.shape), 1)
     runs = (
         (start, query_BD @ bank_ND[start : start + rows].to(query_BD.dtype).T)
         for start in range(0, len(bank_ND), rows)

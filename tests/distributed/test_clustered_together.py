@@ -35,7 +35,7 @@ def made(folder: Path) -> tuple[list, int, list[int]]:
     module._halve = noted
     for case in CASES:
         for rows_LF in rows(case[0]):
-            found.append(clusters_together(lambda cluster, a=rows_LF, c=case: cluster(a, *c[1:]), *case))
+            found.append(clusters_together(lambda cluster, a=rows_LF: cluster(a), *case))
 
     def find(cluster):
         return clusters_of_vectors(rows(300)[0], 7, 0, cluster)

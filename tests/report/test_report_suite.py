@@ -91,6 +91,12 @@ def test_a_name_that_would_meet_another_stands_below_its_point():
     assert [row["is_below"] for row in rows] == [False, True, False, False, False]
 
 
+def test_names_below_do_not_meet_either():
+    rows = [{"seconds": seconds, "value": 50.0} for seconds in (10, 12, 13, 100)]
+    charts.part_names(rows)
+    assert [row["is_below"] for row in rows] == [False, True, False, False]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"parts": [1]}', '{"parts": {"bag-1": 3}}', "[" * 100_000])
 def test_a_damaged_folder_is_a_line(folder, text):
     (folder / "suite.json").write_text(text)

@@ -228,5 +228,5 @@ def test_what_is_broken_off_before_the_first_step_leaves_nothing_and_says_so(tmp
         (folder / "config.json").write_text("{}")
         raise error
     assert not folder.exists()
-    said = "interrupted before the first step; the same command begins anew" in capsys.readouterr().err
+    said = "interrupted before there was anything to be kept in" in capsys.readouterr().err
     assert said is not isinstance(error, UserError)

@@ -343,7 +343,7 @@ def test_prediction_arguments(tmp_path, encoder):
     model = xmlkit.load(tmp_path / "a")
     assert [len(found) for found in model.predict(["w1", ""], top_k=3)] == [3, 3]
     assert len(model.predict(["w1"], top_k=1000)[0]) == len(model.labels)
-    assert model.predict(["w1"], threshold=0.9999) == [[]]
+    assert model.predict(["w1"], threshold=0.9999) == model.predict(["w1"], threshold=np.float32(1)) == [[]]
     assert model.predict([]) == []
     assert model.predict(text for text in ["w1", "w2"]) == model.predict(["w1", "w2"])
     with pytest.raises(UserError, match=r"texts\[1\]: half of a surrogate pair"):

@@ -16,10 +16,10 @@ def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
     labels, found = corpus.labels, []
     for name, split in corpus.splits.items():
-        first = [split.label_ids[row] for row in split.labels[0].tolist()] if len(split) else []
-        if len(first) == 1 and first[0].lower() in COLUMNS:
+        heads = [split.label_ids[row] for row in split.labels[0].tolist()] if len(split) else []
+        if len(heads) == 1 and heads[0].lower() in COLUMNS:
             found.append(
-                f"the first document of {name} is {split.texts[0][:40]!r} with the label {first[0]!r}: if "
+                f"the first document of {name} is {split.texts[0][:40]!r} with the label {heads[0]!r}: if "
                 "that is a line of column names, remove it, as this format has none"
             )
     graded = sum(
@@ -29,11 +29,12 @@ def remarks(corpus: Corpus) -> list[str]:
         found.append(f"{graded:,} relevances are not 1: each label counts as one all the same")
     parted = [label for label in labels.ids if label.endswith(BETWEEN) or label.startswith(OF_LISTS)]
     if len(parted) > SEEMINGLY * len(labels):
-        mark = parted[0][-1] if parted[0].endswith(BETWEEN) else ","
-        found.append(
-            f"{len(parted):,} of {len(labels):,} labels are like {parted[0]!r}, as if {mark!r} stood between "
-            f"them: of a table say so, --label-separator {mark!r}, or write lists as JSON Lines have them"
-        )
+        lists = [label for label in parted if label.startswith(OF_LISTS)]
+        example, mark = (lists or parted)[0], parted[0][-1]
+        advice = f"if {mark!r} stood between them: of a table say so, --label-separator {mark!r}"
+        if lists:
+            advice = "parts of a program's lists: write them as JSON Lines have lists"
+        found.append(f"{len(parted):,} of {len(labels):,} labels are like {example!r}, as {advice}")
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])
         found.append(

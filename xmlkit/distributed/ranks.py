@@ -242,7 +242,20 @@ def first_then_rest() -> Iterator[bool]:
         yield own == 0
     finally:
         _is_apart = False
-    _store.set(f"{key}/{own}", "")
+    _all_pass(key)
+
+
+def wait_for_all() -> None:
+    """Until every rank comes by, however long that takes. Raises RankLost where another has stopped."""
+    global _preparations
+    if are_several():
+        _preparations += 1
+        _all_pass(f"xmlkit/prepared/{_preparations}")
+
+
+def _all_pass(key: str) -> None:
+    every = range(count())
+    _store.set(f"{key}/{number()}", "")
     _wait_for([f"{key}/{other}" for other in every], every)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ class Predictor(ABC):
         """Like `predict`, text by text, for streams of any length in constant memory."""
         if top_k < 1:
             raise UserError(f"top_k={top_k}: must be at least 1")
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
             raise UserError(f"threshold={threshold!r}: expected a number, and scores lie between 0 and 1")
         allowed = None if allowed is None else np.asarray(allowed)
         if allowed is not None and (allowed.dtype != bool or allowed.shape != (len(self.labels),)):

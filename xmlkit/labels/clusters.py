@@ -25,7 +25,7 @@ WORD = r"[\u3040-\u30ff\u3400-\u9fff]|\w\w+"  # or a character, in scripts witho
 SMALLEST_GAIN = 1e-4  # in mean similarity, as in LightXML's code
 MOST_ROUNDS = 20
 Features: TypeAlias = "sparse.csr_array | np.ndarray"  # (L, F), a row of length one or zero a label
-Cluster: TypeAlias = "Callable[[Features, int, int], Clustering]"  # of features, largest size and seed
+Cluster: TypeAlias = "Callable[[Features], Clustering]"  # into those of a size and a seed
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ def clusters_of_corpus(
     """
     rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
     key = digest(texts, rows, f"{VERSION} {num_labels} {largest} {seed}")
-    cluster = cluster or cluster_labels
-    return _kept(key, lambda: cluster(label_features(texts, labels, num_labels), largest, seed))
+    return _kept(key, lambda: label_features(texts, labels, num_labels), largest, seed, cluster)
 
 
 def clusters_of_vectors(
@@ -60,13 +59,14 @@ def clusters_of_vectors(
     """The same by vectors of length one or zero."""
     content = hashlib.sha256(np.ascontiguousarray(vectors_LD).data).hexdigest()
     key = digest(content, f"{VERSION} {vectors_LD.shape} {largest} {seed}")
-    cluster = cluster or cluster_labels
-    return _kept(key, lambda: cluster(vectors_LD, largest, seed))
+    return _kept(key, lambda: vectors_LD, largest, seed, cluster)
 
 
-def _kept(key: str, find: Callable[[], Clustering]) -> Clustering:
+def _kept(
+    key: str, features: Callable[[], Features], largest: int, seed: int, cluster: Cluster | None
+) -> Clustering:
     def make(folder: Path) -> None:
-        found = find()
+        found = cluster(features()) if cluster else cluster_labels(features(), largest, seed)
         np.save(folder / "order.npy", found.order_L)
         np.save(folder / "starts.npy", found.starts)
 

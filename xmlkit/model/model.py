@@ -405,7 +405,8 @@ class _Stored:
         if added and (own.shape[:1], saved.shape[:1]) == ((num_labels,), (num_labels - added,)):
             own = own[:-added]
         if saved.shape != own.shape:
-            shapes = f"{tuple(saved.shape)}, expected {tuple(own.shape)}"
+            expected = own.shape if self.share is None else (self.share.total, *own.shape[1:])
+            shapes = f"{tuple(saved.shape)}, expected {tuple(expected)}"
             raise UserError(f"the weights do not fit: {self.name!r} is {shapes}")
         if saved.is_floating_point() != own.is_floating_point():
             kinds = f"{saved.dtype}, expected {own.dtype}"

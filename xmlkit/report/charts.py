@@ -250,16 +250,20 @@ def costs(found: Sequence[Measured]) -> Spec:
 
 
 def part_names(rows: list[dict[str, Any]]) -> None:
-    """A name stands below its point where another's, to the left of it, would meet it above."""
+    """A name stands below its point where one to the left of it would meet it above, and none below."""
     values = [row["value"] for row in rows]
-    near, above = 0.04 * (max(values) - min(values)), list[dict[str, Any]]()
+    near = 0.04 * (max(values) - min(values))
+    placed: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for row in sorted(rows, key=lambda row: row["seconds"]):
-        meets = (
-            row["seconds"] < 1.6 * one["seconds"] and abs(row["value"] - one["value"]) < near for one in above
+        above, below = (
+            any(
+                row["seconds"] < 1.6 * one["seconds"] and abs(row["value"] - one["value"]) <= near
+                for one in placed[is_below]
+            )
+            for is_below in (False, True)
         )
-        row["is_below"] = any(meets)
-        if not row["is_below"]:
-            above.append(row)
+        row["is_below"] = above and not below
+        placed[row["is_below"]].append(row)
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> list[float]:

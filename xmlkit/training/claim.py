@@ -76,7 +76,7 @@ def new_folder(out: str | Path | None, name: str) -> Iterator[Path]:
             if _came_to_nothing(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 if isinstance(error, KeyboardInterrupt | SystemExit):
-                    say("interrupted before the first step; the same command begins anew")
+                    say(f"interrupted before there was anything to be kept in {folder}")
             raise
 
 

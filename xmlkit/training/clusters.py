@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import torch
@@ -39,13 +40,13 @@ def clusters_together(
     The others wait until it has the features, however long that takes, and help with the rest.
     """
     if not ranks.are_several():
-        return find(cluster_labels)
+        return find(partial(cluster_labels, largest=largest, seed=seed))
     levels, found, are_asked = halvings(num_labels, largest, seed), None, False
     top = _top(levels, ranks.count())
     with ExitStack() as alone:
         if alone.enter_context(ranks.first_then_rest()):
 
-            def cluster(features_LF: Features, largest: int, seed: int) -> Clustering:
+            def cluster(features_LF: Features) -> Clustering:
                 nonlocal are_asked
                 nodes = [np.arange(num_labels)]
                 for level in levels[:top]:
@@ -89,6 +90,7 @@ def _halved(levels: Sequence[Level], parts: Iterator[list[Tensor]] | None) -> Cl
     for level in levels[:-1]:
         nodes, run = halve(features_UF, nodes, level.begins_N2[run]), level.below(run)
     order_U = labels_U[np.concatenate([*nodes, np.zeros(0, int)])]
+    ranks.wait_for_all()  # one may have twice the labels of another
     runs = (Share(len(sizes_N), number, count).run for number in range(count))
     order_L = collectives.gathered(
         torch.from_numpy(order_U), [int(sizes_N[run].sum()) for run in runs]

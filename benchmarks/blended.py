@@ -18,27 +18,26 @@ import xmlkit
 from benchmarks.machine import machine
 from benchmarks.suite.trained import trained
 from xmlkit.blend.judging import difference
-from xmlkit.blend.member import NAMED
 from xmlkit.blend.opening import Ensemble
 from xmlkit.data.corpus import Split, load_corpus
 
 
 def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     """The whole and its members, and what the whole is ahead of its best member, with a 95% interval."""
-    test, by = test.numbered_as(whole.labels), whole.scoring
-    k, about = max(by.ks), whole.whole.described
+    by, about = whole.scoring, whole.whole.described
+    found = whole.evaluated(test, max(by.ks))
     names = [
         Path(one.name).name.removeprefix("whole-") if one.kind == "run" else one.kind for one in about.members
     ]
-    rankings = {"whole": whole.rank(test.texts, k)[1]}
-    for name, (_, member) in zip(names, whole.members, strict=True):
-        rankings[name] = member.candidates(test.texts, NAMED).ranked(k)
-    terms = {name: by.terms(ids_NK, test.labels)[about.metric] for name, ids_NK in rankings.items()}
+    members = (ids_NK for _, ids_NK in found.members)
+    rankings = {"whole": found.ranking.ids_NK, **dict(zip(names, members, strict=True))}
+    truth = found.ranking.truth
+    terms = {name: by.terms(ids_NK, truth)[about.metric] for name, ids_NK in rankings.items()}
     held_out = {"whole": about.judged, **{name: one.alone for name, one in zip(names, about.members)}}
     best = max((name for name in rankings if name != "whole"), key=lambda name: terms[name].percent)
     return {
         "rows": {
-            name: {"held_out": held_out[name], "test": by.scores(ids_NK, test.labels)}
+            name: {"held_out": held_out[name], "test": by.scores(ids_NK, truth)}
             for name, ids_NK in rankings.items()
         },
         "loss_without": {name: one.loss_without for name, one in zip(names, about.members)},

@@ -352,7 +352,13 @@ def test_ctrl_c_while_the_test_split_is_scored_and_what_is_left_of_it(corpus, ru
     test.write_text(few)
     commands.xmlkit("evaluate", "whole", test, cwd=tmp_path)
     assert not (tmp_path / "whole" / "metrics.json").exists()  # it might be any file
-    commands.xmlkit("evaluate", "whole", cwd=tmp_path)
+    out, _ = commands.xmlkit("evaluate", "whole", cwd=tmp_path)
+    alone = xmlkit.load(tmp_path / "whole-warm").evaluate(corpus.test)
+    (row,) = [line for line in out.partition("its members alone")[2].splitlines() if "whole-warm " in line]
+    shown = [float(cell) for cell in row.strip("│").split("│")[1:]]
+    assert shown == pytest.approx(
+        [alone[f"{name}@{k}"] for name in ("P", "PSP") for k in (1, 3, 5)], abs=0.01
+    )
     metrics = (tmp_path / "whole" / "metrics.json").read_text()
     model = xmlkit.load(tmp_path / "whole")
     assert json.loads(metrics) == pytest.approx(model.evaluate(corpus.test.numbered_as(model.labels)))

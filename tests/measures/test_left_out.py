@@ -114,5 +114,5 @@ def test_an_ensemble_is_scored_without_them(filtered):
     for k in (1, 5):
         expected = slow_precision(model, corpus.test, k)
         assert model.evaluate(corpus.test)[f"P@{k}"] == pytest.approx(expected)
-        ranking, _, _ = model.evaluated(corpus.test, 5)
+        ranking = model.evaluated(corpus.test, 5).ranking
         assert model.scoring.of(ranking)[f"P@{k}"] == pytest.approx(expected)

@@ -5,7 +5,8 @@ N texts, K labels of each, V pairs of a text and a label.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
-from xmlkit.blend.member import NAMED, Member
+from xmlkit.blend.member import NAMED, Candidates, Member
 from xmlkit.config import PRECISIONS, Precision
 from xmlkit.data.corpus import Corpus, Labels, Split
 from xmlkit.data.dialect import Source
@@ -30,6 +31,16 @@ from xmlkit.inference.predict import (
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an ensemble and its members make of a split's documents."""
+
+    ranking: Ranking
+    members: list[tuple[str, np.ndarray]]  # by name, own best labels (N, K), as `ranking` has the whole's
+    error_before: float  # expected calibration error of the whole's first labels, in percent
+    error: float  # and after calibration
 
 
 class Ensemble(Predictor):
@@ -91,7 +102,17 @@ class Ensemble(Predictor):
         self, texts: Sequence[str], k: int, seen: bool = False, allowed_L: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """What chances are made of (N, k), and the label rows."""
-        whole, found = self.whole, []
+        found = [(z_NK, ids_NK) for z_NK, ids_NK, _ in self._read(texts, k, seen, allowed_L)]
+        if not found:
+            return np.zeros((0, k)), np.zeros((0, k), np.int64)
+        z, ids = zip(*found)
+        return np.concatenate(z), np.concatenate(ids)
+
+    def _read(
+        self, texts: Sequence[str], k: int, seen: bool = False, allowed_L: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[Candidates]]]:
+        """The same of some texts at a time, and what the members say."""
+        whole = self.whole
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = [
@@ -101,26 +122,28 @@ class Ensemble(Predictor):
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
             if allowed_L is not None:
                 pairs, z_V = pairs.only(allowed_L), z_V[allowed_L[pairs.labels_V]]
-            found.append(pairs.ranked(z_V, k))
-        if not found:
-            return np.zeros((0, k)), np.zeros((0, k), np.int64)
-        ids, z = zip(*found)
-        return np.concatenate(z), np.concatenate(ids)
+            ids_NK, z_NK = pairs.ranked(z_V, k)
+            yield z_NK, ids_NK, said
 
-    def evaluated(self, split: Split, k: int) -> tuple[Ranking, float, float]:
-        """As `ranking`, and the expected calibration error before and after, in percent.
+    def evaluated(self, split: Split, k: int) -> Evaluated:
+        """As `ranking`, of the members alone, too. Raises UserError where the split has no document.
 
-        That is of the first labels, as many as the largest k of the settings.
+        Calibration errors are of the first labels, as many as the largest k of the settings.
         """
-        split = split.numbered_as(self.labels)
-        z_NK, ids_NK = self.logits(split.texts, depth_for(k, split.left_out))
-        z_NK, ids_NK = without(z_NK, ids_NK, split.left_out, k)
+        if not len(split):
+            raise UserError("no documents to score: give a split with at least one document")
+        split, depth = split.numbered_as(self.labels), depth_for(k, split.left_out)
+        z, ids, said = zip(*self._read(split.texts, depth))
+        z_NK, ids_NK = without(np.concatenate(z), np.concatenate(ids), split.left_out, k)
+        own = [np.concatenate([one.ranked(depth) for one in some]) for some in zip(*said)]
+        own = [without(np.zeros(own_NK.shape), own_NK, split.left_out, k)[1] for own_NK in own]
+        members = list(zip((about.name for about in self.whole.described.members), own, strict=True))
         ranking = Ranking(self._chances(z_NK, ids_NK), ids_NK, split.labels)
         first = max(self.scoring.ks)
         there_NK = ids_NK[:, :first] >= 0
         right_V, z_V = hits(ids_NK[:, :first], split.labels)[there_NK], z_NK[:, :first][there_NK]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return ranking, before, calibration_error(self.whole.calibration(z_V), right_V)
+        return Evaluated(ranking, members, before, calibration_error(self.whole.calibration(z_V), right_V))
 
 
 def load(run: str | Path, precision: Precision | None = None) -> Predictor:

@@ -79,6 +79,20 @@ def ensemble_table(made: Made) -> Table:
     return table
 
 
+def members_table(alone: Sequence[tuple[str, Mapping[str, float]]], whole: Mapping[str, float]) -> Table:
+    """The members of an ensemble and the whole on the same documents, in percent."""
+    names = [name for name in whole if name.partition("@")[0] in ("P", "PSP")]
+    table = Table(title="its members alone", title_justify="left")
+    table.add_column("member")
+    for name in names:
+        table.add_column(name, justify="right")
+    for member, scores in alone:
+        table.add_row(visible(member), *(f"{scores[name]:.2f}" for name in names))
+    table.add_section()
+    table.add_row("whole", *(f"{whole[name]:.2f}" for name in names), style="bold")
+    return table
+
+
 def kept_table(kept: Kept) -> Table:
     """Teacher and student on the same documents, what is kept of the teacher's figures, what each costs."""
     teacher, student = kept.teacher, kept.student

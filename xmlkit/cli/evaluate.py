@@ -64,12 +64,13 @@ def evaluate(
     With a threshold or a limit, P, R and F1 of what is then assigned: over all pairs (micro), label by label
     (macro), document by document (example).
 
-    Of labels that no training document has it says apart how well they are found among themselves. The
-    figures of an ensemble on its own corpus stay in its metrics.json where there is none yet.
+    Of labels that no training document has it says apart how well they are found among themselves. Of an
+    ensemble there are its members alone, too; its figures on its own corpus stay in its metrics.json where
+    there is none yet.
     """
     from xmlkit.blend.member import NAMED
     from xmlkit.blend.opening import Ensemble, load, source_of
-    from xmlkit.cli.display import metric_table, unknown_labels, unseen_in_words
+    from xmlkit.cli.display import members_table, metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
     from xmlkit.inference.predict import RunPredictor
     from xmlkit.inference.unseen import evaluate_unseen
@@ -91,11 +92,8 @@ def evaluate(
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)
     depth = max(*model.scoring.ks, min(cut.limit, len(model.labels)) if cut else 1)
-    calibration = None
-    if isinstance(model, Ensemble):
-        ranking, *calibration = model.evaluated(split, depth)
-    else:
-        ranking = model.ranking(split, depth)
+    evaluated = model.evaluated(split, depth) if isinstance(model, Ensemble) else None
+    ranking = evaluated.ranking if evaluated else model.ranking(split, depth)
     if annif and cut:
         _print_annif(model, ranking, cut)
         return
@@ -104,11 +102,18 @@ def evaluate(
     usual = depth <= NAMED or not isinstance(model, Ensemble)
     metrics = model.scoring.of(ranking) if usual else model.evaluate(split)
     out.print(metric_table(metrics))
-    if calibration:
+    if evaluated:
         if data is None and not (run / METRICS).exists() and os.access(run, os.W_OK):
             write_json(run / METRICS, metrics)
-        before, after = calibration
-        print(f"expected calibration error of scores: {after:.2f}%; {before:.2f}% before calibration")
+        k = max(model.scoring.ks)
+        alone = [
+            (name, model.scoring.scores(ids_NK[:, :k], ranking.truth)) for name, ids_NK in evaluated.members
+        ]
+        print_uncut(members_table(alone, metrics))
+        print(
+            f"expected calibration error of scores: {evaluated.error:.2f}%; {evaluated.error_before:.2f}% "
+            "before calibration"
+        )
     if cut:
         if limit is None and threshold is not None:
             remark_on_limit(ranking, cut)

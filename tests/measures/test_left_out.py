@@ -114,5 +114,7 @@ def test_an_ensemble_is_scored_without_them(filtered):
     for k in (1, 5):
         expected = slow_precision(model, corpus.test, k)
         assert model.evaluate(corpus.test)[f"P@{k}"] == pytest.approx(expected)
-        ranking = model.evaluated(corpus.test, 5).ranking
-        assert model.scoring.of(ranking)[f"P@{k}"] == pytest.approx(expected)
+        found = model.evaluated(corpus.test, 5)
+        assert model.scoring.of(found.ranking)[f"P@{k}"] == pytest.approx(expected)
+        alone = model.scoring.scores(dict(found.members)[members[0]], found.ranking.truth)
+        assert alone[f"P@{k}"] == pytest.approx(trained.metrics[f"P@{k}"])

@@ -133,17 +133,19 @@ class Ensemble(Predictor):
         if not len(split):
             raise UserError("no documents to score: give a split with at least one document")
         split, depth = split.numbered_as(self.labels), depth_for(k, split.left_out)
-        z, ids, said = zip(*self._read(split.texts, depth))
+        read = self._read(split.texts, depth)
+        z, ids, own = zip(*((z, ids, [one.ranked(depth) for one in said]) for z, ids, said in read))
         z_NK, ids_NK = without(np.concatenate(z), np.concatenate(ids), split.left_out, k)
-        own = [np.concatenate([one.ranked(depth) for one in some]) for some in zip(*said)]
-        own = [without(np.zeros(own_NK.shape), own_NK, split.left_out, k)[1] for own_NK in own]
-        members = list(zip((about.name for about in self.whole.described.members), own, strict=True))
+        names = [about.name for about in self.whole.described.members]
+        alone = [np.concatenate(one) for one in zip(*own)]
+        alone = [without(np.zeros(one.shape), one, split.left_out, k)[1] for one in alone]
         ranking = Ranking(self._chances(z_NK, ids_NK), ids_NK, split.labels)
         first = max(self.scoring.ks)
         there_NK = ids_NK[:, :first] >= 0
         right_V, z_V = hits(ids_NK[:, :first], split.labels)[there_NK], z_NK[:, :first][there_NK]
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
-        return Evaluated(ranking, members, before, calibration_error(self.whole.calibration(z_V), right_V))
+        after = calibration_error(self.whole.calibration(z_V), right_V)
+        return Evaluated(ranking, list(zip(names, alone, strict=True)), before, after)
 
 
 def load(run: str | Path, precision: Precision | None = None) -> Predictor:

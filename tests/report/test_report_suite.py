@@ -85,14 +85,14 @@ def test_the_page_holds_them(folder, tmp_path):
 
 
 def test_a_name_that_would_meet_another_stands_below_its_point():
-    """Within 0.04 of the values' range, 0.4, and 1.6 times the seconds."""
-    rows = [{"seconds": seconds, "value": value} for seconds, value in PLACES]
+    """Within 0.032 of the values' range, 0.32, and 1.03 to the sixteenth, 1.6, times the seconds."""
+    rows = [{"name": 4 * "name", "seconds": seconds, "value": value} for seconds, value in PLACES]
     charts.part_names(rows)
     assert [row["is_below"] for row in rows] == [False, True, False, False, False]
 
 
 def test_names_below_do_not_meet_either():
-    rows = [{"seconds": seconds, "value": 50.0} for seconds in (10, 12, 13, 100)]
+    rows = [{"name": 4 * "name", "seconds": seconds, "value": 50.0} for seconds in (10, 12, 13, 100)]
     charts.part_names(rows)
     assert [row["is_below"] for row in rows] == [False, True, False, False]
 

@@ -25,6 +25,8 @@ NOISY = 40  # points from which on a running mean is drawn over them
 COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
 HEIGHT = 220
 LEGEND = 44  # letters that are sure to fit side by side
+ABOVE, BELOW, NEAR = 0.037, -0.029, 0.032  # where names stand, and how near they meet, of the figures' range
+A_LETTER = 1.03  # times the seconds
 WHOSE = {True: "xmlkit", False: "peers"}
 SPANS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h", 360000: "100 h"}
 Spec = dict[str, Any]
@@ -250,20 +252,18 @@ def costs(found: Sequence[Measured]) -> Spec:
 
 
 def part_names(rows: list[dict[str, Any]]) -> None:
-    """A name stands below its point where one to the left of it would meet it above, and none below."""
+    """A name stands below its point where above it would meet one of those to the left, and below none."""
     values = [row["value"] for row in rows]
-    near = 0.04 * (max(values) - min(values))
-    placed: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    unit = (max(values) - min(values)) or 1.0
+    placed: list[tuple[float, float]] = []
+
+    def meets(seconds: float, height: float) -> bool:
+        return any(seconds < right and abs(height - other) < NEAR * unit for right, other in placed)
+
     for row in sorted(rows, key=lambda row: row["seconds"]):
-        above, below = (
-            any(
-                row["seconds"] < 1.6 * one["seconds"] and abs(row["value"] - one["value"]) <= near
-                for one in placed[is_below]
-            )
-            for is_below in (False, True)
-        )
-        row["is_below"] = above and not below
-        placed[row["is_below"]].append(row)
+        seconds, (above, below) = row["seconds"], (row["value"] + side * unit for side in (ABOVE, BELOW))
+        row["is_below"] = meets(seconds, above) and not meets(seconds, below)
+        placed.append((seconds * A_LETTER ** len(row["name"]), below if row["is_below"] else above))
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -15,6 +15,7 @@ import pytest
 import tiny
 import torch
 from installing import install
+from marking import mostly_slow
 from safetensors.torch import load_file
 
 import xmlkit
@@ -120,7 +121,7 @@ def test_old_labels_stay_what_they_were(run_of, tmp_path, name):
         assert list(ours) == list(theirs) and ours == pytest.approx(theirs, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", CLUSTERED)
+@pytest.mark.parametrize("name", mostly_slow(CLUSTERED, ("clustered", "levels", "cooccurring")))
 def test_old_labels_of_clusters_stay_what_they_were(run_of, tmp_path, name):
     """The same clusters are shortlisted, of which all the old labels score what they did."""
     run = run_of(name)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import tiny
 from commands import hears_signals, write_corpus
+from marking import mostly_slow
 
 from benchmarks.peers.environments import CannotBeMade, python_with
 from benchmarks.peers.kinds import annif_project
@@ -131,7 +132,7 @@ def test_a_peer_that_fails_says_so(peers_folder):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM))],
+    mostly_slow((signal.SIGKILL, signal.SIGINT, signal.SIGTERM), (signal.SIGKILL,)),
 )
 def test_a_peer_ends_with_whoever_started_it(peers_folder, tmp_path, number):
     """And what it has started, too."""

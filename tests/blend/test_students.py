@@ -46,6 +46,7 @@ def corpus(place):
     return load_corpus(place / "data")
 
 
+@pytest.mark.slow
 def test_the_command(place, corpus, tmp_path):
     """A table, and a run that needs nothing of its teacher; the same command again trains nothing."""
     student, teacher = tmp_path / "student", shutil.copytree(place / "whole", tmp_path / "teacher")

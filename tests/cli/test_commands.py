@@ -31,6 +31,7 @@ def test_labels_that_the_model_does_not_know_count_as_missed(place, tmp_path):
     assert rows["P"][0] == "100.00" and rows["R"] == ["50.00"] * 3
 
 
+@pytest.mark.slow
 def test_clusters_from_a_stored_start_to_evaluation(place, tmp_path):
     """A preset's recipe made small, its start stored and shared, trained, scored by its own names."""
     small = ["--set", "cluster_size=3", "--set", "shortlist=2", "--set", "max_steps=3", *QUICK]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from marking import mostly_slow
 
 from xmlkit.data.corpus import Corpus, Labels, load_corpus
 from xmlkit.data.formats import Format, formats
@@ -19,6 +20,7 @@ from xmlkit.data.writing import write_corpus
 from xmlkit.errors import UserError
 
 FORMATS = {format.NAME: format for format in formats()}
+SOME = ("annif-tsv", "annif-folder", "csv", "jsonl", "parquet", "pecos", "xc-text")
 BENIGN = st.text("abc", min_size=1, max_size=3)
 HARSH = st.text("ab \t\r\n<>\\\"',;:é\u2028\x85\x1c\ufeff", min_size=1, max_size=5)
 
@@ -116,7 +118,7 @@ def again(corpus: Corpus, format: Format) -> tuple[Corpus, list[str]]:
         return load_corpus(Path(folder) / "new"), left_out
 
 
-@pytest.mark.parametrize("first", FORMATS)
+@pytest.mark.parametrize("first", mostly_slow(FORMATS, SOME))
 @settings(max_examples=40)
 @given(st.sampled_from(sorted(FORMATS)), corpora(st.text("abc ", max_size=8).map(str.strip), BENIGN))
 def test_there_and_back_through_any_two(first: str, second: str, corpus: Corpus) -> None:
@@ -127,7 +129,7 @@ def test_there_and_back_through_any_two(first: str, second: str, corpus: Corpus)
     assert content(twice, lost) == content(once, lost)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", mostly_slow(FORMATS, SOME))
 @settings(max_examples=60)
 @given(corpora(st.just("") | HARSH, BENIGN) | corpora(HARSH, HARSH))
 @example(named(Corpus.of(["a", "b"], [[":"], [": "]]), [":", ":"]))

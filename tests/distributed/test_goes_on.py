@@ -45,7 +45,8 @@ def _answers(run, corpus):
     return found, run.metrics
 
 
-@pytest.mark.parametrize("others", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("others", [1, 2])
 def test_another_number_of_ranks_goes_on(tmp_path, others):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     ((answers, metrics),) = on_ranks(1, trained, tmp_path / "unbroken", encoder, None)

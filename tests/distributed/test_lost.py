@@ -54,6 +54,7 @@ def test_the_first_prepares_before_the_rest():
     assert all(begun >= first_ended for begun, _ in rest)
 
 
+@pytest.mark.slow
 def test_the_first_of_a_host_prepares_before_its_others():
     (_, ended), (begun, _), (there_begun, there_ended), (last_begun, _) = on_ranks(4, in_turn, 2)
     assert begun >= ended and there_begun >= ended and last_begun >= there_ended

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from marking import mostly_slow
 from ranks_here import on_ranks
 
 from xmlkit.config import merge
@@ -184,7 +185,7 @@ def found(tmp_path_factory) -> Callable[[str], tuple[tuple, list[tuple]]]:
     return of
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
+@pytest.mark.parametrize("name", mostly_slow((*QUICK, *OTHERS), QUICK))
 def test_ranks_compute_what_one_process_does(found, name):
     (losses, weights, scores, ids), several = found(name)
     for own_losses, _, own_scores, own_ids in several:

@@ -16,6 +16,7 @@ import tiny
 import torch
 from commands import xmlkit as command
 from installing import install
+from marking import mostly_slow
 from safetensors.torch import load_file
 from xmlkit_plugins.distil import Options
 
@@ -478,7 +479,7 @@ def test_a_run_and_the_file_that_predict_writes_teach_the_same(tmp_path, encoder
         assert [one[label] for label in shared] == pytest.approx([other[label] for label in shared], abs=2e-6)
 
 
-@pytest.mark.parametrize("kind", ["run", "file"])
+@pytest.mark.parametrize("kind", mostly_slow(["run", "file"], ("file",)))
 def test_a_kill_and_resume_give_the_unbroken_weights_and_no_file_holds_scores(
     tmp_path, encoder, teacher, kind
 ):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from marking import mostly_slow
 from safetensors.torch import load_file
 
 import xmlkit
@@ -62,7 +63,7 @@ def named_corpus():
 
 
 @pytest.mark.parametrize("starts", [range(0, 90, 3), None], ids=["clustered", "flat"])
-@pytest.mark.parametrize("order", list(permutations(ALL)))
+@pytest.mark.parametrize("order", mostly_slow(permutations(ALL), (ALL, ALL[::-1], (*ALL[2:], *ALL[:2]))))
 def test_every_order_trains_and_is_saved_under_the_same_names(order, starts):
     ours = tiny.model(90, plugins=order, starts=starts, shortlist=4, label_width=16, start="random").train()
     documents, training_ = tiny.batch(TEXTS, 90, seed=2)
@@ -96,7 +97,7 @@ def test_a_step_with_all_plugins_never_asks_the_device(row):
     assert ours.report()
 
 
-@pytest.mark.parametrize("row", range(len(ROWS)))
+@pytest.mark.parametrize("row", mostly_slow(range(len(ROWS)), (0, 3)))
 def test_saved_and_opened_in_a_new_process_predictions_are_identical(tmp_path, row):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, **CLUSTERED, "plugins": list(ALL), **ROWS[row], "max_steps": 4}
@@ -108,9 +109,7 @@ def test_saved_and_opened_in_a_new_process_predictions_are_identical(tmp_path, r
     assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == expected
 
 
-@pytest.mark.parametrize(
-    "row", [0, *(pytest.param(row, marks=pytest.mark.slow) for row in range(1, len(ROWS)))]
-)
+@pytest.mark.parametrize("row", mostly_slow(range(len(ROWS)), (0,)))
 def test_a_kill_in_an_epoch_and_resume_give_the_unbroken_weights(tmp_path, row):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, **CLUSTERED, "plugins": list(ALL), **ROWS[row]}

@@ -12,6 +12,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from commands import xmlkit
+from marking import mostly_slow
 from pydantic import ValidationError
 from serving import Server, serving
 
@@ -120,7 +121,7 @@ def test_a_full_queue_says_when_to_come_again(run, tmp_path):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP))],
+    mostly_slow((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), (signal.SIGTERM,)),
 )
 def test_stopping_answers_what_was_taken_and_nothing_more(run, tmp_path, number):
     with (

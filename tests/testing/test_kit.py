@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from installing import GUIDE, install
+from marking import mostly_slow
 
 from xmlkit.discovery import load, shipped
 from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
@@ -14,9 +15,7 @@ SHIPPED = shipped()
 ONE_A_DOOR = ("se", "astec-negatives", "loss-fix", "full-head", "track")  # and one that stands at none
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in ONE_A_DOOR else pytest.param(name, marks=pytest.mark.slow) for name in SHIPPED]
-)
+@pytest.mark.parametrize("name", mostly_slow(SHIPPED, ONE_A_DOOR))
 def test_the_plugins_that_come_with_xmlkit_hold(checks, name):
     """Alone, and where it may take long each pair once: beside those that come after it."""
     check_plugin(name, beside=SHIPPED[SHIPPED.index(name) + 1 :] if checks == "all" else [])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from marking import mostly_slow
 from safetensors.torch import load_file
 
 import xmlkit
@@ -296,7 +297,7 @@ def test_starts_that_do_not_fit_are_one_line_errors(tmp_path, encoder, example_p
         training.train(corpus, QUICK, tmp_path / "x", init_from=tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+@pytest.mark.parametrize("name", mostly_slow(sorted(presets()), ("eurlex4k", "amazon670k")))
 def test_presets_train_from_end_to_end(tmp_path, name):
     """Each member, with what makes it large made small: the corpus, the encoder, clusters, epochs."""
     for member, own in enumerate(presets()[name].members):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from marking import mostly_slow
 from safetensors.torch import load_file
 
 import xmlkit
@@ -233,7 +234,7 @@ def test_the_start_alone_is_a_model(tmp_path, encoder, clustered):
     assert tiny.predicted_in_a_new_process(tmp_path / "run", texts) == here
 
 
-@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("clustered", mostly_slow([False, True], (True,)))
 def test_a_resumed_run_ends_in_the_same_weights_and_reads_nothing_again(
     tmp_path, encoder, clustered, monkeypatch
 ):

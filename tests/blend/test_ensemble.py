@@ -354,8 +354,8 @@ def test_ctrl_c_while_the_test_split_is_scored_and_what_is_left_of_it(corpus, ru
     assert not (tmp_path / "whole" / "metrics.json").exists()  # it might be any file
     out, _ = commands.xmlkit("evaluate", "whole", cwd=tmp_path)
     alone = xmlkit.load(tmp_path / "whole-warm").evaluate(corpus.test)
-    (row,) = [line for line in out.partition("its members alone")[2].splitlines() if "whole-warm " in line]
-    shown = [float(cell) for cell in row.strip("│").split("│")[1:]]
+    rows = [line.strip("│").split("│") for line in out.partition("its members alone")[2].splitlines()]
+    (shown,) = [[float(cell) for cell in cells] for name, *cells in rows if name.strip() == "whole-warm"]
     assert shown == pytest.approx(
         [alone[f"{name}@{k}"] for name in ("P", "PSP") for k in (1, 3, 5)], abs=0.01
     )

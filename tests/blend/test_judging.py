@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xmlkit.blend import judging
+from xmlkit.blend.forms import FORMS, Form
 from xmlkit.blend.fusion import fit, pairs_of
-from xmlkit.blend.judging import SHRINKS, Judge, difference
+from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
@@ -43,18 +44,18 @@ def of(*said):
 # ------------------------------------------------------------------------------------------ unseen
 
 
-@pytest.mark.parametrize("shrink", [None, 300.0, 1.0])
+@pytest.mark.parametrize("form", [Form(), Form(300.0), Form(1.0), Form(trees=True)], ids=str)
 @pytest.mark.parametrize("metric", ["nDCG@5", "P@1"])
-def test_no_document_has_a_say_in_its_own_logits_nor_its_half(shrink, metric):
+def test_no_document_has_a_say_in_its_own_logits_nor_its_half(form, metric):
     """Whose logits move at the change of a document's truth: all of the other half, no other's."""
     true_NL = true_labels()
     pairs = of(member(true_NL, 2, 1), member(true_NL, 1, 2))
-    before_V = judge_of(true_NL, metric).unseen_V(pairs, shrink)
+    before_V = judge_of(true_NL, metric).unseen_V(pairs, form)
 
     def moved(documents):
         changed_NL = true_NL.copy()
         changed_NL[documents] = ~changed_NL[documents]
-        after_V = judge_of(changed_NL, metric).unseen_V(pairs, shrink)
+        after_V = judge_of(changed_NL, metric).unseen_V(pairs, form)
         return set(pairs.texts_V[after_V != before_V].tolist())
 
     other = moved([0])
@@ -69,8 +70,8 @@ def test_no_document_has_a_say_in_its_own_logits_nor_its_half(shrink, metric):
 def test_logits_are_those_of_weights_of_the_other_half():
     true_NL = true_labels()
     pairs, judge = of(member(true_NL, 2, 1), member(true_NL, 1, 2)), judge_of(true_NL)
-    z_V = judge.unseen_V(pairs, 300.0)
-    flipped = judge_of(np.concatenate([~true_NL[:1], true_NL[1:]])).unseen_V(pairs, 300.0)
+    z_V = judge.unseen_V(pairs, Form(300.0))
+    flipped = judge_of(np.concatenate([~true_NL[:1], true_NL[1:]])).unseen_V(pairs, Form(300.0))
     half_N = np.ones(N, bool)
     half_N[pairs.texts_V[flipped != z_V]] = False
     for one_N in (half_N, ~half_N):
@@ -86,7 +87,7 @@ def test_to_know_labels_by_heart_does_not_help():
     by_heart_V = fit(pairs, judge.truth, 0.01).z_V(pairs)
     by_heart, unseen, chance = (
         judge.terms(pairs.ranked(z_V, 5)[0]).percent
-        for z_V in (by_heart_V, judge.unseen_V(pairs, 0.01), chance_V)
+        for z_V in (by_heart_V, judge.unseen_V(pairs, Form(0.01)), chance_V)
     )
     assert by_heart > unseen + 15 and unseen < chance + 10
 
@@ -94,21 +95,22 @@ def test_to_know_labels_by_heart_does_not_help():
 def test_a_single_document_is_judged_by_the_weights_that_all_begin_with():
     true_NL = true_labels(documents=1)
     pairs = of(member(true_NL, 2, 1), member(true_NL, 1, 2))
-    z_V = judge_of(true_NL).unseen_V(pairs, None)
+    z_V = judge_of(true_NL).unseen_V(pairs, Form())
     np.testing.assert_allclose(z_V, pairs.numbers_VF[:, :2].mean(1), rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ choosing
 
 
-def test_of_equal_shrinkages_the_strongest_is_chosen():
+def test_of_equal_forms_the_plainest_is_chosen():
     """All rank the truth first."""
     true_NL = true_labels()
     pairs, judge = of(member(true_NL, 30, 1), member(true_NL, 30, 2)), judge_of(true_NL)
-    assert SHRINKS[0] is None and SHRINKS[1:] == tuple(sorted(SHRINKS[1:], reverse=True))
-    shrink, z_V = judge.chosen(pairs)
-    assert shrink is None
-    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, None))
+    shrinks = [form.shrink for form in FORMS if form.shrink]
+    assert FORMS[0] == Form() and FORMS[-1].trees and shrinks == sorted(shrinks, reverse=True)
+    form, z_V = judge.chosen(pairs)
+    assert form == Form()
+    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, Form()))
 
 
 def test_the_shrinkage_that_ranks_best_is_chosen(monkeypatch):
@@ -116,11 +118,11 @@ def test_the_shrinkage_that_ranks_best_is_chosen(monkeypatch):
     true_NL = true_labels()
     said_NL = np.where(np.arange(L) < L // 2, ~true_NL, true_NL)
     pairs, judge = of(member(said_NL, 3, 1, named=L), member(said_NL, 1, 2, named=L)), judge_of(true_NL)
-    monkeypatch.setattr(judging, "SHRINKS", (None, 1e4, 1.0, 1e3))
-    shrink, z_V = judge.chosen(pairs)
-    assert shrink == 1.0
-    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, 1.0))
-    ours, plain = (judge.terms(pairs.ranked(z, 5)[0]).percent for z in (z_V, judge.unseen_V(pairs, None)))
+    monkeypatch.setattr(judging, "FORMS", (Form(), Form(1e4), Form(1.0), Form(1e3)))
+    form, z_V = judge.chosen(pairs)
+    assert form == Form(1.0)
+    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, Form(1.0)))
+    ours, plain = (judge.terms(pairs.ranked(z, 5)[0]).percent for z in (z_V, judge.unseen_V(pairs, Form())))
     assert ours > plain + 20
 
 
@@ -132,8 +134,8 @@ def test_noise_is_worth_about_nothing_and_the_one_good_member_much(metric):
     true_NL = true_labels()
     said = [member(true_NL, 0, 1), member(true_NL, 4, 2), member(true_NL, 0, 3)]
     pairs, judge = of(*said), judge_of(true_NL, metric)
-    shrink, z_V = judge.chosen(pairs)
-    first, good, last = judge.losses(pairs, z_V, 3, shrink)
+    form, z_V = judge.chosen(pairs)
+    first, good, last = judge.losses(pairs, z_V, 3, form)
     assert good[0] > 20 and good[1] > 15 and good[1] < good[0] < good[2]
     for points, low, high in (first, last):
         assert abs(points) < 2 and low <= points <= high and low < 1 and high > -1
@@ -142,11 +144,11 @@ def test_noise_is_worth_about_nothing_and_the_one_good_member_much(metric):
 def test_what_is_lost_is_the_metric_with_it_less_that_without():
     true_NL = true_labels()
     pairs, judge = of(member(true_NL, 2, 1), member(true_NL, 1, 2)), judge_of(true_NL)
-    z_V = judge.unseen_V(pairs, None)
+    z_V = judge.unseen_V(pairs, Form())
     whole = judge.scores(pairs.ranked(z_V, 5)[0])["nDCG@5"]
-    for at, (points, _, _) in enumerate(judge.losses(pairs, z_V, 2, None)):
+    for at, (points, _, _) in enumerate(judge.losses(pairs, z_V, 2, Form())):
         rest = pairs.without(at)
-        ids_NK = rest.ranked(judge.unseen_V(rest, None), 5)[0]
+        ids_NK = rest.ranked(judge.unseen_V(rest, Form()), 5)[0]
         assert points == pytest.approx(whole - judge.scores(ids_NK)["nDCG@5"]) and points > 0
 
 
@@ -154,7 +156,7 @@ def test_a_member_twice_is_not_missed():
     true_NL = true_labels()
     said = member(true_NL, 2, 1)
     pairs, judge = of(said, said), judge_of(true_NL)
-    for points, low, high in judge.losses(pairs, judge.unseen_V(pairs, None), 2, None):
+    for points, low, high in judge.losses(pairs, judge.unseen_V(pairs, Form()), 2, Form()):
         assert abs(points) < 0.5 and low <= points <= high
 
 
@@ -208,7 +210,7 @@ def test_with_propensities_rare_labels_are_ranked_higher():
     mean_count = {}
     for metric in ("P@5", "PSP@5"):
         judge = judge_of(true_NL, metric)
-        ids_NK = pairs.ranked(judge.unseen_V(pairs, None), 5)[0]
+        ids_NK = pairs.ranked(judge.unseen_V(pairs, Form()), 5)[0]
         mean_count[metric] = COUNTS_L[ids_NK].mean()
     assert mean_count["PSP@5"] < 0.9 * mean_count["P@5"]
 

@@ -18,6 +18,7 @@ from xmlkit.blend.ensemble import TIMED
 from xmlkit.blend.judging import price_of_fitting
 from xmlkit.blend.kinds.linear import price_of_linear
 from xmlkit.blend.kinds.names import SAMPLE
+from xmlkit.blend.kinds.words import price_of_words
 from xmlkit.blend.recipes import ENCODED, RECIPES
 from xmlkit.config import Config, merge
 from xmlkit.console import in_words
@@ -98,6 +99,7 @@ class _Prices:
         if "names" in names:
             self._reader = encoded or Trials(corpus, frozen, frozen).rest(1.0)
         self._linear = price_of_linear(corpus, held_out_N, self._asked) if "linear" in names else 0.0
+        self._words = price_of_words(corpus, held_out_N, self._asked) if "words" in names else 0.0
         self._fitting = price_of_fitting(self._apart, len(names)) if self._apart else 0.0
 
     def _plans(self, settings: Mapping[str, Any], name: str, folder: Path) -> Iterator[Plan]:
@@ -144,6 +146,8 @@ class _Prices:
     def _made(self, name: str, runs: Sequence[str]) -> float:
         if name == "linear":
             return self._linear
+        if name == "words":
+            return self._words
         if name == "neighbours":
             by = next((run for run in ENCODED if run in runs), None)
             if by is None:

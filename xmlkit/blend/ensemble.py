@@ -16,11 +16,13 @@ import numpy as np
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.costs import Costs, affordable, measured
 from xmlkit.blend.folder import write
-from xmlkit.blend.fusion import Pairs, Weights, fit, pairs_of
+from xmlkit.blend.forms import Form
+from xmlkit.blend.fusion import Pairs, Weights, pairs_of
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge, difference
 from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
 from xmlkit.blend.opening import source_of
+from xmlkit.blend.reranking import Reranked
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.config import Config
@@ -119,7 +121,7 @@ def ensemble(
         k = max(NAMED, judge.depth)
         heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
         blend, spared = (_summed if summed else _fitted)(heard, judge, seen_L), None
-        costs = _costs(heard, held_out.texts, judge, making.towers, seen_L)
+        costs = _costs(blend, heard, held_out.texts, making.towers, seen_L)
         if fast is not None:
             blend, spared = _spared(blend, heard, costs, fast, judge, seen_L)
         ours = [heard.index(one) for one in blend.heard]
@@ -149,8 +151,8 @@ class Blend:
     """Members, how their words are weighed, and logits of held-out pairs by weights that didn't see them."""
 
     heard: list[Heard]
-    fusion: Weights | Sum
-    shrink: float | None
+    fusion: Weights | Reranked | Sum
+    form: Form
     pairs: Pairs
     z_V: np.ndarray
     losses: list[tuple[float, float, float]]
@@ -162,14 +164,14 @@ class Blend:
 
 def _alone(one: Heard, seen_L: np.ndarray) -> Blend:
     pairs, fusion = pairs_of([one.said], seen_L), Weights.of_one()
-    return Blend([one], fusion, None, pairs, fusion.z_V(pairs), [(one.terms.percent,) * 3])
+    return Blend([one], fusion, Form(), pairs, fusion.z_V(pairs), [(one.terms.percent,) * 3])
 
 
 def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     if len(heard) == 1:
         return _alone(heard[0], seen_L)
     pairs = pairs_of([one.said for one in heard], seen_L)
-    shrink, z_V = judge.chosen(pairs)
+    form, z_V = judge.chosen(pairs)
     whole = judge.terms(pairs.ranked(z_V, judge.depth)[0])
     best = max(heard, key=lambda one: one.terms.percent)
     gain, low, high = difference(whole, best.terms)
@@ -179,17 +181,17 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
         return _alone(best, seen_L)
     sure = "" if low > 0 else ", which may be chance"
     say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
-    losses = judge.losses(pairs, z_V, len(heard), shrink)
-    return Blend(heard, fit(pairs, judge.truth, shrink, judge.gain_L), shrink, pairs, z_V, losses)
+    losses = judge.losses(pairs, z_V, len(heard), form)
+    return Blend(heard, form.fit(pairs, judge.truth, judge.gain_L), form, pairs, z_V, losses)
 
 
 def _costs(
-    heard: list[Heard], texts: Sequence[str], judge: Judge, towers: Towers, seen_L: np.ndarray
+    blend: Blend, heard: list[Heard], texts: Sequence[str], towers: Towers, seen_L: np.ndarray
 ) -> Costs:
     some = [texts[row] for row in np.linspace(0, len(texts) - 1, min(TIMED, len(texts)), dtype=int)]
     costs, begun = measured([one.candidate.member for one in heard], towers, some), time.perf_counter()
-    pairs = pairs_of([one.said for one in heard], seen_L)
-    pairs.ranked(pairs.numbers_VF.sum(1), judge.depth)
+    pairs, z_V = blend.fusion.read([one.said for one in blend.heard], seen_L)
+    pairs.ranked(z_V, NAMED)
     return replace(costs, blending=1000 * (time.perf_counter() - begun) / len(texts))
 
 
@@ -207,7 +209,7 @@ def _spared(
         if len(some) == 1:
             return best
         pairs = pairs_of([one.said for one in some], seen_L)
-        z_V = judge.unseen_V(pairs, blend.shrink)
+        z_V = judge.unseen_V(pairs, blend.form)
         return max(best, judge.terms(pairs.ranked(z_V, judge.depth)[0]).percent)
 
     kept = affordable(costs, budget, worth)
@@ -231,7 +233,7 @@ def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
 
     fusion, pairs, z_V, whole = read(heard)
     others = [[other for other in heard if other is not one] for one in heard]
-    return Blend(heard, fusion, None, pairs, z_V, [difference(whole, read(some)[-1]) for some in others])
+    return Blend(heard, fusion, Form(), pairs, z_V, [difference(whole, read(some)[-1]) for some in others])
 
 
 def _written(
@@ -263,7 +265,8 @@ def _written(
         "ks": list(scoring.ks),
         "propensity_a": scoring.propensity_a,
         "propensity_b": scoring.propensity_b,
-        "shrink": blend.shrink,
+        "shrink": blend.form.shrink,
+        "trees": isinstance(blend.fusion, Reranked),
         "judged": scores,
         "members": [
             {

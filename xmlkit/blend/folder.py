@@ -4,7 +4,7 @@ ensemble.json       members, settings of the metrics, what was judged, and the d
                     of runs, which have their own
 labels.json         ids, names and numbers of training documents, held out or not, and of those that are not,
                     in the order of label rows
-fusion.safetensors  weights and calibration
+fusion.safetensors  weights, trees where there are any, and calibration
 members/0, 1, ...   what each member wrote
 towers/0, 1, ...    the runs and encoders that members read texts with
 threshold.json      where rankings are best cut, once that was asked for
@@ -12,6 +12,7 @@ threshold.json      where rankings are best cut, once that was asked for
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,8 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.fusion import Weights
 from xmlkit.blend.member import Member, kind
+from xmlkit.blend.reranking import Reranked, num_shown
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
+from xmlkit.blend.trees import Trees
 from xmlkit.config import Precision
 from xmlkit.data.corpus import Labels
 from xmlkit.data.dialect import PLAIN, Dialect
@@ -87,6 +90,7 @@ class Description(_Recorded):
     propensity_a: float
     propensity_b: float
     shrink: float | None
+    trees: bool = False
     judged: dict[str, float]  # on held-out documents, each by weights that had not seen it
     members: Annotated[list[RecordedMember], Field(min_length=1)]
     files: dict[str, str]
@@ -100,15 +104,17 @@ def write(
     seen_L: np.ndarray,
     members: list[Member],
     towers: Towers,
-    fusion: Weights | Sum,
+    fusion: Weights | Reranked | Sum,
     calibration: Calibration,
 ) -> None:
     """Fills the folder; what says that it is whole comes last."""
     counts = {"documents": scoring.counts_L.tolist(), "seen": seen_L.tolist()}
     write_json(folder / LABELS, {"ids": labels.ids, "names": labels.names, **counts})
     tensors = dict(vars(calibration))
-    if isinstance(fusion, Weights):
-        tensors |= vars(fusion)
+    if isinstance(fusion, Reranked):
+        tensors |= vars(fusion.trees)
+    if not isinstance(fusion, Sum):
+        tensors |= vars(fusion.weights if isinstance(fusion, Reranked) else fusion)
     save_tensors(folder / FUSION, {name: torch.tensor(array) for name, array in tensors.items()}, {})
     towers.save(folder / "towers", {member.tower_number for member in members})
     for number, member in enumerate(members):
@@ -187,7 +193,7 @@ class Whole:
 
 def _fusion(
     path: Path, described: Description, members: list[Member], num_labels: int
-) -> tuple[Weights | Sum, Calibration]:
+) -> tuple[Weights | Reranked | Sum, Calibration]:
     tensors, _ = load_tensors(path)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     width = len(members) + 2
@@ -196,11 +202,16 @@ def _fusion(
         fits = calibration.z_X.shape == calibration.chance_X.shape and bool(len(calibration.z_X))
         fits &= all(np.isfinite(array).all() for array in arrays.values())
         if described.fusion == "sum":
-            fusion: Weights | Sum = sum_of(members)
+            fusion: Weights | Reranked | Sum = sum_of(members)
+            fits &= not described.trees
         else:
-            fusion = Weights(arrays["w_F"], known_U := arrays["known_U"], arrays["d_UF"])
-            fits &= fusion.w_F.shape == (width,) and fusion.d_UF.shape == (len(known_U), width)
+            fusion = weights = Weights(arrays["w_F"], known_U := arrays["known_U"], arrays["d_UF"])
+            fits &= weights.w_F.shape == (width,) and weights.d_UF.shape == (len(known_U), width)
             fits &= bool((np.diff(known_U) > 0).all()) and known_U.max(initial=0) < num_labels
+            if described.trees:
+                trees = Trees(**{field.name: arrays[field.name] for field in fields(Trees)})
+                fits &= trees.fits(num_shown(len(members)))
+                fusion = Reranked(weights, trees)
     except (KeyError, TypeError, ValueError):
         fits = False
     if not fits:

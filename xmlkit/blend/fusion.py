@@ -61,6 +61,10 @@ class Pairs:
         width = 1 + max(truth.values.max(initial=0), self.labels_V.max(initial=0))
         return np.isin(self.texts_V * width + self.labels_V, rows * width + truth.values)
 
+    def gain_V(self, true_V: np.ndarray, gain_L: np.ndarray | None) -> np.ndarray:
+        """How much each counts in fitting: as its label says where it is true, None: 1, and else 1."""
+        return np.where(true_V, 1.0 if gain_L is None else gain_L[self.labels_V], 1.0)
+
     def ranked(self, z_V: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Labels (N, k) and their z, best first; -1 and -inf where a text has fewer."""
         order = np.lexsort((self.labels_V, -z_V, self.texts_V))
@@ -141,7 +145,7 @@ def fit(
     from scipy.optimize import minimize  # not needed to predict, and slow to import
 
     x_VF, y_V = pairs.numbers_VF.astype(np.float64), pairs.true_V(truth)
-    gain_V = np.where(y_V, 1.0 if gain_L is None else gain_L[pairs.labels_V], 1.0)
+    gain_V = pairs.gain_V(y_V, gain_L)
     num = x_VF.shape[1]
     known_U, at_V = np.zeros(0, np.int64), np.zeros(0, np.int64)
     if shrink is not None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmlkit.blend.fusion import Pairs, fit, pairs_of
+from xmlkit.blend.forms import FORMS, Form
+from xmlkit.blend.fusion import Pairs, pairs_of
 from xmlkit.blend.member import NAMED, Candidates
 from xmlkit.bootstrap import interval, resampled
 from xmlkit.data.ragged import Ragged
@@ -20,8 +21,6 @@ from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
 from xmlkit.metrics import Terms
 
-# How strongly labels' own weights are held at 0; none: there are no such weights.
-SHRINKS = (None, 1000.0, 300.0)
 TRIED, TRUE = 64, 3  # documents of a trial, and labels of each
 
 
@@ -56,32 +55,32 @@ class Judge:
         """Ranks that are looked at."""
         return max(self.scoring.ks)
 
-    def unseen_V(self, pairs: Pairs, shrink: float | None) -> np.ndarray:
-        """The logits of all pairs, each by weights of the other half of the documents."""
+    def unseen_V(self, pairs: Pairs, form: Form) -> np.ndarray:
+        """The logits of all pairs, each by what was fitted to the other half of the documents."""
         halves_N = np.random.default_rng(0).permutation(pairs.num_texts) % 2 == 0
         z_V = np.zeros(len(pairs.texts_V))
         for half_N in (halves_N, ~halves_N):
-            weights = fit(pairs.take(half_N), self.truth, shrink, self.gain_L)
-            z_V[~half_N[pairs.texts_V]] = weights.z_V(pairs.take(~half_N))
+            fusion = form.fit(pairs.take(half_N), self.truth, self.gain_L)
+            z_V[~half_N[pairs.texts_V]] = fusion.z_V(pairs.take(~half_N))
         return z_V
 
-    def chosen(self, pairs: Pairs) -> tuple[float | None, np.ndarray]:
-        """The shrinkage that ranks best, the strongest of equal ones, and the logits with it."""
-        tried = [(shrink, self.unseen_V(pairs, shrink)) for shrink in SHRINKS]
+    def chosen(self, pairs: Pairs) -> tuple[Form, np.ndarray]:
+        """The form that ranks best, the plainest of equal ones, and the logits with it."""
+        tried = [(form, self.unseen_V(pairs, form)) for form in FORMS]
         return max(tried, key=lambda pair: self._percent(pairs, pair[1]))
 
     def _percent(self, pairs: Pairs, z_V: np.ndarray) -> float:
         return self.terms(pairs.ranked(z_V, self.depth)[0]).percent
 
     def losses(
-        self, pairs: Pairs, z_V: np.ndarray, members: int, shrink: float | None
+        self, pairs: Pairs, z_V: np.ndarray, members: int, form: Form
     ) -> list[tuple[float, float, float]]:
         """Points that the metric loses where each member's word does not count, and a 95% interval."""
         whole = self.terms(pairs.ranked(z_V, self.depth)[0])
         found = []
         for member in range(members):
             rest = pairs.without(member)
-            other = self.terms(rest.ranked(self.unseen_V(rest, shrink), self.depth)[0])
+            other = self.terms(rest.ranked(self.unseen_V(rest, form), self.depth)[0])
             found.append(difference(whole, other))
         return found
 
@@ -101,9 +100,9 @@ def price_of_fitting(documents: int, members: int) -> float:
     judge = Judge(truth, Scoring(counts_L, few, (5,), 0.55, 1.5), "P@5")
     begun = time.perf_counter()
     pairs = pairs_of(said, counts_L)
-    shrink, z_V = judge.chosen(pairs)
-    judge.losses(pairs, z_V, members, shrink)
-    fit(pairs, truth, shrink)
+    form, z_V = judge.chosen(pairs)
+    judge.losses(pairs, z_V, members, form)
+    form.fit(pairs, truth)
     return (time.perf_counter() - begun) * documents / few
 
 

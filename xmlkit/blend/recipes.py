@@ -35,8 +35,9 @@ RECIPES = {  # those that are quickest first
     "warm": Recipe({}),
 }
 ENCODED = ("lexical", "frozen", "warm")  # by whose vectors neighbours are looked for: the first that is there
-MADE = ("neighbours", "names", "linear")  # of what is there, without a training of their own
-AUTO = ("lexical", "neighbours", "linear")
+MADE = ("neighbours", "names", "linear", "words")  # of what is there, without a training of their own
+BY_NAMES = ("names", "words")  # of labels
+AUTO = ("lexical", "neighbours", "linear", "words")
 
 
 def names_of(given: str) -> list[str]:

@@ -15,7 +15,7 @@ from xmlkit.blend.budget import choose
 from xmlkit.blend.ensemble import Made, ensemble, metric_for
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.kinds.linear import load_omikuji
-from xmlkit.blend.recipes import ENCODED, RECIPES
+from xmlkit.blend.recipes import AUTO, BY_NAMES, ENCODED, RECIPES
 from xmlkit.config import Config, resolve
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus
@@ -46,8 +46,10 @@ def train_ensemble(
     settings = {**settings, "encoder": encoder}
     if {*ENCODED, "names"}.intersection(names) and encoder in (SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
-    if "names" in names and not corpus.labels.named_L.any():
-        raise UserError(f"--ensemble names: the labels of {corpus.name} have no names; leave it out")
+    if not corpus.labels.named_L.any():
+        names = [name for name in names if name not in BY_NAMES] if tuple(names) == AUTO else names
+        for name in set(BY_NAMES).intersection(names):
+            raise UserError(f"--ensemble {name}: the labels of {corpus.name} have no names; leave it out")
     if "linear" in names:
         load_omikuji()  # before the work
     if budget:
@@ -63,8 +65,7 @@ def train_ensemble(
         members.append(f"neighbours:{next(runs[name] for name in ENCODED if name in runs)}")
     if "names" in names:
         members.append(f"names:{encoder}")
-    if "linear" in names:
-        members.append("linear")
+    members += [name for name in ("linear", "words") if name in names]
     return ensemble(members, corpus, out, fast=fast)
 
 

@@ -16,7 +16,7 @@ def ensemble(
         list[str],
         typer.Argument(
             metavar="MEMBER ...",
-            help="Runs' folders, or `neighbours:RUN`, `names:ENCODER`, `linear`, `scores:FILE`.",
+            help="Runs' folders, or `neighbours:RUN`, `names:ENCODER`, `linear`, `words`, `scores:FILE`.",
             show_default=False,
         ),
     ],

@@ -65,7 +65,7 @@ def train(
             "--ensemble",
             metavar="A,B",
             help="Trains these and blends them: `lexical`, `bag`, `frozen`, `warm`, `neighbours`, `names`, "
-            "`linear`; or `auto`. The same command goes on with what was broken off.",
+            "`linear`, `words`; or `auto`. The same command goes on with what was broken off.",
             show_default=False,
         ),
     ] = None,

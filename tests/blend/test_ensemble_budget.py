@@ -118,11 +118,12 @@ def test_what_is_left_of_a_run_costs_its_share(priced):
     assert half.seconds - half.shared == pytest.approx((whole.seconds - whole.shared) / 2)
 
 
-def test_fitting_takes_as_long_as_there_are_documents(monkeypatch):
-    """By a clock that says 2 s for the 64 of a trial."""
-    ticks = iter([0.0, 2.0])
-    monkeypatch.setattr(judging.time, "perf_counter", lambda: next(ticks))
-    assert judging.price_of_fitting(640, 3) == 20
+def test_fitting_takes_longer_by_the_measured_power(monkeypatch):
+    """By a clock that says 2 s for a trial, and 1 s for trees, of which each of three members takes two."""
+    for documents, price in ((64, 9.0), (640, 9 * 10**0.68), (32, 9.0)):
+        ticks = iter([0.0, 2.0, 3.0])
+        monkeypatch.setattr(judging.time, "perf_counter", lambda ticks=ticks: next(ticks))
+        assert judging.price_of_fitting(documents, 3) == pytest.approx(price)
 
 
 def test_fewer_epochs_where_there_is_less_time(priced, tmp_path):

@@ -51,7 +51,7 @@ class Reranked:
         again_V[first_V] = self.trees.z_V(shown_VX(pairs, z_V)[first_V])
         lowest_N2 = np.full((pairs.num_texts, 2), np.inf)
         np.minimum.at(lowest_N2, pairs.texts_V[first_V], np.stack([again_V, z_V], 1)[first_V])
-        again_V[~first_V] += -np.diff(lowest_N2[pairs.texts_V[~first_V]])[:, 0]
+        again_V[~first_V] += lowest_N2[pairs.texts_V[~first_V]] @ np.array([1.0, -1.0])
         return again_V
 
 

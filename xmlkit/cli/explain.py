@@ -76,7 +76,7 @@ def _lines(one: Reasons) -> list[str]:
                 f"{near.share:.0%} of the vote; its labels: {labels}"
             )
     if one.rest is not None:
-        lines.append(f"          how frequent it is, and what all labels have, add {one.rest:+.2f}")
+        lines.append(f"          how frequent it is, what all have, and trees, if any, add {one.rest:+.2f}")
     return [*lines, ""]
 
 

@@ -22,17 +22,7 @@ def pairs(count=3000, seed=0):
 
 
 def theirs(x_VF, true_V, gain_V):
-    return HistGradientBoostingClassifier(
-        max_iter=module.TREES,
-        learning_rate=module.RATE,
-        max_depth=module.DEPTH,
-        max_leaf_nodes=module.LEAVES,
-        min_samples_leaf=module.LEAST,
-        max_features=module.SHARE,
-        l2_regularization=module.RIDGE,
-        early_stopping=False,
-        random_state=0,
-    ).fit(x_VF, true_V, gain_V)
+    return HistGradientBoostingClassifier(**module.SETTINGS).fit(x_VF, true_V, gain_V)
 
 
 def test_logits_are_those_of_the_library(monkeypatch):
@@ -44,7 +34,7 @@ def test_logits_are_those_of_the_library(monkeypatch):
         np.testing.assert_allclose(trees.z_V(read_VF), wanted_V, atol=1e-12)
     monkeypatch.setattr(module, "AT_ONCE", 50)
     np.testing.assert_allclose(trees.z_V(other_VF), expected.decision_function(other_VF), atol=1e-12)
-    assert trees.number_TM.shape[0] == module.TREES and trees.fits(5) and not trees.fits(1)
+    assert trees.number_TM.shape[0] == module.SETTINGS["max_iter"] and trees.fits(5) and not trees.fits(1)
 
 
 def test_they_tell_apart_what_a_sum_does_not():

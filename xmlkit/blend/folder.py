@@ -110,11 +110,7 @@ def write(
     """Fills the folder; what says that it is whole comes last."""
     counts = {"documents": scoring.counts_L.tolist(), "seen": seen_L.tolist()}
     write_json(folder / LABELS, {"ids": labels.ids, "names": labels.names, **counts})
-    tensors = dict(vars(calibration))
-    if isinstance(fusion, Reranked):
-        tensors |= vars(fusion.trees)
-    if not isinstance(fusion, Sum):
-        tensors |= vars(fusion.weights if isinstance(fusion, Reranked) else fusion)
+    tensors = vars(calibration) | fusion.arrays
     save_tensors(folder / FUSION, {name: torch.tensor(array) for name, array in tensors.items()}, {})
     towers.save(folder / "towers", {member.tower_number for member in members})
     for number, member in enumerate(members):

@@ -105,6 +105,11 @@ class Weights:
     known_U: np.ndarray  # labels with weights of their own, ascending
     d_UF: np.ndarray
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is written."""
+        return vars(self)
+
     @classmethod
     def of_one(cls) -> Weights:
         """Of a single member, whose ranking it is."""

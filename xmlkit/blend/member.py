@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, Self
@@ -49,6 +49,12 @@ class Making:
     corpus: Corpus
     held_out_N: np.ndarray  # bool, of the training documents
     towers: Towers  # what makes vectors of texts, shared by the members that ask for the same
+
+    @classmethod
+    def of_few(cls, corpus: Corpus, held_out_N: np.ndarray, most: int) -> Self:
+        """For a trial: of so many of the documents that are not held out, drawn at random."""
+        rows = np.random.default_rng(0).permutation(np.flatnonzero(~held_out_N))[:most]
+        return cls(replace(corpus, train=corpus.train.take(rows)), np.zeros(len(rows), np.bool_), Towers())
 
     def tower(self, what: str) -> tuple[str, Tower]:
         """A run or encoder and its number. Raises UserError where it has learnt from held-out documents."""

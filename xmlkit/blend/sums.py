@@ -28,6 +28,11 @@ class Sum:
 
     of_score: Sequence[str]  # what evidence is, a member each
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Nothing is written."""
+        return {}
+
     def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
         """The pairs, and the logit of each."""
         scored = [

@@ -48,7 +48,7 @@ def train_ensemble(
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
     if not corpus.labels.named_L.any():
         names = [name for name in names if name not in BY_NAMES] if tuple(names) == AUTO else names
-        for name in set(BY_NAMES).intersection(names):
+        if name := next((name for name in BY_NAMES if name in names), None):
             raise UserError(f"--ensemble {name}: the labels of {corpus.name} have no names; leave it out")
     if "linear" in names:
         load_omikuji()  # before the work

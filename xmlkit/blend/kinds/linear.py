@@ -19,7 +19,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,20 +125,18 @@ def price_of_linear(corpus: Corpus, held_out_N: np.ndarray, asked: int) -> float
     the time of training went as the 1.19th power of their number (from 1,024 to 38,000 of them), that of a
     question as the 0.47th.
     """
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(~held_out_N))
-    some = rows[:TRIED]
-    few = Making(replace(corpus, train=corpus.train.take(some)), np.zeros(len(some), np.bool_), Towers())
+    few = Making.of_few(corpus, held_out_N, TRIED)
     with TemporaryDirectory(prefix="xmlkit-") as folder, cache_in(Path(folder)), unsaid():
         begun = time.perf_counter()
         member = Linear.make("", few)
         trained = time.perf_counter() - begun
-        texts = [corpus.train.texts[row] for row in rows[: TRIED // 8].tolist()]
+        texts = few.corpus.train.texts[: TRIED // 8]
         begun = time.perf_counter()
         member.candidates(texts, NAMED)
         question = (time.perf_counter() - begun) / len(texts)
     if (cache_folder() / KIND / _key(corpus, held_out_N)).is_dir():
         trained = 0.0
-    more = len(rows) / len(some)
+    more = float((~held_out_N).sum() / len(few.held_out_N))
     return trained * more**1.19 + asked * question * more**0.47
 
 

@@ -19,7 +19,6 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +27,7 @@ import torch
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
+from xmlkit.blend.fusion import Pairs
 from xmlkit.blend.member import NAMED, Candidates, Making, Member
 from xmlkit.blend.towers import Towers
 from xmlkit.console import track
@@ -41,6 +41,7 @@ PRIOR = 2.0  # documents that each name is thought to have been found in before 
 LEAST = 1e-9  # of a chance
 AT_ONCE = 1024
 TRIED = 2048  # documents of a trial
+NOTHING = np.zeros((0, 0), np.float32)  # the numbers of pairs that are not weighed
 WORD, QUALIFIER = re.compile(r"[^\W_]+"), re.compile(r"\s*\([^()]*\)")
 VOCABULARY, NAMES = "words.json", "names.safetensors"
 
@@ -97,12 +98,11 @@ class Words(Member):
             rows_B = rows_N[start : start + AT_ONCE]
             text_V, name_V = self._found([corpus.train.texts[row] for row in rows_B.tolist()])
             truth = corpus.train.labels.take(rows_B)
-            true = np.repeat(np.arange(len(rows_B)), truth.lengths) * num_labels + truth.values
-            right_V = np.isin(text_V * num_labels + self.rows_P[name_V], true)
+            right_V = Pairs(len(rows_B), text_V, self.rows_P[name_V], NOTHING).true_V(truth)
             found_P += np.bincount(name_V, minlength=len(found_P))
             right_P += np.bincount(name_V[right_V], minlength=len(found_P))
             seen_L[truth.values] = True
-            occurrences += len(true)
+            occurrences += len(truth.values)
         # Of a label that no document has it says nothing that its name was found in some.
         found_P, right_P = found_P * seen_L[self.rows_P], right_P * seen_L[self.rows_P]
         found, right = found_P.sum(), right_P.sum()
@@ -122,23 +122,19 @@ class Words(Member):
     def candidates(self, texts: Sequence[str], top_k: int) -> Candidates:
         """Those whose names are found, of a label's the likeliest."""
         ids_NK = np.full((len(texts), top_k), -1, np.int64)
-        floor = np.float32(np.log(self.floor))
-        evidence_NK = np.full((len(texts), top_k), floor, np.float32)
+        chance_NK = np.full((len(texts), top_k), self.floor)
+        width = 1 + int(self.rows_P.max())
         for start in range(0, len(texts), AT_ONCE):
-            text_V, name_V = self._found(texts[start : start + AT_ONCE])
-            row_V, chance_V = self.rows_P[name_V], self.chance_P[name_V]
-            order = np.lexsort((-chance_V, row_V, text_V))
-            text_V, row_V, chance_V = text_V[order], row_V[order], chance_V[order]
-            new_V = np.ones(len(order), bool)
-            new_V[1:] = (text_V[1:] != text_V[:-1]) | (row_V[1:] != row_V[:-1])
-            text_V, row_V, chance_V = text_V[new_V], row_V[new_V], chance_V[new_V]
-            order = np.lexsort((row_V, -chance_V, text_V))
-            text_V, row_V, chance_V = text_V[order], row_V[order], chance_V[order]
-            place_V = np.arange(len(text_V)) - np.searchsorted(text_V, text_V)
-            first_V = place_V < top_k
-            at = start + text_V[first_V], place_V[first_V]
-            ids_NK[at], evidence_NK[at] = row_V[first_V], np.log(chance_V[first_V])
-        return Candidates(ids_NK, evidence_NK, np.full(len(texts), floor))
+            some = texts[start : start + AT_ONCE]
+            text_V, name_V = self._found(some)
+            keys_U, at_V = np.unique(text_V * width + self.rows_P[name_V], return_inverse=True)
+            best_U = np.zeros(len(keys_U))
+            np.maximum.at(best_U, at_V, self.chance_P[name_V])
+            ids_BK, chance_BK = Pairs(len(some), *np.divmod(keys_U, width), NOTHING).ranked(best_U, top_k)
+            ids_NK[start : start + len(some)] = ids_BK
+            chance_NK[start : start + len(some)] = np.where(ids_BK < 0, self.floor, chance_BK)
+        floor = np.float32(np.log(self.floor))
+        return Candidates(ids_NK, np.log(chance_NK).astype(np.float32), np.full(len(texts), floor))
 
     def save(self, folder: Path) -> None:
         """Words, which of them are a name, and what was learnt of it."""
@@ -190,12 +186,11 @@ def _names_of(labels: Labels, row: int) -> list[set[str]]:
 
 def price_of_words(corpus: Corpus, held_out_N: np.ndarray, asked: int) -> float:
     """Seconds to look for names in all training documents and in so many texts, by a trial."""
-    rows = np.random.default_rng(0).permutation(np.flatnonzero(~held_out_N))
-    some = rows[:TRIED]
-    few = Making(replace(corpus, train=corpus.train.take(some)), np.zeros(len(some), np.bool_), Towers())
+    few = Making.of_few(corpus, held_out_N, TRIED)
     begun = time.perf_counter()
     member = Words.make("", few)
     made = time.perf_counter() - begun
     begun = time.perf_counter()
     member.candidates(few.corpus.train.texts, NAMED)
-    return (made * len(rows) + (time.perf_counter() - begun) * asked) / len(some)
+    question = time.perf_counter() - begun
+    return float(made * (~held_out_N).sum() + question * asked) / len(few.held_out_N)

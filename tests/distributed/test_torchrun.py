@@ -236,3 +236,28 @@ def test_what_cannot_be_split_says_so(command, said):
 def test_another_rank_tells_only_what_the_first_has_not():
     status, errors = launched("compare", RANK="1")
     assert status == 1 and errors.startswith("error: rank 1: compare is for one process")
+
+
+ENDING = """
+import atexit, sys
+from xmlkit.cli.ranked import ended_at_once
+
+class Last:
+    def __del__(self):
+        print("taken apart")
+
+last = Last()
+atexit.register(print, "left")
+with ended_at_once():
+    print("said")
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "said"), [("1", ["said", "left", "taken apart"]), ("2", ["said", "left"])]
+)
+def test_several_end_before_python_takes_itself_apart(processes, said):
+    environment = {**os.environ, "TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": processes, "RANK": "0"}
+    done = subprocess.run([sys.executable, "-c", ENDING], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()) == (3, said), done.stderr

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from xmlkit.cli.app import app
-from xmlkit.cli.ranked import one_voice, prefix
+from xmlkit.cli.ranked import ended_at_once, one_voice, prefix
 from xmlkit.cli.saying import say_error
 from xmlkit.console import say
 from xmlkit.errors import UserError
@@ -43,6 +43,7 @@ def _wait_politely() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000" if is_busy else "10000")
 
 
+@ended_at_once()
 def main() -> None:
     """The entry point: a user's mistake is one line on the error stream."""
     _wait_politely()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
@@ -14,6 +15,7 @@ from xmlkit.distributed.launch import launched, rank, speaks
 from xmlkit.errors import UserError
 
 COMMANDS = ("train", "evaluate", "predict")
+UNWRITTEN = 120  # Python's own status where its last output finds no taker
 
 
 @contextmanager
@@ -29,6 +31,28 @@ def one_voice() -> Iterator[None]:
 
     with named():
         yield
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Of several processes each ends as soon as all is said; Python doesn't take itself apart.
+
+    Meanwhile a thread of gloo that lets go of a tensor would abort the process (seen: once in 300). Such
+    threads last as long as anything refers to the group, as torch's own functions and FSDP do.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if launched() == 1:
+            raise
+        status = end.code if isinstance(end.code, int) else 0
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            status = status or UNWRITTEN
+        os._exit(status)
 
 
 def check_command(name: str | None) -> None:

@@ -105,6 +105,12 @@ def test_answers_in_a_file_are_gone_on_with(odd_run, tmp_path, layout):
         assert "its line 1 answers another text" in err and (tmp_path / "found").read_text() == expected
     _, err = xmlkit(*command[:3], "--out", tmp_path / "found", code=1)
     assert "add --format jsonl or --format tsv" in err
+    (tmp_path / "texts").write_text(texts)
+    xmlkit(*command[:3], "--threshold", "0.3", "--out", named := tmp_path / f"found.{layout}")
+    assert named.read_text() == expected
+    other = {"jsonl": "tsv", "tsv": "jsonl"}[layout]
+    _, err = xmlkit(*command[:3], "--out", named, "--format", other, code=1)
+    assert f"--out {named} --format {other}: these are two formats" in err
 
 
 def test_what_is_gone_on_with_is_read_in_the_same_groups(odd_run, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
+from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import formats
 from xmlkit.data.lines import read_lines
 from xmlkit.data.remarks import remarks
@@ -194,6 +195,28 @@ def test_labels_that_another_mark_seems_to_part(
     assert (
         remarks(Corpus.of(["one"], [["a", *map(str, range(40)), "odd;"]])) == []
     )  # one of 42 is so by right
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "unheeded"),
+    [
+        ("train.tsv", "one\t<x>\n", ["--text-column", "--label-column", "--label-separator"]),
+        ("train.csv", "text,labels\none,x\n", []),
+        (
+            "train.jsonl",
+            '{"text": "one", "subjects": [{"uri": "x"}]}\n',
+            ["--label-column", "--label-separator"],
+        ),
+    ],
+)
+def test_options_of_tables_where_there_is_none(
+    tmp_path: Path, name: str, content: str, unheeded: list[str]
+) -> None:
+    write(tmp_path / name, content)
+    dialect = Dialect(text_columns=("text",), label_column="labels", label_separator=";")
+    found = remarks(load_corpus(tmp_path, dialect))
+    assert [line.partition(" is not heeded: ")[0] for line in found] == unheeded
+    assert remarks(load_corpus(tmp_path)) == []
 
 
 def test_a_line_of_column_names(tmp_path: Path) -> None:

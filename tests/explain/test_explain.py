@@ -93,6 +93,10 @@ def test_the_command(run):
     assert {"falls", "said"} <= found[0].keys() and len(found[0]["falls"]) == 3
     _, err = xmlkit("explain", run / "nothing", "w1", code=1)
     assert "is not a run" in err
+    _, err = xmlkit("explain", run, run / "config.json", code=1)
+    assert f"config.json is a file; for the text in it: xmlkit explain {run} < " in err
+    out, _ = xmlkit("explain", run, "w1 " * 2000, "--top-k", 1)  # longer than a name of a file can be
+    assert out
 
 
 def test_words_and_runs_of_them():

@@ -89,6 +89,11 @@ def test_what_is_refused_is_told_in_one_line(telling_server, body, status):
     assert is_problem(telling_server.post("/explain", content=body, headers=JSON), status)
 
 
+def test_where_json_ends_is_told(telling_server):
+    answer = telling_server.post("/explain", content=b'{"text": "w1"', headers=JSON)
+    assert answer.json()["detail"] == "the body is no JSON: Expecting ',' delimiter, at character 13"
+
+
 def test_it_is_described(telling_server):
     described = telling_server.get("/openapi.json").json()
     [route] = described["paths"]["/explain"].values()

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ import typer
 import xmlkit
 from xmlkit.cli.options import RunArgument
 from xmlkit.console import CONTROLS, visible
+from xmlkit.errors import UserError
 from xmlkit.quick import uncollected
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ def explain(
     ),
 ) -> None:
     """Says why a text gets its labels: which words and which training documents speak for each."""
+    if _is_file(text):
+        raise UserError(f"{text} is a file; for the text in it: xmlkit explain {run} < {text}")
     with uncollected():
         from xmlkit.data.lines import read_stream
         from xmlkit.explain.explain import explain as explained
@@ -52,6 +56,13 @@ def explain(
         return
     for one in found:
         print(visible("\n".join(_lines(one))))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a null character
+        return False
 
 
 def _lines(one: Reasons) -> list[str]:

@@ -57,8 +57,14 @@ def predict(
         ),
     ] = "0",
     format_: Annotated[
-        Layout, typer.Option("--format", help="`tsv` has a line a label: text's number, label, name, score.")
-    ] = Layout.text,
+        Layout | None,
+        typer.Option(
+            "--format",
+            help="`tsv` has a line a label: text's number, label, name, score; default: as `--out` ends, or "
+            "`text`.",
+            show_default=False,
+        ),
+    ] = None,
     out_: Annotated[
         Path | None,
         typer.Option(
@@ -93,8 +99,7 @@ def predict(
     read: Read,
 ) -> None:
     """Labels texts."""
-    if out_ and format_ == Layout.text:
-        raise UserError(f"--out {out_}: add --format jsonl or --format tsv")
+    format_ = _layout(out_, format_)
     if file == "-" and launched() > 1:
         raise UserError("standard input can't be split over processes: name a FILE, or leave out torchrun")
     with uncollected():
@@ -136,6 +141,17 @@ def predict(
         for number, (document, found) in enumerate(zip(again, found_of), begin + 1):
             if number > done and (block := layout(document.text, found, number, document.id)):
                 print(json.dumps(json.loads(block)) if spelt_out else block, file=answers)
+
+
+def _layout(out: Path | None, asked: Layout | None) -> Layout:
+    if out is None:
+        return asked or Layout.text
+    of_name = {".jsonl": Layout.jsonl, ".tsv": Layout.tsv}.get(out.suffix.lower())
+    if asked == Layout.text or not (asked or of_name):
+        raise UserError(f"--out {out}: add --format jsonl or --format tsv")
+    if asked and of_name and asked != of_name:
+        raise UserError(f"--out {out} --format {asked.value}: these are two formats; leave out --format")
+    return asked or of_name or Layout.text
 
 
 def _cut(run: Path, threshold: str, top_k: int | None) -> tuple[float, int]:

@@ -6,15 +6,21 @@ import unicodedata
 from collections.abc import Sequence
 
 from xmlkit.data.corpus import Corpus
+from xmlkit.data.formats import formats
 
 BETWEEN, OF_LISTS = (";", ",", "|"), ("['", '["')  # how labels end that were cut at white space alone
 SEEMINGLY = 0.05  # of the labels: a few may be so by right
+OPTIONS = {
+    "text_columns": "--text-column",
+    "label_column": "--label-column",
+    "label_separator": "--label-separator",
+}
 COLUMNS = ("label", "labels", "subject", "subjects", "uri", "uris")  # what heads labels
 
 
 def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
-    labels, found = corpus.labels, []
+    labels, found = corpus.labels, _unheeded(corpus)
     for name, split in corpus.splits.items():
         heads = [split.label_ids[row] for row in split.labels[0].tolist()] if len(split) else []
         if len(heads) == 1 and heads[0].lower() in COLUMNS:
@@ -47,6 +53,18 @@ def remarks(corpus: Corpus) -> list[str]:
             f"the labels {first!r} and {second!r} have one name, {labels.names[same[0][0]]!r}{_more(same)}"
         )
     return found
+
+
+def _unheeded(corpus: Corpus) -> list[str]:
+    """How it should be read, where files of its format are not read so."""
+    format = next((one for one in formats() if corpus.format == one.NAME), None)
+    if format is None:
+        return []
+    return [
+        f"{option} is not heeded: {corpus.name} is read as {format.NAME} ({format.DESCRIPTION})"
+        for field, option in OPTIONS.items()
+        if getattr(corpus.dialect, field) and field not in format.HEEDS
+    ]
 
 
 def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:

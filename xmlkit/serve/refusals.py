@@ -62,7 +62,9 @@ def answer_errors(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
         message = first["msg"].removeprefix("Value error, ")
         detail = f"{where}: {message}" if where else message
-        if isinstance(first["input"], bytes):
+        if first["type"] == "json_invalid":
+            detail = f"the body is no JSON: {first['ctx']['error']}, at character {first['loc'][-1]}"
+        elif isinstance(first["input"], bytes):
             detail = "the body is read as JSON where it says that it is: Content-Type: application/json"
         return problem(400 if request.scope["path"].startswith("/v1/") else 422, detail)
 

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast, get_args
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 Extra = Literal["filters", "relevances"]
 NOTHING_MORE: frozenset[Extra] = frozenset()
+
+OfTables = Literal["text_columns", "label_column", "label_separator"]
+ALL_OF_TABLES: frozenset[OfTables] = frozenset(get_args(OfTables))
+TEXT_COLUMNS: frozenset[OfTables] = frozenset({"text_columns"})
+NO_COLUMNS: frozenset[OfTables] = frozenset()
 
 
 class ByName(NamedTuple):
@@ -61,6 +66,9 @@ class Format(Protocol):
 
     HOLDS: frozenset[Extra]
     """What it has room for beside texts, labels and ids."""
+
+    HEEDS: frozenset[OfTables]
+    """What it makes of the dialect's fields for tables."""
 
     SUFFIXES: tuple[str, ...]
     """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""

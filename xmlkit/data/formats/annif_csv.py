@@ -12,7 +12,7 @@ from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.cells import check_columns, check_further, further_value, joined
 from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "annif-csv"
 DESCRIPTION = "train.csv, test.csv with columns text and subject_uris"
 HOLDS = NOTHING_MORE
+HEEDS = TEXT_COLUMNS
 SUFFIXES = (".csv",)
 TEXT, LABELS, ID = "text", "subject_uris", "document_id"
 

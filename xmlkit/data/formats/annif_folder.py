@@ -12,7 +12,7 @@ from xmlkit.console import say
 from xmlkit.data.annif_json import EXAMPLE, document_of
 from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, ByName, Document
+from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, ByName, Document
 from xmlkit.data.json_lines import parse_object
 from xmlkit.data.lines import LONGEST_LINE, find_file, read_lines
 from xmlkit.data.vocabularies import tsv
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAME = "annif-folder"
 DESCRIPTION = "folders train, test with x.txt and x.tsv or x.key, or x.json, for each document x"
 HOLDS = NOTHING_MORE
+HEEDS = TEXT_COLUMNS
 SUFFIXES = ()
 TEXT, JSON, TABLE = ".txt", ".json", ".arrow"
 

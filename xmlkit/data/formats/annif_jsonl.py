@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmlkit.data.annif_json import EXAMPLE, KEYS, document_of
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, Document
 from xmlkit.data.json_lines import first_keys, read_objects
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "annif-jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl with subjects"
 HOLDS = NOTHING_MORE
+HEEDS = TEXT_COLUMNS
 SUFFIXES = (".jsonl",)
 
 

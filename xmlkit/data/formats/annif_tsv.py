@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bracketed, labels_in
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import on_one_line, told, without_id, write_lines
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "annif-tsv"
 DESCRIPTION = "train.tsv, test.tsv"
 HOLDS = NOTHING_MORE
+HEEDS = NO_COLUMNS
 SUFFIXES = (".tsv",)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xmlkit.data.cells import check_further, further_value
 from xmlkit.data.csv_rows import open_rows, write_rows
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "caml"
 DESCRIPTION = "train_full.csv or train_50.csv (likewise test_full.csv, ...)"
 HOLDS = NOTHING_MORE
+HEEDS = NO_COLUMNS
 SUFFIXES = (".csv",)
 
 ID, TEXT, LABELS = COLUMNS = ("HADM_ID", "TEXT", "LABELS")

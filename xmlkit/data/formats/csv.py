@@ -12,7 +12,7 @@ from xmlkit.data.brackets import bare
 from xmlkit.data.cells import choose_columns, document
 from xmlkit.data.csv_rows import Row, open_rows, write_splits
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document, annif_csv
+from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document, annif_csv
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "csv"
 DESCRIPTION = "train.csv, test.csv with columns text and labels, or any that are named"
 HOLDS = NOTHING_MORE
+HEEDS = ALL_OF_TABLES
 SUFFIXES = (".csv",)
 
 

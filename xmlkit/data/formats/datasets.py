@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmlkit.data.arrow import load_pyarrow, read_arrow, table_of
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
 from xmlkit.errors import UserError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "datasets"
 DESCRIPTION = "folders train, test that Hugging Face's datasets saved, or such a folder alone"
 HOLDS = NOTHING_MORE
+HEEDS = ALL_OF_TABLES
 SUFFIXES = ()
 STATE, INFO = "state.json", "dataset_info.json"
 UNSAID: dict[str, Any] = {  # in a split's state, which `datasets` reads all of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.arrow import load_pyarrow, read_arrow, table_of
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
 from xmlkit.errors import UserError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAME = "feather"
 DESCRIPTION = "train.feather, test.feather"
 HOLDS = NOTHING_MORE
+HEEDS = ALL_OF_TABLES
 SUFFIXES = (".feather", ".arrow")
 
 

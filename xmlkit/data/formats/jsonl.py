@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from xmlkit.data.cells import further_value
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document, annif_jsonl
+from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document, annif_jsonl
 from xmlkit.data.json_lines import kind, read_objects
 from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode
 from xmlkit.data.vocabularies import tsv
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
 HOLDS = NOTHING_MORE
+HEEDS = NO_COLUMNS
 SUFFIXES = (".jsonl",)
 EXAMPLE = '{"text": "...", "labels": ["...", ...]}'
 

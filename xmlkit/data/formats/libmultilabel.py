@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.features import holds_features
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document
 from xmlkit.data.formats.pecos_text2text import has_list
 from xmlkit.data.lines import find_file, has_suffix, read_lines
 from xmlkit.data.vocabularies import tsv
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "libmultilabel"
 DESCRIPTION = "train.txt, test.txt of lines: [id TAB] labels TAB text"
 HOLDS = NOTHING_MORE
+HEEDS = NO_COLUMNS
 SUFFIXES = (".txt",)
 
 PEEK = 100  # lines

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.brackets import bare
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT
 from xmlkit.data.title_mark import lose_mark, without_mark
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "lightxml"
 DESCRIPTION = "train_texts.txt or train_raw_texts.txt with train_labels.txt (likewise test_...)"
 HOLDS = NOTHING_MORE
+HEEDS = NO_COLUMNS
 SUFFIXES = ()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.arrow import load_pyarrow, read_parquet, table_of
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import NOTHING_MORE, Document
+from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document
 from xmlkit.data.parts import find_parts
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import told
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 NAME = "parquet"
 DESCRIPTION = "train.parquet, test.parquet, or data/train-00000-of-00001.parquet and so on"
 HOLDS = NOTHING_MORE
+HEEDS = ALL_OF_TABLES
 SUFFIXES = (".parquet",)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document, Extra
+from xmlkit.data.formats import NO_COLUMNS, Document, Extra
 from xmlkit.data.label_matrix import read_matrix, write_matrix
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "pecos"
 DESCRIPTION = "X.trn.txt or train_raw_texts.txt with Y.trn.npz (likewise X.tst.txt, ...)"
 HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
+HEEDS = NO_COLUMNS
 SUFFIXES = ()
 
 

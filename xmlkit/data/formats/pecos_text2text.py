@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
-from xmlkit.data.formats import Document, Extra
+from xmlkit.data.formats import NO_COLUMNS, Document, Extra
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
 from xmlkit.data.numbered import labels_to_list, numbers_in, read_listed
 from xmlkit.data.vocabularies import listed
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "pecos-text2text"
 DESCRIPTION = "training-data.txt or train.txt with output-labels.txt or output-items.txt (likewise test...)"
 HOLDS: frozenset[Extra] = frozenset({"relevances"})
+HEEDS = NO_COLUMNS
 SUFFIXES = (".txt",)
 
 FILES = {"train": "training-data.txt", "test": "test-data.txt"}  # as PECOS calls them

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from xmlkit.data.cells import further_value
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document, Extra
+from xmlkit.data.formats import NO_COLUMNS, Document, Extra
 from xmlkit.data.json_lines import kind, read_objects
 from xmlkit.data.lines import find_file
 from xmlkit.data.numbered import SHORT, Relevant, labels_to_list, read_listed
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NAME = "xc-json"
 DESCRIPTION = "trn.json or trn.raw.json with lbl.json (likewise tst.json)"
 HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
+HEEDS = NO_COLUMNS
 SUFFIXES = ()
 
 EXAMPLE = '{"uid": "...", "title": "...", "content": "...", "target_ind": [0, ...]}'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.filters import Filters, find_filter, write_filter
-from xmlkit.data.formats import Document, Extra, xc_json
+from xmlkit.data.formats import NO_COLUMNS, Document, Extra, xc_json
 from xmlkit.data.lines import find_file, read_lines
 from xmlkit.data.numbered import SHORT, ids_of, labels_to_list, numbers_in
 from xmlkit.data.vocabularies import listed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "xc-text"
 DESCRIPTION = "trn_X.txt with trn_X_Y.txt and Y.txt (likewise tst_X.txt, ...)"
 HOLDS: frozenset[Extra] = frozenset({"filters", "relevances"})
+HEEDS = NO_COLUMNS
 SUFFIXES = ()
 
 HEADER = re.compile(r"\s*([0-9]{1,18})\s+([0-9]{1,18})\s*")

@@ -226,6 +226,7 @@ def test_a_pipe_is_read_once(odd_run, files):
 def test_what_predict_cannot_read(odd_run, files):
     for arguments, reason in (
         (["nothing"], "nothing: no such file; for a text: echo"),
+        (["w1 " * 2000], "no such file; for a text: echo"),  # longer than a name of a file can be
         ([files / "texts.txt", "--from", "jsonl"], "texts.txt:1: not valid JSON"),
         (
             [files, "--from", "jsonl"],

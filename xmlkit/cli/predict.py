@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -147,11 +148,12 @@ def _layout(out: Path | None, asked: Layout | None) -> Layout:
     if out is None:
         return asked or Layout.text
     of_name = {".jsonl": Layout.jsonl, ".tsv": Layout.tsv}.get(out.suffix.lower())
-    if asked == Layout.text or not (asked or of_name):
+    found = asked or of_name
+    if found is None or found == Layout.text:
         raise UserError(f"--out {out}: add --format jsonl or --format tsv")
-    if asked and of_name and asked != of_name:
-        raise UserError(f"--out {out} --format {asked.value}: these are two formats; leave out --format")
-    return asked or of_name or Layout.text
+    if of_name not in (None, found):
+        raise UserError(f"--out {out} --format {found.value}: these are two formats; leave out --format")
+    return found
 
 
 def _cut(run: Path, threshold: str, top_k: int | None) -> tuple[float, int]:
@@ -183,6 +185,6 @@ def _checked(
 
 
 def _there(file: str, run: Path) -> str:
-    if file not in ("-", "demo") and not Path(file).exists():
+    if file not in ("-", "demo") and not os.path.exists(file):
         raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
     return file

@@ -37,15 +37,15 @@ def one_voice() -> Iterator[None]:
 def ended_at_once() -> Iterator[None]:
     """Of several processes each ends as soon as all is said; Python doesn't take itself apart.
 
-    Meanwhile a thread of gloo that lets go of a tensor would abort the process (seen: once in 300). Such
-    threads last as long as anything refers to the group, as torch's own functions and FSDP do.
+    Meanwhile a thread of gloo that lets go of a tensor would abort the process. Such threads last as long as
+    anything refers to the group, as torch's own functions and FSDP do.
     """
     try:
         yield
     except SystemExit as end:
-        if launched() == 1:
+        if launched() == 1 or isinstance(end.code, str):  # which Python prints
             raise
-        status = end.code if isinstance(end.code, int) else 0
+        status = end.code or 0
         atexit._run_exitfuncs()
         try:
             sys.stdout.flush()

@@ -6,11 +6,11 @@ import unicodedata
 from collections.abc import Sequence
 
 from xmlkit.data.corpus import Corpus
-from xmlkit.data.formats import formats
+from xmlkit.data.formats import OfTables, formats
 
 BETWEEN, OF_LISTS = (";", ",", "|"), ("['", '["')  # how labels end that were cut at white space alone
 SEEMINGLY = 0.05  # of the labels: a few may be so by right
-OPTIONS = {
+OPTIONS: dict[OfTables, str] = {
     "text_columns": "--text-column",
     "label_column": "--label-column",
     "label_separator": "--label-separator",

@@ -222,6 +222,17 @@ def test_csv(tmp_path: Path, name: str) -> None:
     assert (split.texts, split.ids, split.labels[0].tolist()) == (["a,\nb", ""], ["1", None], [0, 1])
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_what_parts_the_columns_of_csv(tmp_path: Path, mark: str) -> None:
+    other = "," if mark != "," else ";"
+    path = tmp_path / "train.csv"
+    rows = [["text", "labels"], [f"a {other} b", "x y"], [f'"a {mark} b"', "x"]]
+    path.write_text("".join(f"{mark.join(row)}\r\n" for row in rows))
+    split = load_split(path, Labels(["x", "y"], None))
+    assert split.texts == [f"a {other} b", f"a {mark} b"]
+    assert [labels.tolist() for labels in (split.labels[0], split.labels[1])] == [[0, 1], [0]]
+
+
 def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
     assert load_corpus(tmp_path).format == "annif-csv"
@@ -236,9 +247,10 @@ def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
     "content, problem",
     [
         ("", ": which column has the texts? name it with --text-column; there are none: it is empty"),
+        ("a;b\n1;2\n", ": which column has the texts? name it with --text-column; there are a, b"),
         (
-            "a;b\n1;2\n",
-            ": which column has the texts? name it with --text-column; there are a;b; if ';' stands between",
+            "text;b,labels\n1;2\n",
+            ": which column has the texts? name it with --text-column; there are text;b, l",
         ),
         ("text,labels\na\n", ":2: 1 cells, where the header has 2"),
         ("text,labels,text\na,b,c\n", ":1: the column 'text' is there twice"),

@@ -73,9 +73,7 @@ def _plain(there: Sequence[str], names: Sequence[str], what: str, where: str) ->
 def _listed(there: Sequence[str]) -> str:
     if not there:
         return "there are none: it is empty"
-    parts = [mark for mark in (";", "\t", "|") if len(there) == 1 and mark in there[0]]
-    advice = f"; if {parts[0]!r} stands between columns, save it with commas" if parts else ""
-    return f"there are {', '.join(there)}{advice}"
+    return f"there are {', '.join(there)}"
 
 
 def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) -> Document:

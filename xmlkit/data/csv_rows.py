@@ -1,8 +1,13 @@
-"""CSV files, plain or gzip: commas between cells, double quotes around a cell that needs them, a header."""
+"""CSV files, plain or gzip: a header, double quotes around a cell that needs them.
+
+Cells are parted by commas, or by what spreadsheets put there where a comma is part of a number: whichever of
+`DELIMITERS` comes first that the header's line has.
+"""
 
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +20,8 @@ from xmlkit.files import errors_named
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
     from xmlkit.data.formats import Document
+
+DELIMITERS = (",", ";", "\t", "|")
 
 csv.field_size_limit(LONGEST_LINE)  # its own is shorter than many a text
 
@@ -69,7 +76,10 @@ def _below(
 
 
 def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserError]:
-    reader = csv.reader((line for _, line in read_lines(path, encoding, ends=True)), strict=True)
+    lines = (line for _, line in read_lines(path, encoding, ends=True))
+    header = next(lines, "")
+    delimiter = next((mark for mark in DELIMITERS if mark in header), DELIMITERS[0])
+    reader = csv.reader(itertools.chain([header], lines), strict=True, delimiter=delimiter)
     while True:
         number = reader.line_num + 1
         try:

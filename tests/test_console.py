@@ -39,3 +39,10 @@ def test_a_terminal_has_a_bar(monkeypatch):
     terminal = written_to(monkeypatch, force_terminal=True)
     assert list(told.track(range(10), "reading")) == list(range(10))
     assert "reading" in terminal.getvalue() and "in all by" not in terminal.getvalue()
+
+
+def test_a_line_is_told_as_it_is(capsys):
+    """`:100:` is the name of an emoji."""
+    told.console.file = None  # as it stands now
+    told.say("train.csv:100: [b]3 cells[/b]\x1b[2J")
+    assert capsys.readouterr().err == "train.csv:100: [b]3 cells[/b]\\x1b[2J\n"

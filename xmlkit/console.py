@@ -16,7 +16,7 @@ T = TypeVar("T")
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but the tab and the end of a line
 WORTH_A_LINE = 5.0  # seconds
 COUNTED_AT_ONCE, BEFORE_A_COUNT = 1024, 2.0  # items, seconds
-console = Console(stderr=True)
+console = Console(stderr=True, emoji=False)  # `train.csv:100:` is a line of a file
 
 
 def say(line: str, style: str | None = None) -> None:

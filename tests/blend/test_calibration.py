@@ -146,3 +146,7 @@ def test_bins_by_hand():
     few = list(bins(np.array([0.5, 0.5]), np.array([True, False])))
     assert few == [Bin(1, 0.5, 0.5)] * 2 and few[0].off == 0
     assert list(bins(np.zeros(0), np.zeros(0, bool))) == []
+
+
+def test_of_nothing_there_is_no_chance():
+    assert Calibration.fitted(np.zeros(0), np.zeros(0, bool))(np.array([-3.0, 3.0])).tolist() == [0, 0]

@@ -81,16 +81,18 @@ def test_pairs_are_the_union_of_what_members_name(given_):
 
 @given(judged(), st.integers(1, 7))
 def test_ranked_is_sorting_by_hand(given_, k):
-    """The smaller label first where two are equal; a text without a pair has no label."""
+    """Of two equal ones that first which is less below a floor, then the smaller label; a text without a pair
+    has no label."""
     pairs, z_V, _ = given_
+    below_V = np.zeros(len(z_V)) if pairs.below_V is None else pairs.below_V
     ids_Nk, z_Nk = pairs.ranked(z_V, k)
     assert ids_Nk.shape == z_Nk.shape == (pairs.num_texts, k)
     for text in range(pairs.num_texts):
         of_text = [v for v in range(len(z_V)) if pairs.texts_V[v] == text]
-        best = sorted((-z_V[v], int(pairs.labels_V[v])) for v in of_text)[:k]
+        best = sorted((-z_V[v], below_V[v], int(pairs.labels_V[v])) for v in of_text)[:k]
         missing = k - len(best)
-        assert ids_Nk[text].tolist() == [label for _, label in best] + [-1] * missing
-        assert z_Nk[text].tolist() == [-minus for minus, _ in best] + [-np.inf] * missing
+        assert ids_Nk[text].tolist() == [label for _, _, label in best] + [-1] * missing
+        assert z_Nk[text].tolist() == [-minus for minus, _, _ in best] + [-np.inf] * missing
 
 
 def test_texts_without_a_pair_stand_between_others():
@@ -371,3 +373,15 @@ def test_to_read_candidates_is_to_pair_and_weigh_them():
         pairs.labels_V.tolist(),
     )
     assert z_V.tolist() == weights.z_V(pairs).tolist()
+
+
+def test_labels_below_a_floor_stay_in_their_order():
+    """A member that is asked for more labels than its floor is of ranks all of them."""
+    ids_NK = np.random.default_rng(0).permutation(9)[None]
+    said = Candidates(ids_NK, np.arange(9, 0, -1, dtype=np.float32)[None], np.array([5], np.float32))
+    pairs, z_V = Weights.of_one().read([said], np.ones(9))
+    assert pairs.ranked(z_V, 9)[0].tolist() == said.ranked(9).tolist() == ids_NK.tolist()
+    kept_L = np.arange(9) % 2 == 0
+    some = [label for label in ids_NK[0].tolist() if kept_L[label]]
+    only, z_V = pairs.only(kept_L), z_V[kept_L[pairs.labels_V]]
+    assert only.ranked(z_V, 5)[0].tolist() == [some]

@@ -18,10 +18,13 @@ from commands import started
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+import xmlkit
+from xmlkit.blend.folder import describe
 from xmlkit.blend.kinds.growing import grow
 from xmlkit.blend.kinds.linear import Linear, lines_for_omikuji, quiet
 from xmlkit.blend.member import Making
 from xmlkit.blend.towers import Towers
+from xmlkit.blend.training import train_ensemble
 from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.ragged import Ragged
 from xmlkit.errors import UserError
@@ -405,3 +408,14 @@ def test_what_omikuji_can_not_do_is_one_line(tmp_path):
     )
     with pytest.raises(UserError, match=line):
         grow(tmp_path / "train.txt", tmp_path / "tree", {})
+
+
+def test_a_blend_of_members_none_of_which_is_trained(own_cache, tmp_path):
+    """What is held out, and how it is scored, is as the settings say all the same."""
+    pytest.importorskip("omikuji")
+    settings = {"validation": 0.3, "ks": [1, 2], "encoder": "none"}
+    made = train_ensemble(named_corpus(), settings, ["linear", "words"], tmp_path / "whole")
+    assert made is not None and set(made.scores) >= {"P@1", "nDCG@2"}
+    described = describe(made.folder)
+    assert (described.validation, described.ks) == ([(0.3, 4000)], [1, 2])
+    assert xmlkit.load(made.folder).predict(["w1 w2"])

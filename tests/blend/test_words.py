@@ -66,7 +66,7 @@ def test_by_hand():
     assert named(member, "WINDMILL") == pytest.approx({4: (1 + 2 * prior) / 3})
     assert named(member, "") == named(member, "physics") == {}
     found = member.candidates(["wind power"], 2)
-    assert found.floor_N[0] == pytest.approx(np.log((7 - 5) / (6 * 5 - 7)), abs=1e-6)
+    assert found.floor_N[0] == pytest.approx(np.log((7 - 5) / (6 * 5 - 9)), abs=1e-6)
     assert found.ids_NK.tolist() == [[0, 1]]  # of equal ones the first
 
 
@@ -155,6 +155,13 @@ def test_one_document_and_no_label_found():
     assert named(member, "wind") == pytest.approx({1: 0.5})
     assert member.floor == pytest.approx(1 / 5)
     assert made(corpus_of(["wind"], [["b"]])).floor == LEAST
+
+
+def test_a_label_that_is_found_by_two_names_is_found_once():
+    """Of four texts and one label: found in three, truly in two of these; not found in one, where it is."""
+    texts, names = ["gas and oil", "gas, oil", "oil of gas", "coal"], ["gas"]
+    member = made(corpus_of(texts, [["a"], ["a"], [], ["a"]], names, [("oil",)]))
+    assert member.floor == pytest.approx(1.0)
 
 
 def test_found_by_its_name_and_added_up():

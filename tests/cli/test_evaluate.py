@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import xmlkit
+from commands import QUICK, xmlkit
 
 import xmlkit as library
 from xmlkit.cli.evaluate import remark_on_limit
@@ -37,6 +37,24 @@ def truth(place):
     split = load_split(place / "corpus", library.Corpus.of(["a"], [["w3"]]).labels)
     (place / "texts").write_text("".join(f"{text}\n" for text in split.texts))
     return [{split.label_ids[label] for label in split.labels[row]} for row in range(len(split))]
+
+
+def test_a_run_that_was_trained_on_one_file(place, tmp_path):
+    where = {"cwd": tmp_path, "path": place / "site"}
+    documents = load_split(place / "corpus", library.Corpus.of(["a"], [["w3"]]).labels, "train")
+    rows = [
+        f"{text};{documents.label_ids[documents.labels[row][0]]}" for row, text in enumerate(documents.texts)
+    ]
+    (tmp_path / "mine.csv").write_text("\n".join(["text;labels", *rows]))
+    _, err = xmlkit("train", "mine.csv", "--encoder", "none", "--plugin", "lexical", *QUICK, **where)
+    assert "run: runs/mine" in err
+    _, err = xmlkit("evaluate", "runs/mine", code=1, **where)
+    assert err == (
+        f"error: {tmp_path / 'mine.csv'}: one file of training documents has no test split; "
+        "name test documents, or part some from train: xmlkit data split\n"
+    )
+    out, _ = xmlkit("evaluate", "runs/mine", "mine.csv", **where)
+    assert f"runs/mine on mine.csv, {len(rows)} documents" in out
 
 
 def test_a_threshold_a_limit_and_each_label(place, truth, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xmlkit.data.corpus import Corpus, load_documents
+from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.drawing import parted, parted_by_time, parted_by_value, parted_where, sampled
 from xmlkit.data.duplicates import near_duplicates
@@ -124,7 +124,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def by(column: str, path: Path) -> Corpus:
-    return load_documents(path, Dialect(column=column))
+    return load_corpus(path, Dialect(column=column))
 
 
 @pytest.mark.parametrize(("share", "first"), [(0.1, 2009), (0.13, 2009), (0.16, 2008), (0.01, 2009)])
@@ -208,7 +208,7 @@ def test_every_format_with_columns_has_their_values(tmp_path: Path) -> None:
     columns = {"text": ["a"], "labels": [["x"]], "year": [date(2001, 1, 1)]}
     parquet.write_table(pyarrow.table(columns), tmp_path / "parquet/train.parquet")
     for name, expected in {"annif": "2001", "xc": "2001", "caml": "2001", "parquet": "2001-01-01"}.items():
-        assert load_documents(tmp_path / name, Dialect(column="year")).train.values == [expected]
+        assert load_corpus(tmp_path / name, Dialect(column="year")).train.values == [expected]
 
 
 def test_times_and_whole_numbers_of_tables_are_plain(tmp_path: Path) -> None:

@@ -362,9 +362,14 @@ def test_folder_without_a_known_train_split(tmp_path: Path, present: list[str]) 
     assert "train.tsv" in message and "xmlkit data formats" in message
 
 
-def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
-    path = write(tmp_path / "train.tsv", "text\t<x>\n")
-    assert error_of(path).startswith(f"{path}: a file, not a folder")
+def test_one_file_is_a_corpus_without_a_test_split(tmp_path: Path) -> None:
+    write_annif(tmp_path, "test", "")
+    write(tmp_path / "labels.tsv", "<y>\tnamed\n<x>\tas well\n")
+    path = write(tmp_path / "mine.tsv", "text\t<x>\n")
+    corpus = load_corpus(path)
+    assert (corpus.name, list(corpus.train.texts), corpus.test) == ("mine", ["text"], None)
+    assert (corpus.labels.ids, corpus.labels.names) == (["y", "x"], ["named", "as well"])
+    assert corpus.source == str(path.resolve())
 
 
 def test_folder_in_two_formats(tmp_path: Path) -> None:

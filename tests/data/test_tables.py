@@ -233,6 +233,17 @@ def test_what_parts_the_columns_of_csv(tmp_path: Path, mark: str) -> None:
     assert [labels.tolist() for labels in (split.labels[0], split.labels[1])] == [[0, 1], [0]]
 
 
+@pytest.mark.parametrize("before", ["", "\n", "\r\n\n"])
+@pytest.mark.parametrize("header", ["text;labels", '"text";"labels"', '"text";"labels";"a, b"'])
+def test_what_parts_columns_is_seen_outside_quotes_of_the_first_line_that_is_not_blank(
+    tmp_path: Path, before: str, header: str
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text(f"{before}{header}\na, b;x y{';' * (header.count(';') - 1)}\n", newline="")
+    split = load_split(path, Labels(["x", "y"], None))
+    assert (split.texts, split.labels[0].tolist()) == (["a, b"], [0, 1])
+
+
 def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
     assert load_corpus(tmp_path).format == "annif-csv"

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 import tiny
+from serving import serving
 from test_limits import is_problem
 
 LISTED = {f"w{i}" for i in range(7)}
@@ -83,3 +84,11 @@ def test_what_is_refused_is_a_bad_request(server, form):
 
 def test_too_large_a_form(server):
     assert is_problem(server.post("/v1/projects/a-run/suggest", data={"text": "ä" * 4_000}), 413)
+
+
+def test_a_form_is_as_long_as_may_be(run, tmp_path):
+    """Of nine bytes a character, as forms write it: more than Starlette takes of a field by itself."""
+    with serving(tmp_path / "log", run) as server:
+        name = server.get("/v1/projects").json()["projects"][0]["project_id"]
+        answer = server.post(f"/v1/projects/{name}/suggest", data={"text": "\u4e2d" * 200_000})
+    assert answer.status_code == 200

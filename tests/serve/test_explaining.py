@@ -72,6 +72,7 @@ REFUSED = {
     "half a pair": (rb'{"text": "\ud800"}', 422),
     "another model": (b'{"text": "w1", "model": "\\n<script>"}', 404),
     "a field too many": (b'{"text": "w1", "threshold": 0.1}', 422),
+    "many fields": (b'{"text": "w1"' + b"".join(b',"%d":0' % key for key in range(32)) + b"}", 422),
     "no labels": (b'{"text": "w1", "top_k": 0}', 422),
     "very many labels": (b'{"text": "w1", "top_k": 21}', 422),
     "only unknown labels": (b'{"text": "w1", "labels": ["x"]}', 404),

@@ -178,6 +178,7 @@ def test_who_has_the_token(run, tmp_path):
         (["--token", "grün"], "--token: "),
         (["--language", "en"], "--language en: "),
         (["--host", "no.such.host.invalid"], "--host no.such.host.invalid: "),
+        (["--host", ".."], "--host ..: "),
         (["--vocab", "words.csv"], "--vocab words.csv: "),
     ],
 )

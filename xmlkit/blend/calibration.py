@@ -29,7 +29,9 @@ class Calibration:
 
     @classmethod
     def fitted(cls, z_V: np.ndarray, true_V: np.ndarray) -> Calibration:
-        """To logits of a model that has not seen these documents, and what is true."""
+        """To logits of a model that has not seen these documents, and what is true; of nothing no chance."""
+        if not len(z_V):
+            return cls(np.zeros(1), np.zeros(1))
         # A second and 70 MB, which predictions need not wait for.
         from sklearn.isotonic import IsotonicRegression
 

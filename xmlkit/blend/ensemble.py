@@ -77,6 +77,7 @@ def ensemble(
     metric: str | None = None,
     summed: bool = False,
     fast: float | None = None,
+    config: Config | None = None,
 ) -> Made:
     """Blends members, each a run's folder or `KIND:WHAT`, and fills a new folder `out`, a run like any other.
 
@@ -84,8 +85,9 @@ def ensemble(
     `PSP@5`, is what blends are compared by, None: nDCG@5. Without a corpus that of the first run is read.
     Where the whole is no better than its best member, that one is kept alone. `summed`: scores are added up
     label by label instead, and all members kept. `fast`: the whole takes at most so many milliseconds a
-    document, for which members are left out that are worth the least a millisecond. Raises UserError for
-    members that can't be made, that hold out other documents, or where none are held out.
+    document, for which members are left out that are worth the least a millisecond. `config`: what is held
+    out and how it is scored where no member is a run, None: as by default. Raises UserError for members that
+    can't be made, that hold out other documents, or where none are held out.
     """
     if fast is not None and summed:
         raise UserError("--fast chooses by weights, of which a sum has none: leave out --sum")
@@ -97,7 +99,7 @@ def ensemble(
         if not runs:
             raise UserError("no member is a run, whose corpus could be read: name it with --data")
         corpus = load_corpus(*source_of(runs[0]))
-    configs = [read_config(run) for run in runs] or [Config()]
+    configs = [read_config(run) for run in runs] or [config or Config()]
     config, metric = configs[0], metric_for(configs[0], metric)
     validation = [(config.validation, config.validation_max) for config in configs]
     held_out_N = held_out_by(corpus, validation)

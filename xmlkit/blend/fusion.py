@@ -18,7 +18,7 @@ N texts, V pairs, S members, L labels, F numbers of a pair: S, the frequency and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -37,12 +37,13 @@ class Pairs:
     texts_V: np.ndarray
     labels_V: np.ndarray
     numbers_VF: np.ndarray  # float32
+    below_V: np.ndarray | None = None  # by how much floors are above what is said, in all; None: nowhere
 
     def without(self, member: int) -> Pairs:
         """The same as if this member's word did not count: its candidates stay."""
         numbers_VF = self.numbers_VF.copy()
         numbers_VF[:, member] = 0
-        return Pairs(self.num_texts, self.texts_V, self.labels_V, numbers_VF)
+        return replace(self, numbers_VF=numbers_VF)
 
     def take(self, keep_N: np.ndarray) -> Pairs:
         """Those of some texts (bool), which keep their numbers."""
@@ -53,7 +54,9 @@ class Pairs:
         return self._kept(allowed_L[self.labels_V])
 
     def _kept(self, keep_V: np.ndarray) -> Pairs:
-        return Pairs(self.num_texts, self.texts_V[keep_V], self.labels_V[keep_V], self.numbers_VF[keep_V])
+        below_V = None if self.below_V is None else self.below_V[keep_V]
+        kept = (self.texts_V[keep_V], self.labels_V[keep_V], self.numbers_VF[keep_V])
+        return Pairs(self.num_texts, *kept, below_V)
 
     def true_V(self, truth: Ragged) -> np.ndarray:
         """Bool: is it a true label of its text?"""
@@ -66,8 +69,12 @@ class Pairs:
         return np.where(true_V, 1.0 if gain_L is None else gain_L[self.labels_V], 1.0)
 
     def ranked(self, z_V: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (N, k) and their z, best first; -1 and -inf where a text has fewer."""
-        order = np.lexsort((self.labels_V, -z_V, self.texts_V))
+        """Labels (N, k) and their z, best first; -1 and -inf where a text has fewer.
+
+        Of equal z that comes first of which least is below a floor.
+        """
+        below_V = () if self.below_V is None else (self.below_V,)
+        order = np.lexsort((self.labels_V, *below_V, -z_V, self.texts_V))
         begins_N = np.searchsorted(self.texts_V, np.arange(self.num_texts))
         place_V = np.arange(len(order)) - begins_N[self.texts_V]
         ids_Nk = np.full((self.num_texts, k), -1, np.int64)
@@ -88,13 +95,15 @@ def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
         keys.append((texts * num_labels + found.ids_NK)[found.ids_NK >= 0])
     keys_V = np.unique(np.concatenate(keys))
     texts_V, labels_V = np.divmod(keys_V, num_labels)
-    numbers_VF = np.zeros((len(keys_V), len(said) + 2), np.float32)
+    numbers_VF, below_V = np.zeros((len(keys_V), len(said) + 2), np.float32), np.zeros(len(keys_V))
     for member, (found, keys_of) in enumerate(zip(said, keys, strict=True)):
-        above_NK = (found.evidence_NK - found.floor_N[:, None]).clip(min=0)
-        numbers_VF[np.searchsorted(keys_V, keys_of), member] = above_NK[found.ids_NK >= 0]
+        above_NK = found.evidence_NK - found.floor_N[:, None]
+        at_V, above_V = np.searchsorted(keys_V, keys_of), above_NK[found.ids_NK >= 0]
+        numbers_VF[at_V, member] = above_V.clip(min=0)
+        below_V[at_V] -= above_V.clip(max=0)
     numbers_VF[:, -2] = np.log1p(counts_L[labels_V])
     numbers_VF[:, -1] = 1
-    return Pairs(num_texts, texts_V, labels_V, numbers_VF)
+    return Pairs(num_texts, texts_V, labels_V, numbers_VF, below_V if below_V.any() else None)
 
 
 @dataclass(frozen=True)

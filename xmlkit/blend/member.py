@@ -105,10 +105,16 @@ class Member(ABC):
         """What `save` wrote, be it that the ensemble's folder was moved. Raises UserError."""
 
 
-def floor_N(evidence_NK: np.ndarray) -> np.ndarray:
-    """For members that could name more labels: what is said at one place, however many were asked for."""
+def floor_N(evidence_NK: np.ndarray, known: int, least: float) -> np.ndarray:
+    """What is said at one place, however many labels were asked for.
+
+    A member that knows no more labels than are named has none to compare the last one with, and so `least`,
+    the least that its evidence can be: how sure it is of a text's labels would count for nothing otherwise.
+    """
     count = min(NAMED, evidence_NK.shape[1])
-    return evidence_NK[:, count - 1] if count else np.zeros(len(evidence_NK), np.float32)
+    if known <= count:
+        return np.full(len(evidence_NK), least, np.float32)
+    return evidence_NK[:, count - 1]
 
 
 def kinds() -> dict[str, EntryPoint]:

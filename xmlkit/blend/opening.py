@@ -16,7 +16,7 @@ from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED, Candidates, Member
 from xmlkit.config import PRECISIONS, Precision
-from xmlkit.data.corpus import Corpus, Labels, Split
+from xmlkit.data.corpus import HOW_TO_TEST, Corpus, Labels, Split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
 from xmlkit.hub import local
@@ -166,3 +166,11 @@ def source_of(folder: Path) -> Source:
         return run_source(folder)
     described = describe(folder)
     return source_there(folder, described.source, described.dialect)
+
+
+def tested_on(folder: Path) -> Source:
+    """The same, to read its test split. Raises UserError where it is one file, of training documents."""
+    found = source_of(folder)
+    if Path(found.path).is_file():
+        raise UserError(f"{found.path}: one file of training documents has no test split; {HOW_TO_TEST}")
+    return found

@@ -313,6 +313,8 @@ class Towers:
         self._of: dict[str, Tower] = {}
         self._memory: Memory = {}
         for kept in sorted(folder.iterdir()) if folder and folder.is_dir() else []:
+            if not kept.is_dir():  # what file managers leave
+                continue
             self._of[kept.name] = _tower(kept, self._memory, precision, finished=True)
 
     def __getitem__(self, number: str) -> Tower:

@@ -57,7 +57,7 @@ def train_ensemble(
     else:
         recipes = {name: recipe for name, recipe in RECIPES.items() if name in names}
         chosen = {name: recipe.config(settings, corpus.source) for name, recipe in recipes.items()}
-    runs = _all_trained(corpus, chosen, out)
+    runs = _all_trained(corpus, chosen, out) if chosen else {}
     if runs is None:
         return None
     members = [str(run) for run in runs.values()]
@@ -66,7 +66,7 @@ def train_ensemble(
     if "names" in names:
         members.append(f"names:{encoder}")
     members += [name for name in ("linear", "words") if name in names]
-    return ensemble(members, corpus, out, fast=fast)
+    return ensemble(members, corpus, out, fast=fast, config=RECIPES["warm"].config(settings, corpus.source))
 
 
 def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) -> Made | None:

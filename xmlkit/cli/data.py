@@ -45,11 +45,11 @@ def describe(
     read: Read,
 ) -> None:
     """Counts documents and labels, and shows how the labels are spread."""
-    from xmlkit.data.corpus import load_documents
+    from xmlkit.data.corpus import load_corpus
     from xmlkit.data.describe import describe as describe_corpus
     from xmlkit.data.describe import render
 
-    corpus = load_documents(path, read.dialect())
+    corpus = load_corpus(path, read.dialect())
     out.print(render(describe_corpus(corpus)))
     remark(corpus)
 
@@ -75,10 +75,10 @@ def convert(
     read: Read,
 ) -> None:
     """Writes a corpus in another format, and says what that has no room for."""
-    from xmlkit.data.corpus import load_documents
+    from xmlkit.data.corpus import load_corpus
 
     format = format_named(format_)
-    _write(load_documents(in_, read.dialect()), out_, format)
+    _write(load_corpus(in_, read.dialect()), out_, format)
 
 
 @spread
@@ -119,7 +119,7 @@ def split(
 ) -> None:
     """Parts a corpus into train and test: at random, with texts that are nearly the same on one side, or by a
     column."""
-    from xmlkit.data.corpus import load_documents
+    from xmlkit.data.corpus import load_corpus
     from xmlkit.data.drawing import parted, parted_by_time, parted_by_value, parted_where
 
     if sum(option is not None for option in (by, by_time, where)) > 1:
@@ -131,7 +131,7 @@ def split(
         raise UserError(f"--where {where!r}: write COLUMN=VALUE or COLUMN=A,B")
     format = format_ and format_named(format_)
     column = by or by_time or chosen or None
-    corpus = load_documents(in_, read.dialect().model_copy(update={"column": column}))
+    corpus = load_corpus(in_, read.dialect().model_copy(update={"column": column}))
     if column is None:
         found = parted(corpus, test, seed)
         say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
@@ -166,11 +166,11 @@ def sample(
     read: Read,
 ) -> None:
     """Draws documents at random; the list of labels stays whole."""
-    from xmlkit.data.corpus import load_documents
+    from xmlkit.data.corpus import load_corpus
     from xmlkit.data.drawing import sampled
 
     format = format_ and format_named(format_)
-    corpus = load_documents(in_, read.dialect())
+    corpus = load_corpus(in_, read.dialect())
     _write(sampled(corpus, documents, seed), out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 

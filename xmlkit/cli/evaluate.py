@@ -69,7 +69,7 @@ def evaluate(
     there is none yet.
     """
     from xmlkit.blend.member import NAMED
-    from xmlkit.blend.opening import Ensemble, load, source_of
+    from xmlkit.blend.opening import Ensemble, load, tested_on
     from xmlkit.cli.display import members_table, metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
     from xmlkit.inference.predict import RunPredictor
@@ -87,7 +87,7 @@ def evaluate(
     join_for(run)
     model = load(run, precision)
     cut = _cut(run, threshold, limit or (LIMIT if annif else None), needed=bool(per_label or deciles))
-    source, dialect = (data, read.dialect()) if data else source_of(run)
+    source, dialect = (data, read.dialect()) if data else tested_on(run)
     split = load_split(source, model.labels, dialect=dialect)
     if warning := unknown_labels(split, len(model.labels)):
         say(warning)

@@ -48,7 +48,7 @@ DataArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[DATA]",
-        help="A corpus folder, or `demo` (the default): Python's own docstrings.",
+        help="A corpus folder, one file of documents, or `demo` (the default): Python's own docstrings.",
         show_default=False,
     ),
 ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
 
 FoundT = TypeVar("FoundT")
-out = Console()
+out = Console(emoji=False)
 GOES_ON = "the same command goes on"
 
 
@@ -67,7 +67,7 @@ def to_the_end(work: Callable[[], FoundT | None], left: Callable[[], str] = lamb
 
 def print_uncut(table: Table) -> None:
     """As wide as it needs to be: a narrow terminal breaks its lines, but no figure is cut."""
-    Console(width=Console(width=1000).measure(table).maximum).print(table)
+    Console(width=Console(width=1000, emoji=False).measure(table).maximum, emoji=False).print(table)
 
 
 def say_error(error: UserError, prefix: str = "") -> None:

@@ -26,7 +26,9 @@ def settings(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="DATA", help="As they are for this corpus: a folder, or `demo`.", show_default=False
+            metavar="DATA",
+            help="As they are for this corpus: a folder, a file or `demo`.",
+            show_default=False,
         ),
     ] = None,
     plugin: PluginOption = None,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from xmlkit.errors import UserError
 
+ANY = "--format jsonl can"  # hold any label
 LABEL = re.compile(r"<([^<>]*)>|(\S+)")
 
 
@@ -34,7 +35,7 @@ def bare(labels: Iterable[str], where: str, format: str) -> str:
     labels = list(labels)
     for label in labels:
         if label.split() != [label]:
-            raise UserError(f"{where}: the label {label!r} has white space, which {format} can't hold")
+            raise UserError(f"{where}: the label {label!r} has white space, which {format} can't hold; {ANY}")
     return " ".join(labels)
 
 
@@ -44,6 +45,6 @@ def bracketed(labels: Iterable[str], where: str, format: str) -> str:
     for label in labels:
         if any(character in label for character in "<>\n"):
             raise UserError(
-                f"{where}: the label {label!r} has <, > or a line feed, which {format} can't hold"
+                f"{where}: the label {label!r} has <, > or a line feed, which {format} can't hold; {ANY}"
             )
     return " ".join(f"<{label}>" for label in labels)

@@ -27,6 +27,7 @@ from xmlkit.errors import UserError
 
 DEMO = "demo"
 DEMO_TEST_SHARE = 0.1
+HOW_TO_TEST = "name test documents, or part some from train: xmlkit data split"
 
 
 @dataclass(frozen=True)
@@ -204,48 +205,36 @@ class Corpus:
 
 
 def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
-    """Reads the word "demo" (the embedded corpus) or a folder, whose format is found by its files.
+    """Reads the word "demo" (the embedded corpus), a folder, whose format is found by its files, or one file.
 
-    Labels are those that the folder's vocabulary (as `labels.tsv`) has names for, in its order, then the
-    other labels of train in sorted order.
+    The documents of one file are training documents. Labels are those that the vocabulary in the folder (as
+    `labels.tsv`) has names for, in its order, then the other labels of train in sorted order.
     """
     if data == DEMO:
         splits = _demo_splits()
         names = demo_names(splits["train"])
         labels = Labels(list(names), list(names.values()))
         return replace(_corpus(DEMO, DEMO, labels, splits["train"], splits["test"]), source=DEMO)
-    folder = Path(data)
-    train = _find_split(folder, "train", dialect)
-    if train is None:
-        raise UserError(f"{folder}: no training documents; {_what_lacks(folder, 'train')}")
-    test = _find_split(folder, "test", dialect)
-    vocabulary = _find_vocabulary(folder)
+    path = Path(data)
+    train: _Found | None
+    if path.is_file():
+        train, test = _find_file(path, dialect), None
+        name, vocabulary = path.name.removesuffix(".gz").rpartition(".")[0], _find_vocabulary(path.parent)
+    else:
+        train, test = (_find_split(path, split, dialect) for split in ("train", "test"))
+        if train is None:
+            raise UserError(f"{path}: no training documents; {_what_lacks(path, 'train')}")
+        name, vocabulary = path.resolve().name, _find_vocabulary(path)
     labels = _read_vocabulary(vocabulary, dialect)
     corpus = _corpus(
-        folder.resolve().name,
-        str(folder),
+        name,
+        str(path),
         labels,
         train.documents(labels),
         test and test.documents(labels),
     )
     files = (*train.paths, *(test.paths if test else ()), *([vocabulary[1]] if vocabulary else ()))
-    return replace(
-        corpus, source=str(folder.resolve()), dialect=dialect, format=train.format.NAME, files=files
-    )
-
-
-def load_documents(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
-    """Like `load_corpus`; one file is one too, with the list of labels that lies beside it."""
-    path = Path(data)
-    if data == DEMO or not path.is_file():
-        return load_corpus(data, dialect)
-    found = _find_file(path, dialect)
-    name = path.name.removesuffix(".gz").rpartition(".")[0]
-    vocabulary = _find_vocabulary(path.parent)
-    labels = _read_vocabulary(vocabulary, dialect)
-    corpus = _corpus(name, str(path), labels, found.documents(labels), None)
-    files = (*found.paths, *([vocabulary[1]] if vocabulary else ()))
-    return replace(corpus, source=str(path.resolve()), dialect=dialect, format=found.format.NAME, files=files)
+    return replace(corpus, source=str(path.resolve()), dialect=dialect, format=train.format.NAME, files=files)
 
 
 def load_split(data: str | Path, labels: Labels, split: str = "test", dialect: Dialect = PLAIN) -> Split:
@@ -403,7 +392,7 @@ class _Found(NamedTuple):
 
 def _find_split(folder: Path, split: str, dialect: Dialect) -> _Found | None:
     if not folder.is_dir():
-        problem = "a file, not a folder" if folder.exists() else "no such file or folder"
+        problem = "neither a folder nor a file" if folder.exists() else "no such file or folder"
         raise UserError(f"{folder}: {problem}; {_expected_files()}")
     found: list[_Found] = []
     for format in formats():
@@ -427,13 +416,13 @@ def _find_file(path: Path, dialect: Dialect) -> _Found:
 
 
 def _what_lacks(folder: Path, split: str) -> str:
-    return features_instead(folder, split) or _expected_files()
+    return features_instead(folder, split) or (HOW_TO_TEST if split == "test" else _expected_files())
 
 
 def _expected_files() -> str:
     return (
         "give a folder with train.tsv, a text, a tab and <label> <label> a line, or files of another format "
-        f"(xmlkit data formats lists them), or the word {DEMO}"
+        f"(xmlkit data formats lists them), or one such file, or the word {DEMO}"
     )
 
 

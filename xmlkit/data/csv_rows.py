@@ -1,13 +1,14 @@
 """CSV files, plain or gzip: a header, double quotes around a cell that needs them.
 
 Cells are parted by commas, or by what spreadsheets put there where a comma is part of a number: whichever of
-`DELIMITERS` comes first that the header's line has.
+`DELIMITERS` comes first that the header has outside quotes.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xmlkit.data.formats import Document
 
 DELIMITERS = (",", ";", "\t", "|")
+QUOTED = re.compile(r'"[^"]*"')
 
 csv.field_size_limit(LONGEST_LINE)  # its own is shorter than many a text
 
@@ -77,9 +79,14 @@ def _below(
 
 def _read(path: Path, encoding: str) -> Iterator[tuple[int, list[str]] | UserError]:
     lines = (line for _, line in read_lines(path, encoding, ends=True))
-    header = next(lines, "")
+    first = []  # until one is not blank, which is the header's
+    for line in lines:
+        first.append(line)
+        if line.strip("\r\n"):
+            break
+    header = QUOTED.sub("", "".join(first))
     delimiter = next((mark for mark in DELIMITERS if mark in header), DELIMITERS[0])
-    reader = csv.reader(itertools.chain([header], lines), strict=True, delimiter=delimiter)
+    reader = csv.reader(itertools.chain(first, lines), strict=True, delimiter=delimiter)
     while True:
         number = reader.line_num + 1
         try:

@@ -53,7 +53,7 @@ PLAIN = Dialect()
 
 
 class Source(NamedTuple):
-    """Where a corpus is read from, a folder or `demo`, and how."""
+    """Where a corpus is read from, a folder, a file or `demo`, and how."""
 
     path: str
     dialect: Dialect

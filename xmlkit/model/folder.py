@@ -323,7 +323,7 @@ def source_there(folder: Path, source: str | None, dialect: Dialect) -> Source:
     """A recorded source. Raises UserError where it is none, or gone."""
     if source is None:
         raise UserError(f"{folder} was trained on a corpus made in memory: name DATA")
-    if source != "demo" and not Path(source).is_dir():
+    if source != "demo" and not Path(source).exists():
         raise UserError(f"{folder} was trained on {source}, which is not there any more: name DATA")
     return Source(source, dialect)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from xmlkit.blend.folder import DESCRIPTION, Whole, describe, is_ensemble
 from xmlkit.blend.folder import Description as WholeDescription
-from xmlkit.blend.opening import load, source_of
+from xmlkit.blend.opening import load, tested_on
 from xmlkit.blend.threshold import kept
 from xmlkit.config import Config
 from xmlkit.console import in_words, say
@@ -91,7 +91,7 @@ def _tested(folder: Path, data: Source | None) -> tuple[Tested | None, str]:
             description_of(folder)
             raise UserError(f"{folder} holds no {WEIGHTS} yet")
         model, fitted = load(folder), kept(folder)
-        source, dialect = data or source_of(folder)
+        source, dialect = data or tested_on(folder)
         split = load_split(source, model.labels, dialect=dialect)
         return Tested(model, split, source, fitted.cut if fitted else None), ""
     except UserError as error:

@@ -166,7 +166,8 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
         """Subjects of a text."""
         project = served(project_id)
         try:
-            async with request.form() as fields:  # FastAPI's own forms take an empty text for none
+            # FastAPI's own forms take an empty text for none, and of a field a megabyte at most.
+            async with request.form(max_part_size=limits.body) as fields:
                 given = dict(fields)
             form = TextForm.model_validate(given)
         except ValidationError as error:

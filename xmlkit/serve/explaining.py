@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, Field, StrictInt
 
 from xmlkit.explain.explain import Reasons
 from xmlkit.explain.occlusion import Fall
 from xmlkit.explain.parts import Neighbour, Said
 from xmlkit.serve.asking import ask_why
 from xmlkit.serve.limits import Limits
-from xmlkit.serve.predicting import WHOLE, Many, Suggestion, allowed, chosen
+from xmlkit.serve.predicting import WHOLE, Asked, Many, Suggestion, allowed, chosen
 from xmlkit.serve.refusals import Refused, described
 from xmlkit.serve.served import Served
 from xmlkit.serve.text import Text
@@ -22,10 +22,8 @@ USUAL = 5  # labels
 WORDS, DOCUMENTS, LABELS = 64, 16, 32  # of a label, of a label, of a document: the first ones are told
 
 
-class WhyQuestion(BaseModel):
+class WhyQuestion(Asked):
     """What is asked about a text."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     text: Text
     model: Text | None = Field(None, description="One of /models; the first, where none is named.")

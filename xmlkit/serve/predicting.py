@@ -43,10 +43,21 @@ Many = Annotated[list[Text], BeforeValidator(_with_one_mistake)]
 MOST_KEYS = 32  # of which each that is not known is described
 
 
-class Question(BaseModel):
-    """What is asked about texts."""
+class Asked(BaseModel):
+    """What comes as JSON."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_keys(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > MOST_KEYS:
+            raise ValueError(f"more than {MOST_KEYS} keys")
+        return given
+
+
+class Question(Asked):
+    """What is asked about texts."""
 
     texts: Annotated[Many, BeforeValidator(_several, json_schema_input_type=Text | Many)] = Field(
         description="One text, or several."
@@ -58,13 +69,6 @@ class Question(BaseModel):
     threshold: float = Field(0.0, ge=0, le=1, description="Smallest score of a label.")
     labels: Many | None = Field(None, min_length=1, description="Ids of labels: only these may be suggested.")
     without: Many = Field([], description="Ids of labels that may not be suggested.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_few_keys(cls, given: Any) -> Any:
-        if isinstance(given, dict) and len(given) > MOST_KEYS:
-            raise ValueError(f"more than {MOST_KEYS} keys")
-        return given
 
 
 class Suggestion(BaseModel):

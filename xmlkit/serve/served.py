@@ -45,17 +45,13 @@ class Served:
     model: Predictor
     worker: Worker
     vocabulary: Listed
+    modified: datetime  # when its folder had been written to last as it was opened
 
     @cached_property
     def listed_L(self) -> np.ndarray | None:
         """Bool: labels that the vocabulary has; None where it has all."""
         listed_L = np.array([label in self.vocabulary.labels for label in self.model.labels.ids], bool)
         return None if listed_L.all() else listed_L
-
-    @property
-    def modified(self) -> datetime:
-        """When its folder was last written to."""
-        return datetime.fromtimestamp(max(path.stat().st_mtime for path in self.folder.iterdir()), UTC)
 
 
 def read_vocabulary(path: Path, language: str | None) -> Listed:
@@ -89,7 +85,7 @@ def opened(
         for (id, model), run in zip(models.items(), runs):
             model.rank(["warm"], 1)  # what is made at the first text, is made before anyone waits for it
             worker = Worker(model, limits, watch.batches_of(id))
-            served[id] = Served(id, run, model, worker, vocabulary or _own(id, model))
+            served[id] = Served(id, run, model, worker, vocabulary or _own(id, model), _modified(run))
             watch.queue_of(id, worker)
             if (listed_L := served[id].listed_L) is not None and not listed_L.any():
                 raise UserError(f"--vocab: it has none of the labels of {run}; give the one that is its own")
@@ -127,3 +123,7 @@ def _own(id: str, model: Predictor) -> Listed:
         for row, label in enumerate(labels.ids)
     }
     return Listed(id, listed, UNKNOWN)
+
+
+def _modified(folder: Path) -> datetime:
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in folder.iterdir()), UTC)

@@ -20,6 +20,7 @@ from xmlkit.errors import UserError
 from xmlkit.serve.app import application
 from xmlkit.serve.guard import Door
 from xmlkit.serve.limits import Limits
+from xmlkit.serve.patience import Patient
 from xmlkit.serve.served import Listed, opened
 from xmlkit.serve.watch import Log, Watch
 from xmlkit.serve.worker import Worker
@@ -87,7 +88,7 @@ def _bound(address: Address) -> Iterator[socket.socket]:
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise UserError(f"--host {address.host}: {error}") from None
     with listener:
         try:
@@ -107,7 +108,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
                 loop="asyncio",
-                http="h11",
+                http=Patient,
                 ws="none",
                 lifespan="off",
                 log_config=None,

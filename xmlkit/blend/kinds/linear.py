@@ -89,7 +89,7 @@ class Linear(Member):
                 evidence_NK[row, : len(found)] = np.log(scores_K.clip(min=LEAST))
         if ids_NK.max(initial=-1) >= len(self.labels):
             raise UserError("linear: its tree names labels that the ensemble hasn't: put its files back")
-        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK))
+        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK, len(self.labels), np.log(LEAST)))
 
     def save(self, folder: Path) -> None:
         """Words, their weights, and the tree as Omikuji writes it: nothing that is run when it is read."""

@@ -64,7 +64,7 @@ class Names(Member):
             cos_BK, at_BK = (u_BH @ names_HL).topk(count, 1)
             ids_NK[start : start + AT_ONCE] = self.rows_L[at_BK].numpy()
             evidence_NK[start : start + AT_ONCE] = (cos_BK / TEMPERATURE).numpy()
-        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK))
+        return Candidates(ids_NK, evidence_NK, floor_N(evidence_NK, len(self.rows_L), -1 / TEMPERATURE))
 
     def save(self, folder: Path) -> None:
         """The names' vectors, and whose they are."""

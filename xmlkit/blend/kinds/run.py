@@ -54,7 +54,8 @@ class OfRun(Member):
             scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
             ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()
         evidence_NK = logit(scores_NK.clip(LEAST, 1 - LEAST))
-        return Candidates(self._rows[ids_NK], evidence_NK, floor_N(evidence_NK))
+        floors_N = floor_N(evidence_NK, len(self._rows) - 1, logit(LEAST))
+        return Candidates(self._rows[ids_NK], evidence_NK, floors_N)
 
     @cached_property
     def _head(self) -> Head:

@@ -92,7 +92,8 @@ class Words(Member):
     def _learnt(self, corpus: Corpus, rows_N: np.ndarray) -> tuple[np.ndarray, float]:
         """The chance of each name, and that of a label which is not found, by these documents."""
         found_P, right_P = np.zeros(len(self.rows_P)), np.zeros(len(self.rows_P))
-        num_labels, occurrences = len(corpus.labels), 0
+        num_labels = len(corpus.labels)
+        missed, others = 0, len(rows_N) * num_labels  # of pairs that are not found: true ones, all
         seen_L = np.zeros(num_labels, bool)
         for start in track(range(0, len(rows_N), AT_ONCE), "looking for names"):
             rows_B = rows_N[start : start + AT_ONCE]
@@ -102,13 +103,14 @@ class Words(Member):
             found_P += np.bincount(name_V, minlength=len(found_P))
             right_P += np.bincount(name_V[right_V], minlength=len(found_P))
             seen_L[truth.values] = True
-            occurrences += len(truth.values)
+            _, first_U = np.unique(text_V * num_labels + self.rows_P[name_V], return_index=True)
+            missed += len(truth.values) - int(right_V[first_U].sum())
+            others -= len(first_U)
         # Of a label that no document has it says nothing that its name was found in some.
         found_P, right_P = found_P * seen_L[self.rows_P], right_P * seen_L[self.rows_P]
         found, right = found_P.sum(), right_P.sum()
         chance_P = (right_P + PRIOR * (right + 1) / (found + 2)) / (found_P + PRIOR)
-        others = max(len(rows_N) * num_labels - found, 1)
-        return chance_P, max((occurrences - right) / others, LEAST)
+        return chance_P, max(missed / max(others, 1), LEAST)
 
     def _found(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of a text and a name, all of whose words stand in it."""

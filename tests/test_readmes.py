@@ -57,6 +57,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "PAPERS").mkdir()
     rows = [f"w{row} w{row + 1},w{row % 7} w9,l{row % 4};l5,{2000 + row // 4}" for row in range(40)]
     (tmp_path / "PAPERS" / "train.csv").write_text("\n".join(["title,abstract,subjects,year", *rows]) + "\n")
+    records = [f"w{row} w{row % 7},label {row % 4}; l5" for row in range(40)]
+    (tmp_path / "records.csv").write_text("\n".join(["Title,Subjects", *records]) + "\n")
     (tmp_path / "TEXTS").write_text("w3 w4 w9\nw5 anew\n")
     return tmp_path
 

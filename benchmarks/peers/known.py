@@ -13,7 +13,7 @@ PEERS = {
     "omikuji-parabel": Peer(f"{KINDS}.omikuji_tree"),
     "napkinxc-plt": Peer(f"{KINDS}.napkinxc_plt"),
     "pecos-xr-linear": Peer(f"{KINDS}.pecos_xr_linear"),
-    "pecos-xr-transformer": Peer(f"{KINDS}.pecos_xr_transformer", {"steps": 800, "batch": 32}),
+    "pecos-xr-transformer": Peer(f"{KINDS}.pecos_xr_transformer", {"steps": 400, "batch": 32}),
     "libmultilabel-tree": Peer(f"{KINDS}.libmultilabel_tree"),
     "annif-omikuji": Peer(
         f"{KINDS}.annif_project", {"project": "omikuji-bonsai", "trained": ["omikuji-bonsai"]}

@@ -116,7 +116,7 @@ PARTS = (
     _peer("libmultilabel-tree", 4),
     _peer("annif-omikuji", 3),
     _peer("annif-ensemble", 6),
-    _peer("pecos-xr-transformer", 60, "--encoder", ENCODER),
+    _peer("pecos-xr-transformer", 45, "--encoder", ENCODER),
     _peer("transformers", 45, "--encoder", ENCODER),
     Part(
         "ablation",

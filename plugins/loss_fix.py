@@ -127,6 +127,7 @@ class GradNorm(Watched):
     with the mean taken as constant. No second derivative is needed, since the norms come from the boundary.
     """
 
+    counted = ("first_I",)
     first_I: Tensor
 
     def __init__(self, inner: LossCombiner, names: tuple[str, ...], options: Options):

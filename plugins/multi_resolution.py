@@ -81,12 +81,14 @@ class Cascade(Shortlister):
 
     def __init__(self, build: BuildContext, table: ClusterTable, options: Options, recall_width: int):
         super().__init__()
-        self._table, self.branch, self.power = table, options.branch, build.cluster_power
+        self._table, self.power = table, build.cluster_power
+        self.branch = min(options.branch, max(table.num_clusters, 2))
         self.top, self.is_warm = min(build.shortlist, table.num_clusters), build.start == "warm"
         self.loss_names = (*(f"level-{number + 1}" for number in range(options.levels)), "generator")
         self.widths = [*[build.hidden] * options.levels, recall_width - build.hidden * options.levels]
         self.register_buffer("centre_D", torch.zeros(recall_width))
-        self.sizes = [options.branch**depth for depth in range(options.levels, -1, -1)]  # in finest clusters
+        depths = range(options.levels, -1, -1)
+        self.sizes = [min(self.branch**depth, table.num_clusters) for depth in depths]  # in finest clusters
         self.rows: Any = nn.ModuleList()
         self.biases: Any = nn.ModuleList()
         labels = build.train_labels  # None of a saved model, whose biases the weights file brings

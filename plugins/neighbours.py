@@ -221,8 +221,8 @@ class Neighbours(Shortlister):
     def fit(self, read: Reading) -> None:
         """Chooses the numbers: all of a grid are tried on the held-out documents, which are searched once."""
         self.fitted = torch.tensor(DEFAULTS, device=self.fitted.device)
-        if not len(read.held_out.labels):
-            say(f"neighbours: no documents are held out to fit its numbers: {self._in_words()}")
+        if not len(read.held_out.labels.values_V):
+            say(f"neighbours: no held-out document has labels to fit its numbers to: {self._in_words()}")
             return
         self.fitted[0] = 0.0  # so that the model ranks without votes
         found = list(self._held_out(read))

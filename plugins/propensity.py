@@ -80,7 +80,12 @@ class Propensity(LossCombiner):
         return true + self._more(self.inverse_L[ids], true, false)
 
     def cluster_cost(self, z_BK: Tensor, truth_BK: Tensor, run: slice = slice(None)) -> Tensor:
-        """The inner combiner's, and what the mode adds to the cross-entropy of true clusters."""
+        """The inner combiner's, and what the mode adds to the cross-entropy of true clusters.
+
+        Other clusters than the run's, as coarser levels have them, cost what they did.
+        """
+        if z_BK.shape[1] != len(self.inverse_K[run]):
+            return self.inner.cluster_cost(z_BK, truth_BK, run)
         more_BK = truth_BK * self._more(self.inverse_K[run], F.softplus(-z_BK), F.softplus(z_BK))
         more = more_BK.mean() if self.reduction == "mean" else more_BK.sum() / len(z_BK)
         return self.inner.cluster_cost(z_BK, truth_BK, run) + more

@@ -166,7 +166,8 @@ class Taken:
 
 
 def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, capsys):
-    old = ["ensemble.json", "members/0/model.json", "threshold.json", "notes.md", "README.md", "model.json"]
+    others = ["notes.md", "notes/figures.json", "data/train.jsonl", "adapter/model.safetensors"]
+    old = ["ensemble.json", "members/0/model.json", "threshold.json", "README.md", "model.json", *others]
     api = Taken(old, private=False)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
     push(copied_run, NAME)
@@ -180,6 +181,9 @@ def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, 
     api.there = []
     push(copied_run, NAME)
     assert ("Add", "README.md") in api.changes
+    api.there = ["data.json", "encoder/x"]  # of a repository that has held no run
+    push(copied_run, NAME)
+    assert not [name for kind, name in api.changes if kind == "Delete"]
 
 
 def test_a_link_to_elsewhere_is_not_given_away(copied_run, tmp_path):

@@ -6,9 +6,10 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.progress import track as rich_track
 
@@ -39,10 +40,15 @@ def visible(text: str) -> str:
     return CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def in_unicode(stream: TextIO | None) -> bool:
+    """Whether it takes all characters; one that is closed takes what there is."""
+    return stream is None or stream.encoding.lower().startswith("utf")
+
+
 def track(items: Sequence[T], what: str) -> Iterable[T]:
     """The items, with a bar that vanishes at the end; in a log, with a line once they are long in coming."""
     if console.is_terminal:
-        return rich_track(items, what, console=console, transient=True)
+        return rich_track(items, escape(what), console=console, transient=True)
     return _told(items, what)
 
 

@@ -56,6 +56,8 @@ def main() -> None:
     folder = given.out or Path("benchmarks/results") / f"{datetime.date.today()}-{_name()}"
     try:
         index = run(parts, Given(tuple(given.corpora), given.encoder), folder, seconds / 60)
+    except ValueError as error:
+        parser.error(str(error))
     except KeyboardInterrupt:
         print(f"interrupted; the same command with --out {folder} goes on")
         sys.exit(130)

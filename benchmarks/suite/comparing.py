@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ from typing import Literal
 from benchmarks.suite.part import Figure, Part
 from benchmarks.suite.running import read_index
 
-NOISE = 0.05  # of a figure that was taken once in either folder: less tells nothing
+NOISE = 0.05  # of a figure: by less no machine is the same on two days
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _figures(parts: Sequence[Part], folder: Path) -> dict[str, list[Figure]]:
 
 
 def _difference(name: str, before: Sequence[Figure], after: Sequence[Figure]) -> Difference:
-    """Told where the ranges do not meet, those of single figures widened by NOISE."""
+    """Told where the ranges do not meet, widened by NOISE in all."""
     one, other = (statistics.median(figure.value for figure in some) for some in (before, after))
     (low, high), (other_low, other_high) = _range(before), _range(after)
     verdict: Literal["better", "worse", "no difference shown"] = "no difference shown"
@@ -58,7 +58,7 @@ def _difference(name: str, before: Sequence[Figure], after: Sequence[Figure]) ->
     return Difference(name, one, other, verdict)
 
 
-def _range(figures: Iterable[Figure]) -> tuple[float, float]:
+def _range(figures: Sequence[Figure]) -> tuple[float, float]:
     values = [figure.value for figure in figures]
-    room = NOISE / 2 * abs(values[0]) if len(values) == 1 else 0.0
+    room = max(NOISE * abs(statistics.median(values)), figures[0].room) / 2
     return min(values) - room, max(values) + room

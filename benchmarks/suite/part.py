@@ -26,6 +26,7 @@ class Figure:
 
     value: float
     better: Literal["less", "more"]
+    room: float = 0.0  # what it may differ by all the same: of shares that are nearly 0
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ def _flat(found: Any) -> dict[str, Figure]:
 
 def _data(found: Any) -> dict[str, Figure]:
     return {
-        "padding": Figure(found["padding_share"], "less"),
-        "share of a step that waits for data": Figure(found["data_wait_share"], "less"),
+        "padding": Figure(found["padding_share"], "less", 0.01),
+        "share of a step that waits for data": Figure(found["data_wait_share"], "less", 0.01),
         "documents ready a second": Figure(found["documents_ready_per_second"], "more"),
     }
 

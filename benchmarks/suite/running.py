@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import time
@@ -20,17 +21,24 @@ def run(
     """Writes NAME.json of each run of each part, and what became of all into `suite.json`.
 
     What the folder holds is not measured again; what is thought to take longer than is left, or lacks
-    something, is left out and named. Ctrl-C ends what is under way; the same folder goes on.
+    something, is left out and named. Ctrl-C ends what is under way; the same folder goes on. Raises
+    ValueError where it holds what was measured with other settings, and for corpora of one name.
     """
+    names = [corpus.resolve().name for corpus in given.corpora]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"--corpora: two are called {twice}, and so would their results be")
     folder.mkdir(parents=True, exist_ok=True)
     index = read_index(folder) or {"machine": machine(), "parts": {}}
     deadline = time.monotonic() + 60 * minutes
     for part in parts:
         for name, corpus in _runs(part, given):
             out = folder / f"{name}.json"
-            told = index["parts"].setdefault(name, {"part": part.name})
-            told.pop("left_out", None)
+            told = index["parts"].get(name, {}) if out.is_file() else {}
+            index["parts"][name] = told = {**told, "part": part.name}
             left = (deadline - time.monotonic()) / 60
+            key = _key(part, given, corpus)
+            if out.is_file() and told.setdefault("given", key) != key:
+                raise ValueError(f"{out} was measured with other settings: name another --out, or remove it")
             if out.is_file():
                 tell(f"{name}: is there")
             elif (why := part.lacks(given)) or part.minutes > left:
@@ -39,6 +47,8 @@ def run(
             else:
                 tell(f"{name}: {part.minutes:g} minutes or so")
                 told.update(_measured(part.command(out, given, corpus), out))
+                if "status" in told:
+                    told["given"] = key
                 tell(f"{name}: {_outcome(told)}")
             (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
     return index
@@ -54,7 +64,7 @@ def _runs(part: Part, given: Given) -> Iterator[tuple[str, Path | None]]:
     """The names of a part's runs: repeated, and of each corpus, where there are some."""
     for corpus in given.corpora or (None,) if part.of_a_corpus else (None,):
         for number in range(1, part.repeats + 1):
-            words = [part.name.replace(" ", "-"), corpus.name if corpus else "", str(number)]
+            words = [part.name.replace(" ", "-"), corpus.resolve().name if corpus else "", str(number)]
             yield "-".join(word for word in words if word), corpus
 
 
@@ -81,3 +91,9 @@ def _outcome(told: dict[str, Any]) -> str:
     if "left_out" in told:
         return f"left out: {told['left_out']}"
     return f"{'failed' if told['status'] else 'done'} in {told['seconds']:.0f} s"
+
+
+def _key(part: Part, given: Given, corpus: Path | None) -> str:
+    """Of what is measured and with what; the names of this machine's folders stay here."""
+    words = part.command(Path(), given, corpus and corpus.resolve())[1:]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]

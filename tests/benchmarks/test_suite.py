@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.suite import comparing
 from benchmarks.suite import parts as shipped
 from benchmarks.suite.__main__ import main
 from benchmarks.suite.comparing import compared
@@ -82,7 +83,8 @@ def test_a_part_may_say_what_it_lacks(tmp_path):
         ([1.0], [1.2], "less", "worse"),
         ([1.0], [1.2], "more", "better"),
         ([1.0, 1.1, 1.3], [1.25, 1.4, 1.5], "less", "no difference shown"),
-        ([1.0, 1.1, 1.3], [1.35, 1.4, 1.5], "less", "worse"),
+        ([1.0, 1.1, 1.3], [1.35, 1.4, 1.5], "less", "no difference shown"),
+        ([1.0, 1.1, 1.3], [1.4, 1.45, 1.5], "less", "worse"),
         ([1.0, 1.1, 1.3], [0.7, 0.8], "less", "better"),
     ],
 )
@@ -157,3 +159,41 @@ def test_figures_of_results_that_are_there():
     for name, file in files.items():
         found = of_name[name].figures(json.loads((results / f"{file}.json").read_text()))
         assert found and all(figure.value >= 0 for figure in found.values()), name
+
+
+def test_what_is_there_with_other_settings_is_not_taken(tmp_path):
+    those, out = [part("texts", words=(CORPUS, ENCODER))], tmp_path / "out"
+    for folder in ("a", "b"):
+        (tmp_path / folder / "eur").mkdir(parents=True)
+    run(those, Given((tmp_path / "a" / "eur",), "small"), out, 60, quiet)
+    for given in (Given((tmp_path / "a" / "eur",), "large"), Given((tmp_path / "b" / "eur",), "small")):
+        with pytest.raises(ValueError, match=r"texts-eur-1\.json was measured with other settings"):
+            run(those, given, out, 60, quiet)
+    with pytest.raises(ValueError, match="two are called eur"):
+        run(
+            those,
+            Given((tmp_path / "a" / "eur", tmp_path / "b" / "eur"), "small"),
+            tmp_path / "new",
+            60,
+            quiet,
+        )
+
+
+def test_a_part_that_failed_and_is_then_left_out_has_not_failed(tmp_path):
+    fails = part(code="import sys; sys.exit(3)")
+    assert run([fails], Given(), tmp_path, 60, quiet)["parts"]["quick-1"]["status"] == 3
+    assert set(run([part(minutes=90)], Given(), tmp_path, 60, quiet)["parts"]["quick-1"]) == {
+        "part",
+        "left_out",
+    }
+
+
+def test_shares_that_are_nearly_0_may_differ_by_a_hundredth():
+    one, other = (
+        shipped._data({"padding_share": 0.1, "data_wait_share": share, "documents_ready_per_second": 9})[
+            "share of a step that waits for data"
+        ]
+        for share in (0.0, 0.009)
+    )
+    assert comparing._difference("", [one], [other]).verdict == "no difference shown"
+    assert comparing._difference("", [one], [Figure(0.02, "less")]).verdict == "worse"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,13 @@ from installing import install
 from safetensors.torch import load_file
 
 import xmlkit
-from xmlkit.comparison.compare import SHOWN, Figure, compare, read
+from xmlkit.comparison.compare import SHOWN, Figure, _verdict, compare, read
 from xmlkit.comparison.runs import held_out
 from xmlkit.comparison.sets import parse_sets
 from xmlkit.config import resolve
+from xmlkit.data.corpus import Labels
 from xmlkit.errors import UserError
+from xmlkit.metrics import Terms
 from xmlkit.training.train import store_start
 
 SETS = "base;se;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
@@ -237,3 +240,40 @@ def test_no_plugin_decides_what_all_sets_have_in_common(plugin_folder, settings)
     config = found.config(settings, 0, None)
     assert (config.validation, config.layers) == (0.2, 1)
     assert found.config({"encoder": "tiny"}, 0, None).as_given()["validation"] == 0.05
+
+
+def test_a_run_that_was_removed_is_scored_anew_and_damaged_scores_are_none(settings, corpus, tmp_path):
+    first = compare(corpus, "base", settings, 1, out=tmp_path)
+    file = tmp_path / "base" / "seed-0.validation.npz"
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:40], b"no archive"):
+        file.write_bytes(damaged)
+        assert compare(corpus, "base", settings, 1, out=tmp_path).rows[0].metrics == first.rows[0].metrics
+    shutil.rmtree(tmp_path / "base" / "seed-0")
+    (tmp_path / "base" / "seed-0.json").unlink()
+    other = compare(corpus, "base", {**settings, "lr": 0.02, "head_lr": 0.1}, 1, out=tmp_path)
+    unseen = compare(corpus, "base", {**settings, "lr": 0.02, "head_lr": 0.1}, 1, out=tmp_path / "new")
+    assert other.rows[0].metrics == unseen.rows[0].metrics != first.rows[0].metrics
+
+
+def test_other_names_of_labels_are_another_corpus(settings, corpus, tmp_path):
+    compare(corpus, "base", settings, 1, out=tmp_path)
+    names = [f"called {label}" for label in corpus.labels.ids]
+    renamed = replace(corpus, labels=Labels(corpus.labels.ids, names))
+    assert renamed.digest == corpus.digest
+    with pytest.raises(UserError, match="was trained with other names of labels: name another --out"):
+        compare(renamed, "base", settings, 1, out=tmp_path)
+
+
+def test_of_few_documents_nothing_is_shown():
+    """All five are better, as one in 32 draws of five coins is."""
+    better = {
+        f"{name}@{k}": Terms(np.full(5, 1.0), np.ones(5)) for name in ("P", "PSP", "nDCG") for k in (1, 3, 5)
+    }
+    worse = {name: Terms(np.zeros(5), np.ones(5)) for name in better}
+    for count, verdict in ((5, "no difference shown"), (6, "better")):
+        some = [
+            {name: Terms(np.full(count, of.part_N[0]), np.ones(count)) for name, of in terms.items()}
+            for terms in (better, worse)
+        ]
+        assert _verdict(Figure(100, 100, 100, 100), some[:1], some[1:], "base") == verdict

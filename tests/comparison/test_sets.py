@@ -84,3 +84,11 @@ def test_unknown_options_and_settings_are_found_before_any_training():
         with pytest.raises(UserError) as error:
             found.config({}, 0, None)
         assert expected in str(error.value)
+
+
+def test_white_space_within_a_value_is_part_of_it():
+    name = "base[encoder=/my models/a b]"
+    assert parsed("base ; base [ encoder = /my models/a b ] ")[name] == {
+        "plugins": [],
+        "encoder": "/my models/a b",
+    }

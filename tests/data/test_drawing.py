@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -42,6 +43,11 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
     together = groups[:100] == groups[300:]
     assert together.mean() > 0.99
     assert len(set(groups.tolist())) == 300 + int((~together).sum())
+
+
+def test_letters_with_accents_are_the_same_however_they_are_written() -> None:
+    text = "Résumé du café à la carte, été après été: une étude"
+    assert near_duplicates([unicodedata.normalize(form, text) for form in ("NFC", "NFD")]).tolist() == [0, 0]
 
 
 def test_what_shares_little_is_kept_apart() -> None:
@@ -140,6 +146,7 @@ def test_numbers_are_ordered_as_such_and_dates_as_text(tmp_path: Path) -> None:
         (["9", "10", "8.5"], 1),
         (["2024-05", "2024-05-31", "2023-12-31 10:00"], 1),
         (["2024-05-31 10:00Z", "2024-05-31T11:00", "2024-05-31"], 1),
+        (["2024-05-31T10:00:00Z", "2024-05-31T10:00:00.25Z", "2024-05-31"], 1),
     ):
         path = tmp_path / "train.jsonl"
         rows = [{"text": f"text {row}", "labels": ["x"], "t": value} for row, value in enumerate(values)]

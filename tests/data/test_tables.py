@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -177,6 +178,34 @@ def test_bad_utf8_in_a_table(tmp_path: Path) -> None:
     assert error_of(tmp_path).startswith(f"{tmp_path}/train.parquet: cannot be read as Parquet")
 
 
+@pytest.mark.parametrize("hashes", [("aaaa", "bbbb", "zzzz", "0000"), ("aaaa", "bbbb", "cccc")])
+def test_parts_of_two_uploads(tmp_path: Path, hashes: tuple[str, ...]) -> None:
+    for place, hash in enumerate(hashes):
+        pa.parquet.write_table(pa.table(ROWS), tmp_path / f"train-0000{place % 2}-of-00002-{hash}.parquet")
+    assert error_of(tmp_path).startswith(f"{tmp_path}: not all parts of train, or those of two: ")
+
+
+def test_a_damaged_file_that_is_mapped_is_told_and_not_followed(tmp_path: Path) -> None:
+    """Offsets of a column that lead out of the file; in a process of its own, which they once ended."""
+    write_feather(tmp_path, pa.table({"text": ["one", "two"], "labels": ["x", "y"]}))
+    path = tmp_path / "train.feather"
+    whole, script = (
+        path.read_bytes(),
+        (
+            "import sys; from pathlib import Path; from xmlkit.data.corpus import load_corpus\n"
+            "from xmlkit.errors import UserError\n"
+            "path, whole = Path(sys.argv[1]), Path(sys.argv[1]).read_bytes()\n"
+            "for at in range(len(whole)):\n"
+            "    path.write_bytes(whole[:at] + bytes([0x7f]) + whole[at + 1:])\n"
+            "    try: load_corpus(path.parent)\n"
+            "    except UserError: pass\n"
+        ),
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert path.read_bytes() != whole
+
+
 def test_parts_that_lack(tmp_path: Path) -> None:
     write_parts(tmp_path, pa.table(ROWS))
     (tmp_path / "data/train-00001-of-00003.parquet").unlink()
@@ -247,6 +276,10 @@ def test_what_parts_columns_is_seen_outside_quotes_of_the_first_line_that_is_not
 def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
     assert load_corpus(tmp_path).format == "annif-csv"
+    (tmp_path / "train.csv").write_text("title,subject_uris\na,<x>\n")
+    named = load_corpus(tmp_path, Dialect(text_columns=("title",), label_column="subject_uris"))
+    assert (named.format, named.labels.ids) == ("annif-csv", ["x"])
+    (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
     chosen = Dialect(label_column="topic", label_separator=";")
     assert load_corpus(tmp_path, chosen).labels.ids == ["p q", "r"]
     (tmp_path / "train.csv").write_text("text,subjects\na,<x>\n")

@@ -9,12 +9,19 @@ import pytest
 import tiny
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, T5Config
+from transformers import AutoConfig, AutoModel, BertConfig, T5Config
 
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.errors import UserError
-from xmlkit.model.encoder import Encoder, load_backbone, load_tokenizer, longest_input, new_backbone
+from xmlkit.model.encoder import (
+    FROM_PADDING,
+    Encoder,
+    load_backbone,
+    load_tokenizer,
+    longest_input,
+    new_backbone,
+)
 from xmlkit.model.inputs import Reader
 
 TEXTS = ["w1 w2 w3 w4 w5 w6 w7 w8 w9", "w9", "", "w5 w4 w40 w41"]
@@ -105,6 +112,19 @@ def test_the_longest_input_is_what_the_model_takes():
         with pytest.raises((IndexError, RuntimeError)):
             encode(name, [text], max_len=limit + 1)
     assert longest_input(tiny.CONFIGS["xlnet"]) is None
+
+
+@pytest.mark.parametrize("kind", sorted(FROM_PADDING))
+def test_positions_that_count_from_the_paddings_id_on(kind):
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 16, "max_position_embeddings": 40, "pad_token_id": 1, "mask_token_id": 4}
+    more = {"longformer": {"attention_window": 4}, "luke": {"entity_vocab_size": 5}}
+    config = AutoConfig.for_model(kind, **sizes, **more.get(kind, {}))
+    model, limit = AutoModel.from_config(config).eval(), longest_input(config)
+    ids = torch.full((1, limit + 1), 7)
+    assert model(input_ids=ids[:, :limit]).last_hidden_state.shape[1] == limit == 38
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=ids)
 
 
 def refused(call, *arguments) -> str:

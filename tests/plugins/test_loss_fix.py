@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from installing import install
 from torch import nn
 from xmlkit_plugins.loss_fix import Options, Watched
 
+import xmlkit
 from xmlkit.data.batches import training_steps
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.passing import Training
@@ -292,3 +294,32 @@ def test_a_third_loss_is_kept_in_any_order(plugin_folder, mode, order):
     ours.combiner.before_step()
     torch.testing.assert_close(total, 2 * sum(output.losses.values()))
     assert {f"loss-fix/norm/{name}" for name in output.losses} <= ours.report().keys()
+
+
+def test_gradnorm_where_nothing_below_the_boundary_learns(tmp_path):
+    """Norms are those of the leaf, which has a gradient all the same."""
+    settings = {
+        "freeze": True,
+        "pooling": "mean",
+        "start": "random",
+        "max_steps": 3,
+        "log_every": 1,
+        "dropout": 0.0,
+    }
+    settings |= {
+        "clustered": True,
+        "cluster_size": 3,
+        "shortlist": 2,
+        "max_len": 16,
+        "batch_size": 16,
+        "device": "cpu",
+    }
+    settings |= {"encoder": tiny.save_encoder(tmp_path / "encoder"), "plugins": ["loss-fix"]}
+    trained = xmlkit.train(
+        tiny.learnable_corpus(), {**settings, "loss-fix": {"mode": "gradnorm"}}, tmp_path / "run"
+    )
+    assert trained.outcome == "finished"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss-fix/norm/ranker" in line]
+    assert len(steps) == 3 and all(line["loss-fix/norm/generator"] > 0 for line in steps)
+    assert steps[-1]["loss-fix/weight/ranker"] != 1

@@ -430,3 +430,26 @@ def test_an_opened_model_has_the_same_shapes_and_predicts_the_same():
 def test_other_levels_keep_the_contracts(checks):
     """Alone; the kit's own tests have its defaults, and those beside the others."""
     check_plugin("multi-resolution", {"levels": 1, "branch": 2}, beside=[])
+
+
+@pytest.mark.parametrize("branch", [2, 100])
+@pytest.mark.parametrize("order", [["multi-resolution", "propensity"], ["propensity", "multi-resolution"]])
+def test_coarse_levels_cost_what_they_did_beside_propensity(order, branch):
+    """Which knows the run's own clusters alone, be there one of a coarser level or several."""
+    losses = []
+    for plugins in (["multi-resolution"], order):
+        options = {"multi-resolution": {"levels": 1, "branch": branch}}
+        model = tiny.model(
+            14, plugins=plugins, options=options, starts=range(0, 14, 2), shortlist=2, dropout=0.0
+        )
+        documents, training = tiny.batch(TEXTS, 14)
+        output = model.eval()(documents, training)
+        losses.append({name: loss.item() for name, loss in output.losses.items()})
+    plain, beside = losses
+    assert beside["level-1"] == plain["level-1"] and beside["generator"] > plain["generator"]
+
+
+def test_a_branch_that_holds_all_clusters_is_no_wider():
+    wide, enough = (part(range(0, 12, 2), 12, levels=3, branch=branch) for branch in (10**12, 6))
+    assert wide.sizes == enough.sizes == [6, 6, 6, 1]
+    assert [len(rows.weight) for rows in wide.rows] == [1, 1, 1, 6]

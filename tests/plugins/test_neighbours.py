@@ -300,7 +300,7 @@ def test_without_held_out_documents_the_numbers_are_the_defaults(tmp_path, encod
     ours.fit()
     torch.testing.assert_close(ours.model.shortlister.fitted, torch.tensor(DEFAULTS))
     said = " ".join(capsys.readouterr().err.split())
-    assert "neighbours: no documents are held out to fit its numbers: weight 0.5" in said
+    assert "neighbours: no held-out document has labels to fit its numbers to: weight 0.5" in said
 
 
 @pytest.mark.parametrize("clustered", [False, True])

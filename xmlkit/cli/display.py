@@ -64,7 +64,7 @@ def ensemble_table(made: Made) -> Table:
         lost, low, high = part.loss_without
         figures = (f"{part.scores[name]:.2f}" for name in names)
         without = f"{lost:.2f} ({low:.2f} to {high:.2f})"
-        table.add_row(visible(part.name), *figures, without, f"{part.milliseconds:.2f}")
+        table.add_row(escape(visible(part.name)), *figures, without, f"{part.milliseconds:.2f}")
     table.add_section()
     whole = (f"{made.scores[name]:.2f}" for name in names)
     table.add_row("whole", *whole, "", f"{made.milliseconds:.2f}", style="bold")
@@ -87,7 +87,7 @@ def members_table(alone: Sequence[tuple[str, Mapping[str, float]]], whole: Mappi
     for name in names:
         table.add_column(name, justify="right")
     for member, scores in alone:
-        table.add_row(visible(member), *(f"{scores[name]:.2f}" for name in names))
+        table.add_row(escape(visible(member)), *(f"{scores[name]:.2f}" for name in names))
     table.add_section()
     table.add_row("whole", *(f"{whole[name]:.2f}" for name in names), style="bold")
     return table
@@ -310,7 +310,7 @@ def _base_cells(row: Row) -> list[str]:
 def _difference_cells(row: Row) -> list[str]:
     differences = [f"{f.difference:+.2f}\n{f.low:+.2f} to {f.high:+.2f}" for f in row.metrics.values()]
     numbers = [f"{row.extra_seconds:+.0f}", f"{row.extra_parameters:+,}", f"{row.could_show:.2f}"]
-    return [*differences, *numbers, row.verdict]
+    return [*differences, *numbers, escape(row.verdict)]
 
 
 def preset_table() -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, spread
+from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, file_to_write, spread
 from xmlkit.cli.ranked import join_for
 from xmlkit.cli.saying import out, print_uncut
 from xmlkit.console import say, visible
@@ -80,9 +80,7 @@ def evaluate(
 
     if annif and (per_label or deciles):
         raise UserError("--annif prints what annif eval prints: leave out --per-label and --deciles")
-    if per_label and not per_label.parent.is_dir():
-        raise UserError(f"--per-label {per_label}: no such folder; make it first")
-    per_label = per_label if speaks() else None
+    per_label = file_to_write("--per-label", per_label) if per_label and speaks() else None
     read.check_data(data)
     join_for(run)
     model = load(run, precision)

@@ -13,7 +13,7 @@ import typer
 
 import xmlkit
 from xmlkit.cli.options import RunArgument
-from xmlkit.console import CONTROLS, visible
+from xmlkit.console import CONTROLS, in_unicode, visible
 from xmlkit.errors import UserError
 from xmlkit.quick import uncollected
 
@@ -43,15 +43,15 @@ def explain(
     if os.path.isfile(text):  # false, too, of what no name can be, which Path's own raises an error for
         raise UserError(f"{text} is a file; for the text in it: xmlkit explain {run} < {text}")
     with uncollected():
-        from xmlkit.data.lines import read_stream
+        from xmlkit.data.asked import standard_input
         from xmlkit.explain.explain import explain as explained
 
         model = xmlkit.load(run)
     if text == "-":
-        text = "\n".join(line for _, line in read_stream(sys.stdin.buffer, "standard input"))
+        text = "\n".join(line for _, line in standard_input())
     found = explained(model, text, top_k)
     if format_ == Layout.json:
-        line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=False)
+        line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=not in_unicode(sys.stdout))
         print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
         return
     for one in found:

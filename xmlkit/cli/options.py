@@ -277,3 +277,12 @@ def format_named(name: str, option: str = "--format") -> Format:
 def names_in(lists: list[str]) -> list[str]:
     """Those between commas."""
     return [name.strip() for names in lists for name in names.split(",") if name.strip()]
+
+
+def file_to_write(option: str, path: Path) -> Path:
+    """What is put there in one piece, of a link what it leads to. Raises UserError where no file can be."""
+    if not path.parent.is_dir():
+        raise UserError(f"{option} {path}: no such folder; make it first")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{option} {path} is there and no file that could be replaced; name another")
+    return path.resolve() if path.is_symlink() else path

@@ -17,7 +17,7 @@ import typer
 import xmlkit
 from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, format_named, spread
 from xmlkit.cli.ranked import join_for
-from xmlkit.console import say
+from xmlkit.console import in_unicode, say
 from xmlkit.distributed.launch import launched, speaks
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
@@ -137,7 +137,7 @@ def predict(
         begin = done - done % TEXTS_AT_ONCE
         some, again = tee(islice(checked, begin, None))
         texts = (document.text for document in some)
-        spelt_out = format_ == Layout.jsonl and not answers.encoding.lower().startswith("utf")
+        spelt_out = format_ == Layout.jsonl and not in_unicode(answers)
         found_of = model.stream(texts, top_k, least, allowed)
         for number, (document, found) in enumerate(zip(again, found_of), begin + 1):
             if number > done and (block := layout(document.text, found, number, document.id)):

@@ -41,6 +41,8 @@ def push(
 
     if out_ and not dry_run:
         raise UserError(f"--out {out_}: it goes with --dry-run")
+    if private and dry_run:
+        raise UserError("--private is for what is uploaded: leave it or --dry-run out")
     if texts := members_with_texts(run):
         say(f"the members {', '.join(texts)} hold texts and their scores, for all to read")
     if dry_run:

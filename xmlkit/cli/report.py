@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, spread
+from xmlkit.cli.options import Read, file_to_write, spread
 from xmlkit.console import say
 from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
@@ -54,7 +54,7 @@ def report(
     Example: `xmlkit report runs/mine -o mine.html`
     """
     read.check_data(data)
-    _check_out(out_)
+    out_ = file_to_write("--out", out_)
     try:
         from xmlkit.report.page import write
     except ModuleNotFoundError as error:
@@ -62,9 +62,12 @@ def report(
             raise
         raise UserError(f"report needs {error.name}: pip install '{DISTRIBUTION}[report]'") from None
     from xmlkit.data.dialect import Source
+    from xmlkit.report.run import OfRun
 
     named = Source(data, read.dialect()) if data else None
     sources = [_read(folder, named) for folder in folders]
+    if named and not any(isinstance(one, OfRun) for one in sources):
+        raise UserError("--data is for runs and ensembles, and none is named: leave it out")
     write(sources, out_)
     say(f"{out_}: {out_.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
@@ -85,10 +88,3 @@ def _read(folder: Path, data: Source | None) -> OfRun | OfComparison | OfSuite:
     if is_suite(folder):
         return read_suite(folder)
     return read_comparison(folder)
-
-
-def _check_out(out: Path) -> None:
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder; name a file, as {out / 'report.html'}")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: no such folder; make it first")

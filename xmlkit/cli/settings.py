@@ -13,6 +13,7 @@ from xmlkit.cli.options import (
     spread,
 )
 from xmlkit.cli.saying import print_uncut
+from xmlkit.errors import UserError
 
 
 @spread
@@ -46,6 +47,8 @@ def settings(
     from xmlkit.training.checked import check
 
     given = chosen.settings(plugin)
+    if data is None and read.words:
+        raise UserError(f"{read.words[0]}: no corpus is read; leave it out, or name --data")
     if data is None:
         config, active = settled(given)
     else:

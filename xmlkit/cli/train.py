@@ -144,6 +144,8 @@ def train(
             return _train_ensemble(data, read, out_, [settings], ensemble_, fast, budget)
         numbers = range(num_members(preset or ""))
         each = [replace(chosen, member=n).settings(plugin) for n in numbers]
+        if any(one in each[:place] for place, one in enumerate(each)):
+            raise UserError("--all-members: by what is given two of them are the same model: leave that out")
         if track:
             each = [_tracked(one, track, data) for one in each]
         return _train_ensemble(data, read, out_, each)

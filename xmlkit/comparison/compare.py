@@ -26,6 +26,7 @@ from xmlkit.training.claim import claimed
 
 SHOWN = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
 DECIDES = "P@5"
+FEWEST = 6  # documents: by fewer not even what all of them say is beyond chance, at 5%
 Part = Literal["validation", "test"]
 
 
@@ -190,6 +191,8 @@ def _verdict(
     pairs = [(o[name].part_N, t[name].part_N) for o, t in zip(ours, theirs, strict=True) for name in SHOWN]
     if all(np.array_equal(*pair) for pair in pairs):
         return f"the same as {base}"
+    if len(theirs[0][DECIDES].part_N) < FEWEST:
+        return "no difference shown"
     return "better" if figure.low > 0 else "worse" if figure.high < 0 else "no difference shown"
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -65,10 +66,14 @@ class Run:
         file = self._file_of(tested)
         if not file.is_file():
             return None
-        with np.load(file) as arrays:
-            if str(arrays["documents"]) != tested.digest:
-                return None
-            return {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}, str(arrays["date"])
+        try:
+            with np.load(io.BytesIO(file.read_bytes())) as arrays:
+                if str(arrays["documents"]) != tested.digest:
+                    return None
+                found = {name: Terms(*arrays[name]) for name in arrays.files if "@" in name}
+                return found, str(arrays["date"])
+        except (OSError, ValueError, TypeError, KeyError, EOFError, BadZipFile):  # damaged: computed anew
+            return None
 
     def _file_of(self, tested: Tested) -> Path:
         return self.folder.with_name(f"{self.folder.name}.{tested.part}.npz")
@@ -151,6 +156,8 @@ def _train_and_score(
     corpus, config, folder = to_corpus(sent), to_config(settings), Path(name)
     tested = Tested(part, to_split(documents))
     if _ended(folder) is None:
+        for of_another in folder.parent.glob(f"{folder.name}.*.npz"):  # which somebody has removed
+            of_another.unlink()
         trained = train_once(corpus, config, folder)
         if trained.outcome != "interrupted":
             parameters, versions = trained.model.num_parameters, _versions(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,8 @@ def parse_sets(text: str, base: str = NO_PLUGINS) -> list[PluginSet]:
 
 
 def _name_of(text: str) -> str:
-    return "".join(text.split())
+    """Without white space at its ends and around separators; that within a value is part of it."""
+    return re.sub(r"\s*([;,=\[\]])\s*", r"\1", text.strip())
 
 
 def _parse_set(text: str) -> PluginSet:

@@ -81,7 +81,9 @@ def _documents(
     names = None if columns.labels is None else _class_names(schema, columns.labels)
     row = 0
     for batch in batches:
-        for cells in batch.select(read).to_pylist():
+        batch = batch.select(read)
+        batch.validate(full=True)  # offsets that lead out of a damaged file would be followed
+        for cells in batch.to_pylist():
             row += 1
             try:
                 if columns.labels is not None and names is not None:

@@ -34,7 +34,7 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
             raise UserError(f"--from {format.NAME}: a split of it is several files; give their folder")
         return _documents(format, path, dialect)
     if file == STANDARD_INPUT:
-        return _texts(read_stream(sys.stdin.buffer, "standard input", dialect.encoding))
+        return _texts(standard_input(dialect.encoding))
     if file == DEMO or path.is_dir():
         return documents_of(file, dialect=dialect)
     takers = [one for one in formats() if has_suffix(path, one.SUFFIXES) and ".txt" not in one.SUFFIXES]
@@ -45,6 +45,13 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
             names = " or ".join(f"--from {one.NAME}" for one in takers)
             raise UserError(f"{file}: a pipe is read once only, so that its format must be named: {names}")
     return _documents(takers[0], path, dialect) if takers else _texts(read_lines(path, dialect.encoding))
+
+
+def standard_input(encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+    """Its lines, by their number. Raises UserError where it is closed."""
+    if sys.stdin is None:
+        raise UserError("standard input is closed; name a file, or give it something to read")
+    return read_stream(sys.stdin.buffer, "standard input", encoding)
 
 
 def _documents(format: Format, path: Path, dialect: Dialect) -> Iterator[Document]:

@@ -216,6 +216,8 @@ def load_corpus(data: str | Path, dialect: Dialect = PLAIN) -> Corpus:
         labels = Labels(list(names), list(names.values()))
         return replace(_corpus(DEMO, DEMO, labels, splits["train"], splits["test"]), source=DEMO)
     path = Path(data)
+    if not is_unicode(str(path)):
+        raise UserError(f"{path!r}: a name that is not UTF-8 can't be noted in a run; rename it")
     train: _Found | None
     if path.is_file():
         train, test = _find_file(path, dialect), None
@@ -359,13 +361,14 @@ def _paired(
             raise UserError(f"{texts_name}[{row}]: {text!r} is not a string; give the text itself")
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise UserError(f"{labels_name}[{row}]: {names!r} is no list; give a list of label names")
+        names = list(names)
         if not all(isinstance(name, str) and name for name in names):
             raise UserError(f"{labels_name}[{row}]: {names!r}; a label is a string that is not empty")
         if not is_unicode(text):
             raise UserError(f"{texts_name}[{row}]: {HALF_A_PAIR}")
         if not all(map(is_unicode, names)):
             raise UserError(f"{labels_name}[{row}]: {HALF_A_PAIR}")
-        yield Document(text, list(names))
+        yield Document(text, names)
 
 
 def _demo_splits() -> dict[str, list[Document]]:

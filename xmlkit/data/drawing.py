@@ -93,7 +93,7 @@ def _times(values: list[str], corpus: Corpus) -> list[float] | list[str]:
         told = next((value for value in odd if not _is_number(value)), odd[0])
         where = f"{corpus.source or corpus.name}: column {corpus.dialect.column}"
         raise UserError(f"{where}: {told!r}; write numbers alone, or dates alone as 2024-05-31")
-    return [value.replace("T", " ") for value in values]
+    return [value.replace("T", " ").removesuffix("Z") for value in values]
 
 
 def _is_number(value: str) -> bool:

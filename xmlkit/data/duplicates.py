@@ -6,6 +6,7 @@ N texts, H hash functions, S shingles of some texts, E pairs of texts that are o
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,12 +38,22 @@ def near_duplicates(texts: Sequence[str]) -> np.ndarray:
     return np.asarray(connected_components(graph, directed=False)[1])
 
 
+def _in_one_form(text: str) -> str:
+    """In lower case; letters with their accents in one character, where there is one."""
+    return unicodedata.normalize("NFC", text).lower()
+
+
 def _signatures(texts: Sequence[str]) -> np.ndarray:
     """(N, H) uint32: the least hash of a shingle, by each hash function; the largest where there is none."""
     from sklearn.feature_extraction.text import HashingVectorizer  # slow to import
 
     words = HashingVectorizer(
-        token_pattern=WORD, ngram_range=(1, 2), n_features=SHINGLES, alternate_sign=False, norm=None
+        preprocessor=_in_one_form,
+        token_pattern=WORD,
+        ngram_range=(1, 2),
+        n_features=SHINGLES,
+        alternate_sign=False,
+        norm=None,
     )
     rng = np.random.default_rng(0)
     factors = rng.integers(2**63, size=BANDS * ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)

@@ -10,14 +10,15 @@ from xmlkit.errors import UserError
 
 def find_parts(folder: Path, split: str, suffix: str) -> tuple[Path, ...] | None:
     """The parts of a split in their order; None where there are none. Raises UserError where one lacks."""
-    found: dict[tuple[int, int], Path] = {}
+    every: list[tuple[int, int, Path]] = []
     for path in sorted(folder.glob(f"{split}-*{suffix}")):
         if numbers := re.fullmatch(rf"{split}-(\d+)-of-(\d+)(-\w+)?{re.escape(suffix)}", path.name):
-            found[int(numbers[1]), int(numbers[2])] = path
-    if not found:
+            every.append((int(numbers[1]), int(numbers[2]), path))
+    if not every:
         return None
-    counts = {count for _, count in found}
-    if len(counts) > 1 or [number for number, _ in sorted(found)] != list(range(max(counts))):
-        names = ", ".join(path.name for path in found.values())
+    every.sort()
+    counts = {count for _, count, _ in every}
+    if len(counts) > 1 or [number for number, *_ in every] != list(range(max(counts))):
+        names = ", ".join(path.name for *_, path in every)
         raise UserError(f"{folder}: not all parts of {split}, or those of two: {names}")
-    return tuple(found[key] for key in sorted(found))
+    return tuple(path for *_, path in every)

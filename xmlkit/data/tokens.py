@@ -48,7 +48,8 @@ def token_store(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: i
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()  # left over from an earlier call, these would be part of the content
     backend.no_padding()
-    key = digest(texts, backend.to_str(), f"{cap} of {CHARACTERS_A_TOKEN}")
+    side = "" if tokenizer.truncation_side == "right" else f" on the {tokenizer.truncation_side}"
+    key = digest(texts, backend.to_str(), f"{cap} of {CHARACTERS_A_TOKEN}{side}")
     folder = cached("tokens", key, lambda folder: _write(folder, texts, tokenizer, cap))
     return Ragged(np.load(folder / "values.npy", mmap_mode="r"), np.load(folder / "offsets.npy"))
 

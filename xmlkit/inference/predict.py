@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -159,8 +159,8 @@ class Predictor(ABC):
         allowed: np.ndarray | None = None,
     ) -> Iterator[list[Prediction]]:
         """Like `predict`, text by text, for streams of any length in constant memory."""
-        if top_k < 1:
-            raise UserError(f"top_k={top_k}: must be at least 1")
+        if not isinstance(top_k, Integral) or top_k < 1:
+            raise UserError(f"top_k={top_k!r}: must be a number, at least 1")
         if not isinstance(threshold, Real) or not 0 <= threshold <= 1:
             raise UserError(f"threshold={threshold!r}: expected a number, and scores lie between 0 and 1")
         allowed = None if allowed is None else np.asarray(allowed)

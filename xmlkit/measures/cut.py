@@ -36,7 +36,7 @@ class Cut:
     def assigned_NK(self, scores_NK: np.ndarray, ids_NK: np.ndarray) -> np.ndarray:
         """Bool: is this label assigned? `ids_NK` has -1 where a document has fewer."""
         within_K = np.arange(ids_NK.shape[1]) < self.limit
-        return (ids_NK >= 0) & (scores_NK >= self.threshold) & within_K
+        return (ids_NK >= 0) & (scores_NK >= np.float64(self.threshold)) & within_K
 
 
 def best_cut(scores_NK: np.ndarray, ids_NK: np.ndarray, truth: Ragged, num_labels: int, measure: str) -> Cut:

@@ -38,6 +38,10 @@ SCRATCH_VOCABULARY = 16_000
 # device in each step. A 4-D boolean mask avoids that, and gives the same states in these models under SDPA.
 # Others add it to the scores (MPNet, XLNet, eager attention) or lose their local layers (ModernBERT).
 TAKES_4D_MASK = {"bert", "roberta", "distilbert"}
+FROM_PADDING = {  # whose positions count from the padding's id on
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text"),
+    *("longformer", "ibert", "luke", "esm"),
+}
 
 
 class Encoder(nn.Module):
@@ -56,6 +60,11 @@ class Encoder(nn.Module):
             self.backbone.pooler = None  # its output is not read, and its weights would never learn
         self.template = template
         self.num_layers = min(num_layers, self.backbone.config.num_hidden_layers)
+
+    @property
+    def longest_input(self) -> int | None:
+        """The most tokens that its positions allow; None where they set no limit."""
+        return longest_input(self.backbone.config)
 
     @property
     def hidden(self) -> int:
@@ -142,20 +151,25 @@ class NoEncoder(Encoder):
         """0."""
         return 0
 
+    @property
+    def longest_input(self) -> int | None:
+        """Without limit."""
+        return None
+
     def forward(self, documents: Documents) -> LayerStates:
         """The documents alone."""
         return LayerStates((), documents)
 
 
 def longest_input(config: Any) -> int | None:
-    """The most tokens that the encoder's positions allow; None where they set no limit."""
+    """The most tokens that an encoder's positions allow; None where they set no limit."""
     limit = getattr(config, "max_position_embeddings", None)
     if limit is None or limit <= 0:
         return None
     if config.model_type == "mpnet":
         return limit - 2  # its first two positions are those of padding, whatever the padding's id
-    if config.model_type in {"roberta", "xlm-roberta", "camembert"}:
-        return limit - config.pad_token_id - 1  # positions count from the padding's id on
+    if config.model_type in FROM_PADDING:
+        return limit - config.pad_token_id - 1
     return limit
 
 

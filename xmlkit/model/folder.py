@@ -218,7 +218,7 @@ def _model(recorded: Recorded) -> Model:
         recorded.clusters,
         spell=partial(spellings, tokenizer),
         label_ids=labels.ids,
-        read_names=names_of(labels, tokenizer, recorded.encoder.template),
+        read_names=names_of(labels, tokenizer, recorded.encoder.template, recorded.encoder.longest_input),
     )
     return new_model(recorded.encoder, len(labels), recorded.active, recorded.config, known)
 
@@ -247,13 +247,16 @@ def open_encoder(folder: Path, config: Config) -> tuple[PreTrainedTokenizerBase,
     return tokenizer, Encoder(backbone, template, config.layers)
 
 
+LAYERS = 100  # that may share their weights, as ALBERT's do: more than any has
+
+
 def _check_size(folder: Path, shape: Any) -> None:
     """Raises UserError where the encoder's configuration asks for far more than its weights are."""
     if not (folder / WEIGHTS).is_file():
         return
     sizes = load_sizes(folder / WEIGHTS)
     held = [size for name, size in sizes.items() if name.startswith("encoder/")]
-    fits = shape.num_hidden_layers <= len(held)
+    fits = shape.num_hidden_layers <= max(len(held), LAYERS)
     if fits:
         with torch.device("meta"):  # which takes no memory
             fits = sum(p.numel() for p in new_backbone(shape).parameters()) <= 2 * sum(held)

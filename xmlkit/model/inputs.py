@@ -48,14 +48,17 @@ class Reader:
 
 
 def names_of(
-    labels: Labels, tokenizer: PreTrainedTokenizerBase, template: Template
+    labels: Labels, tokenizer: PreTrainedTokenizerBase, template: Template, most: int | None = None
 ) -> Callable[[int], Documents] | None:
-    """What reads the labels' names, cut to so many tokens, special ones too; None where no label has one."""
+    """What reads the labels' names, cut to so many tokens, special ones too; None where no label has one.
+
+    `most` is what the encoder takes, None: any number.
+    """
     if labels.names is None:
         return None
 
     def read(longest: int) -> Documents:
-        longest = max(longest, template.special)
+        longest = max(longest if most is None else min(longest, most), template.special)
         texts = [labels.text(row) if named else "" for row, named in enumerate(labels.named_L.tolist())]
         return Reader(tokenise(texts, tokenizer, longest), template, longest).documents(np.arange(len(texts)))
 

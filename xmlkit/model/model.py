@@ -158,8 +158,10 @@ class Model(Vectoriser):
             collectives.own_part(loss).backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
                 grads[name], output.leaf_BD.grad = collectives.summed_in_place(output.leaf_BD.grad), None
-        if grads and output.whole_BD.requires_grad:  # a head may do without it, and nothing above may learn
-            output.whole_BD.backward(self.combiner.upstream_BD(grads))
+        if grads:  # a head may do without the vectors
+            upstream_BD = self.combiner.upstream_BD(grads)
+            if output.whole_BD.requires_grad:  # what makes them may stay as it is
+                output.whole_BD.backward(upstream_BD)
         return torch.stack([loss.detach() for loss in losses.values()]).sum()
 
     def report(self) -> dict[str, Tensor]:

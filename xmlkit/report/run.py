@@ -81,7 +81,10 @@ def read_run(folder: Path, data: Source | None) -> OfRun:
     """
     tested, left_out = _tested(folder, data)
     told = _of_ensemble(folder) if is_ensemble(folder) else _of_run(folder)
-    return OfRun(folder, told, metrics_of(folder), tested, left_out)
+    recorded = metrics_of(folder)
+    if data:  # which these are not of
+        recorded = {name: value for name, value in recorded.items() if name != "unseen"}
+    return OfRun(folder, told, recorded, tested, left_out)
 
 
 def _tested(folder: Path, data: Source | None) -> tuple[Tested | None, str]:

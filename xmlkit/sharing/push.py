@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
+from xmlkit.blend.folder import DESCRIPTION as ENSEMBLE
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import copy_files, replaced
 from xmlkit.hub import OF_RUNS, checked_name, told_by_hub
+from xmlkit.model.folder import DESCRIPTION
 from xmlkit.sharing.card import CARD, card
 from xmlkit.sharing.parcel import members_with_texts, parcel
 
@@ -31,9 +33,8 @@ def write(folder: Path, name: str, out: Path) -> list[str]:
 def push(folder: Path, name: str, private: bool = False) -> str:
     """Uploads it in one commit, and makes the repository where there is none; returns where it is.
 
-    Files of the model that was there before go. A card that is there already is kept: its owner may have
-    written in it. Raises UserError where the hub
-    does not take it, or the run is not whole.
+    Files of the model of xmlkit that was there before go. A card that is there already is kept: its owner may
+    have written in it. Raises UserError where the hub does not take it, or the run is not whole.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -47,7 +48,7 @@ def push(folder: Path, name: str, private: bool = False) -> str:
         there = api.list_repo_files(name)
         if CARD in there and members_with_texts(folder):
             raise UserError(f"{name} has a card that may say that no text is held: remove it there first")
-        old = {file for file in there if any(fnmatch(file, kind) for kind in OF_RUNS)}
+        old = {file for file in there if _is_ours(file)} if {DESCRIPTION, ENSEMBLE} & set(there) else set()
         changes: list[CommitOperationAdd | CommitOperationDelete] = [
             *(CommitOperationAdd(file, str((folder / file).resolve())) for file in files),
             *(CommitOperationDelete(file) for file in sorted(old.difference(files))),
@@ -58,3 +59,9 @@ def push(folder: Path, name: str, private: bool = False) -> str:
     if CARD in there:
         say(f"{name} keeps its card, whose figures may be of another model")
     return str(url)
+
+
+def _is_ours(file: str) -> bool:
+    """Of those that a run's folder has: `*.json` is no file in a folder of another name."""
+    top, *below = PurePosixPath(file).parts
+    return any(fnmatchcase(file if below else top, kind) and ("/" in kind) == bool(below) for kind in OF_RUNS)

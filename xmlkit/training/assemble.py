@@ -30,7 +30,6 @@ from xmlkit.model.encoder import (
     NoEncoder,
     load_backbone,
     load_tokenizer,
-    longest_input,
     new_backbone,
     scratch_config,
 )
@@ -200,7 +199,7 @@ def _encoder(corpus: Corpus, config: Config) -> tuple[PreTrainedTokenizerBase, E
 
 
 def _check_window(encoder: Encoder, config: Config) -> None:
-    limit = None if config.encoder == NONE else longest_input(encoder.backbone.config)
+    limit = encoder.longest_input
     if limit is not None and config.max_len > limit:
         raise UserError(f"--set max_len={config.max_len}: this encoder reads {limit} tokens at most")
     if config.max_len <= encoder.template.special:

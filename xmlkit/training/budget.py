@@ -118,6 +118,8 @@ class Trials:
         self.config = check(corpus, settings, None).config
         if self.config.unlabelled:
             raise UserError("--budget knows nothing of texts without labels: leave one of both out")
+        if self.config.name_documents:
+            raise UserError("--budget knows nothing of names that are documents: leave name_documents out")
         self._corpus, self._settings, self._given = corpus, settings, given
         self._apart = int(held_out(corpus, self.config).sum())  # whatever is changed
         self.num_documents = len(corpus.train) - self._apart  # that are learnt from

@@ -15,6 +15,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.data.unlabelled import check_unlabelled
 from xmlkit.errors import UserError
 from xmlkit.model.device import check_compiler, choose_device
+from xmlkit.model.encoder import NONE, SCRATCH
 from xmlkit.plugins import Active, settled
 from xmlkit.training.init_from import check_settings, shared_settings
 from xmlkit.training.name_documents import check_names
@@ -39,6 +40,8 @@ def check(corpus: Corpus, config: Config | Mapping[str, Any] | None, init_from: 
         raise UserError(
             f"train takes a Corpus; for a folder: xmlkit.train(xmlkit.load_corpus({str(corpus)!r}))"
         )
+    if not isinstance(config, Config | Mapping | None):
+        raise UserError(f"config={config!r}: expected settings by name, {{'epochs': 3}}, or a Config")
     start = None if init_from is None else Path(init_from).resolve()
     given = config.as_given() if isinstance(config, Config) else config or {}
     config, active = settled(merge(shared_settings(start) if start else {}, given), corpus.source)
@@ -60,10 +63,10 @@ def check(corpus: Corpus, config: Config | Mapping[str, Any] | None, init_from: 
 def decided(config: Config, num_labels: int, device: torch.device) -> Config:
     """With the settings decided that depend on the corpus, the device or the present folder."""
     clustered, tokens = config.clustered, config.micro_batch_tokens
-    local = Path(config.encoder)
+    local, is_named = Path(config.encoder), config.encoder not in (SCRATCH, NONE)
     return config.model_copy(
         update={
-            "encoder": str(local.resolve()) if local.is_dir() else config.encoder,
+            "encoder": str(local.resolve()) if is_named and local.is_dir() else config.encoder,
             "unlabelled": config.unlabelled and str(Path(config.unlabelled).resolve()),
             "clustered": num_labels > MANY_LABELS if clustered is None else clustered,
             "micro_batch_tokens": tokens or TOKENS_AT_ONCE[device.type],

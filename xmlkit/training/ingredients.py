@@ -74,7 +74,7 @@ class Ingredients:
             clusters,
             spell=partial(spellings, self.tokenizer),
             label_ids=labels.ids,
-            read_names=names_of(labels, self.tokenizer, self.encoder.template),
+            read_names=names_of(labels, self.tokenizer, self.encoder.template, self.encoder.longest_input),
             train_labels=ragged_labels(data.labels.take(data.train_rows), num_labels),
             encode_names=encode_names if is_pretrained else None,
             read_text=read_text,

@@ -225,7 +225,8 @@ def _announce(trainer: Trainer) -> None:
     )
     steps_an_epoch = math.ceil(len(data.steps.rows) / run.config.batch_size)
     start = run.config.swa_start
-    if start is not None and start * steps_an_epoch + run.config.swa_every > run.num_steps:
+    every = run.config.swa_every
+    if start is not None and (int(start * steps_an_epoch) // every + 1) * every > run.num_steps:
         say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")
 
 

@@ -135,6 +135,8 @@ class Trainer:
         return outcome
 
     def _train(self, report: Report) -> Outcome:
+        if self.step_number and (self.run.stops or self._out_of_patience()):  # what came after was broken off
+            return "finished" if self.step_number == self.run.num_steps else "stopped early"
         config, documents = self.config, self.data.steps
         lengths = documents.reader.lengths[documents.rows]
         steps_an_epoch = math.ceil(len(lengths) / config.batch_size)
@@ -153,20 +155,22 @@ class Trainer:
             for batches, rows in zip(fed(self.data, steps, config, self.device), their_rows):
                 self.model.train(not self._dropout_is_off(steps_an_epoch))
                 losses = self.step(batches)
-                self._agree()
                 self.finite.note(self.step_number, rows, {name: losses[name] for name in self.losses})
                 report.advance(sum(len(batch.labels) for batch in batches))
                 done = self.step_number / steps_an_epoch
-                last = self.step_number == self.run.num_steps or self.run.stops
-                if self.step_number == 1 or self._is_due(config.log_every) or last:
+                last = self.step_number == self.run.num_steps
+                if self.step_number == 1 or self._is_due(config.log_every) or last or self.run.stops:
                     self._log(report, losses, done, self.seconds + time.perf_counter() - begun)
+                    self._agree()
                     give_back()
+                last |= self.run.stops
                 if self.averaged is not None and self._averages(done):
                     self.averaged.update_parameters(self.model)
                 self.seconds += time.perf_counter() - begun
                 evaluates = self._is_due(config.eval_every or steps_an_epoch) or last
                 if evaluates:
                     self._evaluate(report)
+                    self._agree()
                 asked_by, saves = ranks.greatest(asked.by or 0, self._checkpoint_is_due())
                 self.stop_asked = signal.Signals(int(asked_by)) if asked_by else None
                 if asked_by and ranks.are_several():
@@ -214,6 +218,7 @@ class Trainer:
         self.run.steps_done = self.step_number
         losses = {**self.model.report(), **totals}
         self.events.step_ended(self.run, self.step_number, losses)
+        self._agree()
         for rate in self.schedules:
             rate.step()
         return losses
@@ -258,6 +263,7 @@ class Trainer:
             "evaluations_since_best": self.evaluations_since_best,
             "schedules": [rate.state_dict() for rate in self.schedules],
             "rate_factor": self.run.rate_factor,
+            "stops": self.run.stops,
             "unlabelled": self.data.unlabelled and self.data.unlabelled.digest,
         }
         save_checkpoint(self.run.folder, tensors, numbers)
@@ -272,7 +278,8 @@ class Trainer:
             )
         if numbers.get("unlabelled") != (self.data.unlabelled and self.data.unlabelled.digest):
             raise UserError(
-                f"{self.config.unlabelled} has other texts than when {self.run.folder} was begun: put it back"
+                f"{self.config.unlabelled} has other texts than when {self.run.folder} was begun, or other "
+                "ones are test documents: put it back"
             )
         self.model.load_weights(below("model/", tensors))
         if self.averaged is not None:
@@ -294,6 +301,7 @@ class Trainer:
         if self.best is not None or (self.run.folder / WEIGHTS).is_file():
             read_weights(self.run.folder)  # of which damage is better told now than at the end
         self.evaluations_since_best = numbers["evaluations_since_best"]
+        self.run.stops = numbers.get("stops", False)
 
     def _is_due(self, every: int) -> bool:
         return self.step_number % every == 0

@@ -49,12 +49,13 @@ def train(given: Given, folder: Path, project: str, trained: list[str]) -> None:
     _cut_words()
     (folder / "projects.cfg").write_text(PROJECTS)
     subjects = [f"<http://example.org/{row}>\t{name}\n" for row, name in enumerate(given.names)]
-    (folder / "labels.tsv").write_text("".join(subjects))
+    (folder / "labels.tsv").write_text("".join(subjects), encoding="utf-8")
     rows = zip(given.texts, given.labels, strict=True)
     lines = [
-        f"{text}\t{' '.join(f'<http://example.org/{row}>' for row in labels)}\n" for text, labels in rows
+        f"{' '.join(text.split())}\t{' '.join(f'<http://example.org/{row}>' for row in labels)}\n"
+        for text, labels in rows
     ]
-    (folder / "train.tsv").write_text("".join(lines))
+    (folder / "train.tsv").write_text("".join(lines), encoding="utf-8")
     (folder / "asked.txt").write_text(project)
     registry = _registry(folder)
     vocabulary = registry.get_vocab("given")

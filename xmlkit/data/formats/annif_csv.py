@@ -43,7 +43,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
         or dialect.label_separator
     ):
         return False
-    return {TEXT, LABELS} <= set(open_rows(path, dialect.encoding).header)
+    return {*(dialect.text_columns or (TEXT,)), LABELS} <= set(open_rows(path, dialect.encoding).header)
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:

@@ -28,6 +28,7 @@ DESCRIPTION = "folders train, test with x.txt and x.tsv or x.key, or x.json, for
 HOLDS = NOTHING_MORE
 HEEDS = TEXT_COLUMNS
 SUFFIXES = ()
+LONGEST_NAME = 250  # bytes, without its end: file systems take 255
 TEXT, JSON, TABLE = ".txt", ".json", ".arrow"
 
 
@@ -127,7 +128,11 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 def _stems(split: Split) -> list[str]:
     """Of the files of each document; in their order, so that they are read in it."""
-    ids = [id for id in split.ids or [] if id is not None and re.fullmatch(r"[\w-][\w.-]{0,99}", id)]
+    ids = [
+        id
+        for id in split.ids or []
+        if id is not None and re.fullmatch(r"[\w-][\w.-]{0,99}", id) and len(id.encode()) <= LONGEST_NAME
+    ]
     if len(ids) == len(split) and ids == sorted(set(ids), key=lambda id: id + TEXT):
         return ids
     return [f"{number:08}" for number in range(1, len(split) + 1)]

@@ -34,11 +34,11 @@ def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
 
 
 def takes(path: Path, dialect: Dialect) -> bool:
-    """`.jsonl` with Annif's keys, and none called `labels`."""
+    """`.jsonl` with Annif's keys, and none of the plain format's."""
     if not has_suffix(path, SUFFIXES):
         return False
     keys = first_keys(path, dialect.encoding)
-    return not KEYS.isdisjoint(keys) and "labels" not in keys
+    return not KEYS.isdisjoint(keys) and {"labels", "id"}.isdisjoint(keys)
 
 
 def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserError]:

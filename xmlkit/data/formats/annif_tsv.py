@@ -77,5 +77,5 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
 
 def _line(document: Document, where: str, lost: Counter[str]) -> str:
     text, labels, *_ = without_id(document, lost)
-    text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\n")
+    text = on_one_line(text, lost, "texts whose tabs and line feeds become spaces", "\t\r\n")
     return f"{text}\t{bracketed(labels, where, NAME)}"

@@ -74,6 +74,7 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
                 lose_mark(without_id(document, lost).text, lost),
                 lost,
                 "texts whose line feeds become spaces",
+                "\r\n",
             )
             for document in split.documents()
         )

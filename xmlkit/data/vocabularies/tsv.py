@@ -67,7 +67,7 @@ def _line(labels: Labels, row: int, lost: Counter[str]) -> str:
             f"the label {label!r} has a tab or a line feed, which labels.tsv can't hold; rename it"
         )
     if name != label:
-        name = on_one_line(name, lost, "names of labels whose tabs and line feeds become spaces", "\t\n")
+        name = on_one_line(name, lost, "names of labels whose tabs and line feeds become spaces", "\t\r\n")
         lost["names of labels that lose spaces around them"] += name != name.strip()
         name = name.strip() or label  # in place of none: elsewhere a label without a name is not in use
     cells = [f"<{label}>", name]

@@ -165,3 +165,9 @@ def test_a_line_that_unpacks_a_thousandfold(tmp_path):
     assert path.stat().st_size < LONGEST_LINE / 500
     with pytest.raises(UserError, match=r"train\.tsv\.gz:2: longer than 64 MiB; is it text\?"):
         list(read_lines(path))
+
+
+@pytest.mark.parametrize("top_k", [0, -1, None, "3", 2.5])
+def test_a_number_of_labels_that_is_none(stored_run, top_k):
+    with pytest.raises(UserError, match=rf"^top_k={top_k!r}: must be a number, at least 1$"):
+        xmlkit.load(stored_run).predict(["w1"], top_k=top_k)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
 from commands import QUICK, xmlkit
+from rich.console import Console
 
 import xmlkit as library
+from xmlkit.cli.display import members_table
 from xmlkit.cli.evaluate import remark_on_limit
 from xmlkit.data.corpus import load_split
 from xmlkit.data.ragged import Ragged
@@ -139,3 +142,11 @@ def test_only_these_labels(place, tmp_path):
     out, _ = xmlkit(*command, "--without", tmp_path / "some.txt", **where)
     found = [label["label"] for label in json.loads(out)["labels"]]
     assert len(found) == 5 and not {"w3", "w7"} & set(found)
+
+
+def test_a_members_name_is_shown_as_it_is():
+    """A comparison's folders have brackets, which rich takes for styles."""
+    name = "se[reduction=4]/seed-0 [/x]"
+    file = io.StringIO()
+    Console(file=file, width=200).print(members_table([(name, {"P@1": 1.0})], {"P@1": 2.0}))
+    assert name in file.getvalue()

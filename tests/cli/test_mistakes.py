@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from unittest.mock import Mock
 
 import forked
@@ -51,6 +53,25 @@ from xmlkit.cli import entry
             "leave out one of the two",
         ),
         (["predict", "nowhere"], "nowhere is not a run"),
+        (
+            ["evaluate", "run", "--threshold", "0.1", "--per-label", "/dev/null"],
+            "is there and no file that could",
+        ),
+        (
+            ["evaluate", "run", "--threshold", "0.1", "--per-label", "no/x"],
+            "--per-label no/x: no such folder",
+        ),
+        (["report", "run", "-o", "/dev/null"], "--out /dev/null is there and no file that could be replaced"),
+        (["report", "run", "-o", "corpus"], "--out corpus is there and no file that could be replaced"),
+        (
+            ["settings", "--encoding", "latin-1"],
+            "no corpus is read; leave it out, or name --data",
+        ),
+        (["push", "run", "me/mine", "--dry-run", "--private"], "--private is for what is uploaded"),
+        (
+            ["train", "corpus", "--preset", "wiki500k", "--all-members", "--set", "seed=5"],
+            "--all-members: by what is given two of them are the same model",
+        ),
         (["train", "corpus", "--preset", "amazon670"], "did you mean 'amazon670k'?"),
         (["train", "corpus", "--preset", "eurlex4k", "--member", "3"], "has members 0 to 2"),
         (["train", "corpus", "--member", "1"], "name one with --preset"),
@@ -141,3 +162,28 @@ def test_labels_of_another_kind_are_an_error(place, tmp_path):
     (tmp_path / "some.jsonl").write_text('{"text": "w3 w44", "labels": ["http://w3"]}\n')
     _, err = xmlkit("evaluate", "run", tmp_path / "some.jsonl", cwd=place, path=place / "site", code=1)
     assert "none of the true labels is known" in err
+
+
+@pytest.mark.parametrize("command", [["predict", "run"], ["explain", "run"]])
+def test_standard_input_that_is_closed(place, command):
+    """As `<&-` has it in a shell."""
+    line = f"{XMLKIT} {' '.join(command)} <&-"
+    done = subprocess.run(
+        line,
+        shell=True,
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(place / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and done.stderr.endswith(
+        "error: standard input is closed; name a file, or give it something to read\n"
+    )
+
+
+def test_reasons_as_json_where_the_output_is_not_utf_8(place):
+    environment = {**os.environ, "PYTHONPATH": str(place / "site"), "PYTHONIOENCODING": "ascii"}
+    command = [XMLKIT, "explain", "run", "w1 café \U0001f600", "--format", "json"]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True)
+    assert "café" in [fall["text"] for one in json.loads(done.stdout)["labels"] for fall in one["falls"]]

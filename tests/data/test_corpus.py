@@ -128,3 +128,9 @@ def test_real_corpora(name: str, train: int, test: int, labels: int, per_documen
     assert corpus.test.labels.values.max() < labels
     assert len(corpus.labels.names) == labels
     assert corpus.labels.names != corpus.labels.ids
+
+
+def test_labels_may_come_one_after_the_other() -> None:
+    corpus = Corpus.of(["a", "b"], [iter(["x"]), iter(["y"])], ["c"], [map(str.lower, ["Y"])])
+    assert corpus.labels.ids == ["x", "y"]
+    assert corpus.test is not None and corpus.test.labels[0].tolist() == [1]

@@ -77,3 +77,11 @@ def test_it_does_not_matter_how_often_documents_are_there(times):
         once = best_cut(scores_NK, ids_NK, Ragged.of(truth), 9, measure)
         again = np.tile(scores_NK, (times, 1)), np.tile(ids_NK, (times, 1))
         assert best_cut(*again, Ragged.of(truth * times), 9, measure) == once
+
+
+def test_a_score_is_compared_as_it_is():
+    """0.9 in single precision is below 0.9: `predict` does not assign it, nor may what is scored."""
+    scores_NK = np.array([[0.9]], np.float32)
+    assert float(scores_NK[0, 0]) < 0.9
+    assert not Cut(0.9, 1).assigned_NK(scores_NK, np.zeros((1, 1), int)).any()
+    assert Cut(float(scores_NK[0, 0]), 1).assigned_NK(scores_NK, np.zeros((1, 1), int)).all()

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, BertConfig, T5Config
 
+import xmlkit
 from xmlkit.data.template import Template
 from xmlkit.data.tokens import tokenise
 from xmlkit.errors import UserError
@@ -161,3 +162,14 @@ def test_half_precision_checkpoints_train_in_full(tmp_path, dtype):
     loaded = load_backbone(folder, tiny.tokenizer())
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
     assert {p.dtype for p in new_backbone(loaded.config).parameters()} == {torch.float32}
+
+
+def test_layers_that_share_their_weights_may_be_more_than_these(tmp_path):
+    """ALBERT's largest have 24 layers in 23 tensors."""
+    sizes = {"embedding_size": 8, "hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    config = AutoConfig.for_model("albert", num_hidden_layers=24, vocab_size=len(tiny.tokenizer()), **sizes)
+    AutoModel.from_config(config).save_pretrained(tmp_path / "encoder")
+    tiny.tokenizer().save_pretrained(tmp_path / "encoder")
+    settings = {"encoder": str(tmp_path / "encoder"), "max_steps": 1, "max_len": 16, "device": "cpu"}
+    xmlkit.train(tiny.learnable_corpus(), settings, tmp_path / "run")
+    assert xmlkit.load(tmp_path / "run").predict(["w1 w2"])

@@ -59,12 +59,13 @@ def test_a_run_goes_on_to_the_same_weights_beside_an_event_that_draws(tmp_path, 
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
-def test_an_event_ends_the_training(tmp_path, encoder, plugin_folder):
+@pytest.mark.parametrize("event", ["step_ended(run, step)", "logged(run, step)"])
+def test_an_event_ends_the_training(tmp_path, encoder, plugin_folder, event):
     """After that step, which is scored as the last one is."""
-    source = """
+    source = f"""
 from xmlkit import hookimpl
 @hookimpl
-def step_ended(run, step): run.stops = step == 4
+def {event}: run.stops = step == 4
 """
     install(plugin_folder, "stops", source)
     found, losses, _ = trained(tmp_path / "a", encoder, plugins=["stops"])

@@ -237,3 +237,16 @@ def test_a_runs_kept_buffers_do_not_start_another(tmp_path, encoder, keeper):
     settings = {"encoder": encoder, **QUICK, "plugins": ["keeper"]}
     trainer = training.prepare(tiny.learnable_corpus(), settings, tmp_path / "next", tmp_path / "start")
     assert trainer.model.shortlister.votes_L.shape == (0,)
+
+
+def test_a_run_that_had_stopped_early_stays_so(tmp_path, encoder, keeper):
+    """What breaks off the event after its last step does not take it back to training."""
+    early = {"patience": 1, "eval_every": 2, "lr": 1e-12, "head_lr": 1e-12, "epochs": 3}
+    whole = run(tmp_path / "whole", encoder, **early)
+    keeper.fails.append(RuntimeError("of the plugin"))
+    with pytest.raises(RuntimeError, match="of the plugin"):
+        run(tmp_path / "broken", encoder, **early)
+    resumed = training.resume(tmp_path / "broken", tiny.learnable_corpus())
+    assert whole.outcome == resumed.outcome == "stopped early"
+    for name in ("whole", "broken"):
+        assert [line["step"] for line in lines(tmp_path / name) if "loss" in line] == [1, 2, 3, 4]

@@ -19,6 +19,7 @@ from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.training import train as training
 from xmlkit.training import trainer as trainer_module
+from xmlkit.training.checked import check
 from xmlkit.training.trainer import Trainer
 
 QUICK = {"max_len": 16, "batch_size": 16, "epochs": 2, "validation": 0.2, "log_every": 1, "device": "cpu"}
@@ -437,3 +438,17 @@ def test_going_on_elsewhere_is_told(tmp_path, encoder, capsys):
             torch.set_num_threads(threads)
         said = f"threads {now} instead of {threads}: it will end close to an unbroken run"
         assert (said in capsys.readouterr().err) == (name == "other")
+
+
+def test_a_folder_called_scratch_is_no_encoder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("scratch", "none"):
+        (tmp_path / name).mkdir()
+    assert check(tiny.learnable_corpus(), {"encoder": "scratch"}, None).config.encoder == "scratch"
+    bag = {"encoder": "none", "plugins": ["lexical"]}
+    assert check(tiny.learnable_corpus(), bag, None).config.encoder == "none"
+
+
+def test_settings_that_are_none():
+    with pytest.raises(UserError, match=r"^config='run.toml': expected settings by name"):
+        check(tiny.learnable_corpus(), "run.toml", None)

@@ -42,7 +42,7 @@ def visible(text: str) -> str:
 
 def in_unicode(stream: TextIO | None) -> bool:
     """Whether it takes all characters; one that is closed takes what there is."""
-    return stream is None or stream.encoding.lower().startswith("utf")
+    return stream is None or (stream.encoding or "utf-8").lower().startswith("utf")
 
 
 def track(items: Sequence[T], what: str) -> Iterable[T]:

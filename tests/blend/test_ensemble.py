@@ -383,7 +383,8 @@ def test_all_members_of_a_preset(corpus, runs, tmp_path):
     """Three models of LightXML's settings, at another size: their sum, and each a run of its own."""
     data = written(corpus, tmp_path / "data")
     small = {"max_len": 16, "max_steps": 2, "validation": 0.3, "batch_size": 16, "layers": 2, "device": "cpu"}
-    command = ["train", data, "--preset", "eurlex4k", "--all-members", "--out", tmp_path / "sum"]
+    small |= {"cluster_size": 3, "shortlist": 2}
+    command = ["train", data, "--preset", "wiki500k", "--all-members", "--out", tmp_path / "sum"]
     command += ["--encoder", runs / "encoder", *(f"--set={key}={value}" for key, value in small.items())]
     out, _ = commands.xmlkit(*command)
     assert out.count("sum-") == 3 and "whole" in out

@@ -232,7 +232,7 @@ def test_a_comparison(compared, tmp_path):
     [
         (["nowhere"], "nowhere: no such folder"),
         (["corpus"], "corpus is neither a run nor a comparison: it holds no model.json"),
-        ([RUN, "-o", "corpus"], "--out corpus is a folder; name a file"),
+        ([RUN, "-o", "corpus"], "--out corpus is there and no file that could be replaced"),
         ([RUN, "-o", "nowhere/page.html"], "--out nowhere/page.html: no such folder; make it first"),
         ([RUN, "--data", "nowhere"], "nowhere: no such file or folder"),
         ([RUN, "--text-column", "a"], "--text-column a: a run remembers how its corpus was read"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from xmlkit.blend.folder import DESCRIPTION as ENSEMBLE
 from xmlkit.console import say
@@ -63,5 +63,4 @@ def push(folder: Path, name: str, private: bool = False) -> str:
 
 def _is_ours(file: str) -> bool:
     """Of those that a run's folder has: `*.json` is no file in a folder of another name."""
-    top, *below = PurePosixPath(file).parts
-    return any(fnmatchcase(file if below else top, kind) and ("/" in kind) == bool(below) for kind in OF_RUNS)
+    return any(("/" in kind) == ("/" in file) and fnmatchcase(file, kind) for kind in OF_RUNS)

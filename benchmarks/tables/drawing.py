@@ -99,11 +99,13 @@ def _table(name: str, files: Sequence[str], asked: dict[str, Any], results: Path
                 cells = [_cell(kind.columns[column], value) for column in wanted]
             except (KeyError, TypeError, AttributeError) as error:
                 raise NotDrawn(f"{place} is no row of {name}: {error!r}") from error
+            if not any(cells):
+                raise NotDrawn(f"{name} finds no figure in {place}")
             rows.append([_words(words, found), *cells])
             taken[found.file, json.dumps(found.taken)] = found.taken
+    if not rows:
+        raise NotDrawn(f"{name} finds no figure in nothing")
     filled = [column for column in zip(wanted, *(cells for _, *cells in rows)) if any(column[1:])]
-    if not filled:
-        raise NotDrawn(f"{name} finds no figure in {', '.join(places) or 'nothing'}")
     columns = [(heading, *(words for words, *_ in rows)), *filled]
     first, *others = (_line(cells) for cells in zip(*columns))
     drawn = "".join([first, _line(["---"] * len(columns)), *others])

@@ -146,7 +146,10 @@ KINDS = {
         words="[{key}]({key}.json)",
     ),
     "runs": Kind(RUNS, _trained),
-    "figures": Kind(_tenths("test", *(f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)))),
+    "figures": Kind(
+        _tenths("test", *(f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5))),
+        lambda row: row if "test" in row else {"test": row},  # of a peer, which has no others
+    ),
     "compare": Kind(
         {name: itemgetter(name) for name in ("P@1", "P@3", "P@5", "PSP@1", "PSP@5", "nDCG@5")}
         | {"verdict on P@5": itemgetter("verdict")},

@@ -287,6 +287,7 @@ def test_results_in_a_folder(tmp_path):
         ('<!-- table: compare\nit = ""\n-->', "it is no row of compare: KeyError('metrics')"),
         ('<!-- table: serving\n"it/test" = ""\n-->', "serving finds no figure in it/test"),
         ("<!-- table: runs -->", "runs finds no figure in nothing"),
+        ('<!-- table: runs\nit = "first"\n"it/served" = ""\n-->', "runs finds no figure in it/served"),
         ("<!-- table: runs\nit = \n-->", "Invalid value (at line 1, column 6)"),
     ],
 )

@@ -33,13 +33,13 @@ def run(
     for part in parts:
         for name, corpus in _runs(part, given):
             out = folder / f"{name}.json"
-            told = index["parts"].get(name, {}) if out.is_file() else {}
-            index["parts"][name] = told = {**told, "part": part.name}
+            is_there, key = out.is_file(), _key(part, given, corpus)
+            told = {**(index["parts"].get(name, {}) if is_there else {}), "part": part.name}
+            index["parts"][name] = told
             left = (deadline - time.monotonic()) / 60
-            key = _key(part, given, corpus)
-            if out.is_file() and told.setdefault("given", key) != key:
+            if is_there and told.setdefault("given", key) != key:
                 raise ValueError(f"{out} was measured with other settings: name another --out, or remove it")
-            if out.is_file():
+            if is_there:
                 tell(f"{name}: is there")
             elif (why := part.lacks(given)) or part.minutes > left:
                 told["left_out"] = why or f"takes {part.minutes:g} minutes, {max(left, 0):.0f} are left"

@@ -177,6 +177,11 @@ class Corpus:
         rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
         return digest(self.train.texts, self.labels.ids, rows)
 
+    @cached_property
+    def names_digest(self) -> str:
+        """A key for what labels are called, which a model may be trained on."""
+        return digest(self.labels.text(row) for row in range(len(self.labels)))
+
     def reordered(self, order_L: np.ndarray) -> Corpus:
         """The same corpus with label `order_L[r]` in row r."""
         labels = self.labels.take(order_L)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from xmlkit.config import Config
-from xmlkit.data.cache import digest
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import load_run
@@ -59,7 +58,7 @@ def check_same(folder: Path, corpus: Corpus, config: Config, by: str) -> dict[st
         raise UserError(f"{folder} was not made by {by}: name another --out or remove it")
     if record["corpus"] != corpus.digest:
         raise UserError(f"{folder} was trained on other documents: name another --out")
-    if record.get("names", _names(corpus)) != _names(corpus):
+    if record.get("names", corpus.names_digest) != corpus.names_digest:
         raise UserError(f"{folder} was trained with other names of labels: name another --out")
     ours, theirs = json.loads(json.dumps(config.as_document())), record["settings"]
     for key in ours.keys() | theirs.keys():
@@ -85,11 +84,6 @@ def train_once(corpus: Corpus, config: Config, folder: Path) -> Trained:
         return Trained(folder, outcome, load_run(folder), seconds=seconds_of(folder / LOG))
     if (folder / CHECKPOINT).is_file():
         return resume(folder, corpus)
-    record = {"settings": config.as_document(), "corpus": corpus.digest, "names": _names(corpus)}
+    record = {"settings": config.as_document(), "corpus": corpus.digest, "names": corpus.names_digest}
     write_record(folder, record)
     return train(corpus, config, folder)  # which clears what was broken off before its first step
-
-
-def _names(corpus: Corpus) -> str:
-    """A key for what labels are called, which a model may be trained on."""
-    return digest(corpus.labels.text(row) for row in range(len(corpus.labels)))

@@ -163,7 +163,7 @@ class Trainer:
                     self._log(report, losses, done, self.seconds + time.perf_counter() - begun)
                     self._agree()
                     give_back()
-                last |= self.run.stops
+                last = last or self.run.stops
                 if self.averaged is not None and self._averages(done):
                     self.averaged.update_parameters(self.model)
                 self.seconds += time.perf_counter() - begun
@@ -263,7 +263,7 @@ class Trainer:
             "evaluations_since_best": self.evaluations_since_best,
             "schedules": [rate.state_dict() for rate in self.schedules],
             "rate_factor": self.run.rate_factor,
-            "stops": self.run.stops,
+            "stops": bool(self.run.stops),
             "unlabelled": self.data.unlabelled and self.data.unlabelled.digest,
         }
         save_checkpoint(self.run.folder, tensors, numbers)

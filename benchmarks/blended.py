@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,12 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     """The whole and its members, and what the whole is ahead of its best member, with a 95% interval."""
     by, about = whole.scoring, whole.whole.described
     found = whole.evaluated(test, max(by.ks))
-    names = [
-        Path(one.name).name.removeprefix("whole-") if one.kind == "run" else one.kind for one in about.members
-    ]
+    kinds = Counter(one.kind for one in about.members)
+    names = []
+    for one in about.members:
+        of = Path(one.name).name.removeprefix("whole-")
+        one_of_many = f"{one.kind}:{of}" if kinds[one.kind] > 1 else one.kind
+        names.append(of if one.kind == "run" else one_of_many)
     members = (ids_NK for _, ids_NK in found.members)
     rankings = {"whole": found.ranking.ids_NK, **dict(zip(names, members, strict=True))}
     truth = found.ranking.truth

@@ -70,6 +70,19 @@ def test_split_and_sample(folder):
     assert "there is a test split already" in err and not (folder / "again").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--where", "part=a", "--test", "0.5"), "--test: the values of --where say what the test split is"),
+        (("--where", "part=a", "--seed", "1"), "--seed: nothing is drawn with --where"),
+        (("--by-time", "year", "--seed", "0"), "--seed: nothing is drawn with --by-time"),
+    ],
+)
+def test_options_of_a_split_that_would_do_nothing(folder, options, error):
+    _, err = xmlkit("data", "split", "in", "parted", *options, cwd=folder, code=1)
+    assert error in err and not (folder / "parted").exists()
+
+
 def test_describe_names_what_it_read(folder):
     out, err = xmlkit("data", "describe", "in", "--bad-lines", "skip", cwd=folder)
     rows = [line.replace("│", " ").split() for line in out.splitlines()]

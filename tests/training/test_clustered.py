@@ -123,9 +123,10 @@ def test_what_it_says_of_clusters_and_of_settings_that_do_nothing(tmp_path, enco
     assert "10 labels in 8 clusters, of which 1 are shortlisted" in err
     assert "shortlist=1: as few as 1 labels are scored; raise shortlist or cluster_size" in err
     assert "swa_start=99: no weights will enter the average in 1 steps" in err
-    run(tmp_path / "b", encoder, swa_start=0, swa_every=1)
+    run(tmp_path / "b", encoder, swa_start=0, swa_every=1, patience=2, validation=0)
     err = " ".join(capsys.readouterr().err.split())
     assert "10 labels in 4 clusters, of which 2 are shortlisted" in err
+    assert "patience=2: no document is held out, so that nothing will stop it early" in err
     assert "no weights" not in err and "as few as" in err  # 2 clusters of at least 2, for P@5
 
 

@@ -33,7 +33,11 @@ FormatOption = Annotated[
     str | None,
     typer.Option("--format", metavar="NAME", help="What is written; default: as IN is.", show_default=False),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, metavar="N", help="Another one draws others.")]
+SHARE = 0.1  # of the documents, for a test split
+SeedOption = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", help="Another one draws others; default: 0.", show_default=False),
+]
 
 
 @spread
@@ -86,8 +90,15 @@ def split(
     in_: InArgument,
     out_: NewFolder,
     test: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Of the documents, for the test split.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help=f"Of the documents, for the test split; default: {SHARE}.",
+            show_default=False,
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +123,7 @@ def split(
             show_default=False,
         ),
     ] = None,
-    seed: SeedOption = 0,
+    seed: SeedOption = None,
     format_: FormatOption = None,
     *,
     read: Read,
@@ -129,17 +140,22 @@ def split(
     chosen, equals, values = (where or "").partition("=")
     if where is not None and not (chosen and equals and values):
         raise UserError(f"--where {where!r}: write COLUMN=VALUE or COLUMN=A,B")
+    if where is not None and test is not None:
+        raise UserError("--test: the values of --where say what the test split is; leave it out")
+    if seed is not None and (where is not None or by_time is not None):
+        raise UserError(f"--seed: nothing is drawn with {'--where' if where else '--by-time'}; leave it out")
+    share, drawn_by = SHARE if test is None else test, seed or 0
     format = format_ and format_named(format_)
     column = by or by_time or chosen or None
     corpus = load_corpus(in_, read.dialect().model_copy(update={"column": column}))
     if column is None:
-        found = parted(corpus, test, seed)
+        found = parted(corpus, share, drawn_by)
         say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
     else:
         if by is not None:
-            found = parted_by_value(corpus, test, seed)
+            found = parted_by_value(corpus, share, drawn_by)
         elif by_time is not None:
-            found = parted_by_time(corpus, test)
+            found = parted_by_time(corpus, share)
         else:
             found = parted_where(corpus, [value.strip() for value in values.split(",")])
         say(f"{found.near_duplicates:,} test documents are nearly the same as a training document")
@@ -160,7 +176,7 @@ def sample(
             show_default=False,
         ),
     ],
-    seed: SeedOption = 0,
+    seed: SeedOption = None,
     format_: FormatOption = None,
     *,
     read: Read,
@@ -171,7 +187,7 @@ def sample(
 
     format = format_ and format_named(format_)
     corpus = load_corpus(in_, read.dialect())
-    _write(sampled(corpus, documents, seed), out_, format or format_named(corpus.format or WITHOUT_ONE))
+    _write(sampled(corpus, documents, seed or 0), out_, format or format_named(corpus.format or WITHOUT_ONE))
 
 
 def _write(corpus: Corpus, folder: Path, format: Format) -> None:

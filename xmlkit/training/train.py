@@ -228,6 +228,8 @@ def _announce(trainer: Trainer) -> None:
     every = run.config.swa_every
     if start is not None and (int(start * steps_an_epoch) // every + 1) * every > run.num_steps:
         say(f"swa_start={start:g}: no weights will enter the average in {run.num_steps:,} steps")
+    if run.config.patience is not None and not len(data.validation_rows):
+        say(f"patience={run.config.patience}: no document is held out, so that nothing will stop it early")
 
 
 def _parts_in_words(trainer: Trainer) -> str:

@@ -507,10 +507,14 @@ def test_files_that_are_no_plugins(added, tmp_path):
 def test_a_run_with_a_file_is_opened_where_it_was_added_and_not_given_away(added, tmp_path):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, "max_len": 16, "max_steps": 1, "device": "cpu"}
-    settings |= {"plugins": ["in-a-file"], "start": "random"}
-    run = xmlkit.train(tiny.learnable_corpus(), settings, tmp_path / "run").folder
+    settings |= {"plugins": ["in-a-file"], "start": "random", "validation": 0.3}
+    corpus = tiny.learnable_corpus()
+    run = xmlkit.train(corpus, settings, tmp_path / "run").folder
     assert len(xmlkit.load(run).predict(["w1"])[0]) > 0
-    with pytest.raises(UserError, match="plugin 'in-a-file' is a file that nobody else has"):
-        write(run, "some/model", tmp_path / "given")
-    _, err = command("predict", run, stdin="w1\n", code=1)
-    assert "needs the plugin 'in-a-file', which is not installed" in err and err.count("\n") == 1
+    whole = xmlkit.ensemble([str(run), "linear"], corpus, tmp_path / "whole", summed=True).folder
+    for folder in (run, whole):
+        with pytest.raises(UserError, match="plugin 'in-a-file' is a file that nobody else has"):
+            write(folder, "some/model", tmp_path / "given")
+        _, err = command("predict", folder, stdin="w1\n", code=1)
+        assert "needs the plugin 'in-a-file', which is not installed" in err and err.count("\n") == 1
+        assert "put its files back" not in err

@@ -79,11 +79,13 @@ def test_an_ensemble_goes_whole_and_says_that_it_holds_texts(tmp_path):
     scores.write_text("".join(f"{text}\t{label}\t0.9\n" for text, label in pairs))
     given = {"encoder": tiny.save_encoder(tmp_path / "encoder"), "max_len": 16, "max_steps": 1}
     xmlkit.train(corpus, {**given, "device": "cpu", "validation": 0.3}, tmp_path / "run")
-    xmlkit.ensemble([str(tmp_path / "run"), f"scores:{scores}"], corpus, out=tmp_path / "whole")
+    members = [str(tmp_path / "run"), f"scores:{scores}", "linear"]
+    xmlkit.ensemble(members, corpus, out=tmp_path / "whole", summed=True)
     assert len(members_with_texts(tmp_path / "whole")) == 1
     write(tmp_path / "whole", NAME, tmp_path / "out")
     shutil.rmtree(tmp_path / "run")
     card = (tmp_path / "out" / "README.md").read_text()
+    assert "pip install xmlkit-xmc omikuji\n" in card
     assert "**It holds texts**" in card and str(tmp_path) not in card
     assert xmlkit.load(tmp_path / "out").predict(TEXTS) == xmlkit.load(tmp_path / "whole").predict(TEXTS)
 

@@ -21,6 +21,7 @@ import numpy as np
 
 RESAMPLES = 2000
 AT_ONCE = 100
+FEWEST = 6  # documents: by fewer not even what all of them say is beyond chance, at 5%
 
 
 def resampled(part_MSN: np.ndarray, whole_MSN: np.ndarray) -> np.ndarray:

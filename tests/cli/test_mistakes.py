@@ -104,6 +104,8 @@ def test_mistakes_are_one_line(place, arguments, expected):
         (["train", "--foo"], "No such option: --foo"),
         (["train", "demo", "x"], "Got unexpected extra argument"),
         (["data"], "Missing command; see --help"),
+        (["train", ""], "Invalid value for '[DATA]': it is empty; is a variable of the shell not set?"),
+        (["train", "demo", "--budget", ""], "Invalid value for '--budget': it is empty"),
         (["predict"], "Missing argument 'RUN'; see --help"),
         (["predict", "run", "--top-k", "0"], "Invalid value for '--top-k'"),
         (["predict", "run", "--format", "xml"], "Invalid value for '--format'"),

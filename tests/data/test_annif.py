@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,9 @@ def test_csv(tmp_path: Path, name: str) -> None:
         ("one", ":4: 1 cells, where the header has 2"),
         ("a,b,c", ":4: 3 cells, where the header has 2"),
         ("a,<>", ":4: an empty label <>"),
+        ("a,<x>;<y>", ":4: subject_uris holds ';<y>' outside of <>; write <uri> <uri>"),
+        ("a,x <y>", ":4: subject_uris holds 'x' outside of <>"),
+        ("a,<x", ":4: subject_uris holds '<x' outside of <>"),
         ('a,"b', ":4: not valid CSV"),
         ('"a"b,c', ":4: not valid CSV"),
     ],
@@ -105,6 +109,18 @@ def test_csv_that_lacks_a_column(tmp_path: Path, lost: str) -> None:
 def test_a_text_longer_than_pythons_csv_takes(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", f"text,subject_uris\n{'x' * 200_000},<y>\n")
     assert len(load_corpus(tmp_path).train.texts[0]) == 200_000
+
+
+def test_file_names_of_another_encoding(tmp_path: Path) -> None:
+    """As a zip from elsewhere leaves them."""
+    (tmp_path / "train").mkdir()
+    write(tmp_path / "train" / "a.txt", "one")
+    write(tmp_path / "train" / "a.tsv", "<x>")
+    try:
+        (tmp_path / "train" / os.fsdecode(b"b\xfc.txt")).write_text("two")
+    except OSError:
+        pytest.skip("such names can't be made here")
+    assert "'b\\udcfc.txt': the file's name is not UTF-8; rename it" in error_of(tmp_path)
 
 
 # JSON Lines

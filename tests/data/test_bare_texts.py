@@ -25,6 +25,7 @@ CORPUS = Corpus.of(["one text", "held out"], [["a"], ["b"]], ["of test"], [["a"]
         ("no-labels.tsv", "{}\n"),
         ("train.jsonl.gz", '{{"text": "{}", "labels": []}}\n'),
         ("no-labels.jsonl", '{{"text": "{}"}}\n'),
+        ("no-labels.ndjson", '{{"text": "{}"}}\n'),
     ],
 )
 def test_by_the_files_name(tmp_path, name, lines, capsys):
@@ -48,6 +49,13 @@ def test_a_text_file_is_of_texts_whatever_tabs_they_have(tmp_path, beside):
     assert read_unlabelled(str(path), CORPUS) == ["A title\tits abstract", "no tab"]
     named = asked(str(path), format_named("libmultilabel"), Dialect(bad_lines="error"))
     assert next(iter(named)).text == "its abstract"
+
+
+def test_json_is_no_text_a_line(tmp_path):
+    path = tmp_path / "tst.json"
+    path.write_text('{"uid": "1", "title": "cats", "content": ""}\n')
+    with pytest.raises(UserError, match="JSON is no text a line; give its folder"):
+        asked(str(path), None, Dialect())
 
 
 def test_documents_to_be_labelled_may_lack_what_says_labels(tmp_path):

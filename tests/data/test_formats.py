@@ -184,6 +184,7 @@ def test_remarks() -> None:
         ("['x', 'y']", "['x',", "JSON Lines"),
         ("['x']", "['x']", "JSON Lines"),
         ("a, b", "a,", "--label-separator ','"),
+        ("<u:1> <u:2>", "'<u:1>'", "without --label-column and --label-separator"),
     ],
 )
 def test_labels_that_another_mark_seems_to_part(
@@ -405,7 +406,28 @@ def test_split_from_an_unknown_kind_of_file(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         load_split(path, Labels(["x"], None))
     assert str(caught.value).startswith(f"{path}: unknown kind of file")
-    assert ".jsonl or .parquet or .tsv or .txt" in str(caught.value)
+    assert ".jsonl or .ndjson or .parquet or .tsv or .txt" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        (
+            "train.txt",
+            "2 4 3\n1 0:0.5 3:1\n0,2 1:1\n",
+            "train.txt holds features (counted words); the raw texts",
+        ),
+        (
+            "trn.json",
+            '{"uid": "1", "title": "a", "target_ind": [0]}\n',
+            "labels of such a file are in lbl.json",
+        ),
+    ],
+)
+def test_one_file_of_a_format_that_has_several(tmp_path: Path, name: str, content: str, advice: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_split(write(tmp_path / name, content), Labels(["x"], None))
+    assert advice in str(caught.value)
 
 
 def test_split_that_the_folder_lacks(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ def test_an_id_a_line_or_a_vocabulary(tmp_path):
     assert read_label_list(tmp_path / "labels.tsv.gz") == ["w3", "w4"]
 
 
+def test_of_a_vocabulary_in_several_languages_no_name_is_read(tmp_path):
+    (tmp_path / "labels.csv").write_text("uri,label_en,label_fi\n<w3>,three,kolme\nw4,four,\n")
+    assert read_label_list(tmp_path / "labels.csv") == ["w3", "w4"]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [("\n \n", "names no label"), (None, "no such file"), (b"\xff\xfe", "1: not valid UTF-8")],

@@ -8,6 +8,7 @@ import pytest
 
 from xmlkit.data.corpus import Labels, load_corpus
 from xmlkit.data.dialect import Dialect
+from xmlkit.data.label_list import read_label_list
 from xmlkit.errors import UserError
 
 YSO = "http://www.yso.fi/onto/yso/"
@@ -81,6 +82,29 @@ def test_languages(tmp_path: Path) -> None:
         f"{tmp_path}/yso.ttl: names in 2 languages; choose one with --language: en, fi"
     )
     assert "--language sv: no names in it; there are en, fi" in error_of(tmp_path, "sv")
+
+
+def test_a_language_is_the_same_in_capitals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder_with(tmp_path, "yso.ttl", TURTLE.replace('"animals"@en', '"animals"@EN').replace("@fi", "@en-x"))
+    assert labels_of(tmp_path, "en").names == ["animals", "cats", "everywhere"]
+
+
+def test_another_encoding_of_turtle(tmp_path: Path) -> None:
+    folder_with(tmp_path, "yso.ttl", TURTLE.replace("animals", "b\u00eates").encode("latin-1"))
+    assert load_corpus(tmp_path, Dialect(language="en", encoding="latin-1")).labels.names[0] == "b\u00eates"
+
+
+def test_what_a_system_adds_beside_a_file_is_none(tmp_path: Path) -> None:
+    folder_with(tmp_path, "yso.ttl", TURTLE)
+    (tmp_path / "._yso.ttl").write_bytes(b"\0\5\26\7")
+    assert labels_of(tmp_path, "en").names == ["animals", "cats", "everywhere"]
+
+
+def test_ids_alone_are_of_any_language_and_retired_ones_where_asked_for(tmp_path: Path) -> None:
+    folder_with(tmp_path, "yso.ttl", TURTLE)
+    given = [f"{YSO}p{number}" for number in (1, 2, 4, 5)]
+    assert read_label_list(tmp_path / "yso.ttl") == given
+    assert read_label_list(tmp_path / "yso.ttl", retired=True) == sorted([*given, f"{YSO}p3"])
 
 
 @pytest.mark.parametrize("name, content", [("x.rdf", RDF), ("x.nt", TRIPLES), ("x.nt.gz", TRIPLES)])

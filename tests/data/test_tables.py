@@ -115,6 +115,14 @@ def test_names_of_classes(tmp_path: Path, write, feature, values) -> None:
     assert [labels for _, labels, *_ in corpus.train.documents()] == [["Sports news"], ["World"], []]
 
 
+def test_whole_numbers_with_gaps_are_no_fractions(tmp_path: Path) -> None:
+    """As pandas writes a column of integers of which one is missing."""
+    table = pa.table({"text": ["a", "b", "c"], "label": [1.0, None, 2.0], "id": [10.0, 11.0, None]})
+    write_parquet(tmp_path, table)
+    corpus = load_corpus(tmp_path)
+    assert corpus.labels.ids == ["1", "2"] and corpus.train.ids == ["10", "11", None]
+
+
 def test_a_class_that_has_no_name(tmp_path: Path) -> None:
     metadata = {"huggingface": json.dumps({"info": {"features": {"label": CLASSES}}})}
     write_parquet(tmp_path, pa.table({"text": ["a", "b"], "label": [1, 2]}).replace_schema_metadata(metadata))

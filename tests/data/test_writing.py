@@ -212,3 +212,16 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write_corpus(IDS, tmp_path / "empty", FORMATS["jsonl"])
     assert load_corpus(tmp_path / "empty").files == (tmp_path / "empty" / "train.jsonl",)
+
+
+def test_a_link_to_a_folder_is_followed_and_where_we_are_is_none_to_fill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UserError, match="it is the current folder, which can't be replaced"):
+        write_corpus(IDS, Path(), FORMATS["jsonl"])
+    monkeypatch.chdir(tmp_path)
+    write_corpus(IDS, Path("link"), FORMATS["jsonl"])
+    assert load_corpus(tmp_path / "empty").train.ids == IDS.train.ids and (tmp_path / "link").is_symlink()

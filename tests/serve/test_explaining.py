@@ -153,6 +153,8 @@ def test_one_mistake_is_told_of_many():
         ("/home/me/runs/one", "one"),
         ("neighbours:/home/me/runs/one/", "neighbours:one"),
         ("scores:scores.jsonl", "scores:scores.jsonl"),
+        ("/home/me/2026-11-28T10:30/warm", "warm"),
+        ("neighbours:/home/me/2026-11-28T10:30/warm", "neighbours:warm"),
     ],
 )
 def test_names_of_members_tell_nothing_of_a_machine(name, expected):

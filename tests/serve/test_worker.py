@@ -199,3 +199,10 @@ def test_stopping_does_errands_first_and_at_once_none(model):
                 told.result(60)
         else:
             assert told.result(60) == expected
+
+
+def test_a_threshold_is_compared_as_predict_compares_it():
+    """0.9 is a little above the nearest float32."""
+    scores_K, ids_K = np.array([0.9], np.float32), np.array([4])
+    assert float(scores_K[0]) < 0.9 and Wish(3, 0.9).taken(scores_K, ids_K) == []
+    assert Wish(3, float(scores_K[0])).taken(scores_K, ids_K) == [(4, float(scores_K[0]))]

@@ -32,7 +32,7 @@ from xmlkit.training import train as training
 from xmlkit.training import vectors as vectors_module
 from xmlkit.training import warm as warm_module
 from xmlkit.training.feed import TrainingData
-from xmlkit.training.known import Known, Scored, fit
+from xmlkit.training.known import Known, Mix, Scored, fit
 from xmlkit.training.warm import documents_to_read
 
 QUICK = {"max_len": 16, "batch_size": 16, "epochs": 2, "validation": 0.2, "log_every": 1, "device": "cpu"}
@@ -148,6 +148,17 @@ def test_a_scale_without_an_end_stays_finite():
         [scored(names_RD, names_RD, names_RD, torch.eye(3))],
     )
     assert all(torch.isfinite(parameter) for parameter in mix.parameters()) and mix.scale < 1000
+    assert mix.scale != Mix().scale
+
+
+def test_a_loss_without_a_least_value_leaves_the_numbers_as_they_began(capsys):
+    """As unbiased propensities make of labels that are told apart exactly."""
+    names_RD = torch.eye(3)
+    never_ending = Scored(names_RD, names_RD, slice(0, 3), lambda z_BR: -z_BR.diagonal().sum())
+    mix = fit(Known(torch.zeros(3), names_RD, names_RD), names_RD, [never_ending])
+    for number, began in zip(mix.parameters(), Mix().parameters(), strict=True):
+        assert number.item() == began.item()
+    assert "the loss has no least cost on what is known" in " ".join(capsys.readouterr().err.split())
 
 
 @given(

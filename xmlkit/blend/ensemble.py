@@ -25,6 +25,7 @@ from xmlkit.blend.opening import source_of
 from xmlkit.blend.reranking import Reranked
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
+from xmlkit.bootstrap import FEWEST
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, load_corpus
@@ -181,7 +182,7 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     if gain <= 0:
         say(f"the blend has no better {metric} than {name} alone ({gain:+.2f}): that one is kept")
         return _alone(best, seen_L)
-    sure = "" if low > 0 else ", which may be chance"
+    sure = "" if low > 0 and pairs.num_texts >= FEWEST else ", which may be chance"
     say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
     losses = judge.losses(pairs, z_V, len(heard), form)
     return Blend(heard, form.fit(pairs, judge.truth, judge.gain_L), form, pairs, z_V, losses)

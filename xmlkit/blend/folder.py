@@ -218,6 +218,8 @@ def _fusion(
 def _opened(folder: Path, name: str, labels: Labels, towers: Towers) -> Member:
     try:
         return kind(name).open(folder, labels, towers)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError, RecursionError, RuntimeError) as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(f"{folder} holds no member of the kind {name} ({what}): put its files back") from None

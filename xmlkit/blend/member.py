@@ -70,6 +70,7 @@ class Member(ABC):
     # What its evidence is of a score from 0 to 1, which can be added up; None: there is none.
     of_score: Literal["logit", "logarithm"] | None = None
     keeps_texts = False  # in what it saves, so that whoever is given it can read them
+    needs: tuple[str, ...] = ()  # packages beside the distribution that brings it
     looks_texts_up = False  # and knows nothing of one that is a word shorter
 
     @classmethod

@@ -26,8 +26,19 @@ InArgument = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _free(out: Path) -> Path:
+    """Before the work."""
+    from xmlkit.data.writing import check_free
+
+    check_free(out)
+    return out
+
+
 NewFolder = Annotated[
-    Path, typer.Argument(metavar="OUT", help="A folder that is new or empty.", show_default=False)
+    Path,
+    typer.Argument(metavar="OUT", help="A folder that is new or empty.", show_default=False, callback=_free),
 ]
 FormatOption = Annotated[
     str | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import FastOption, OutOption, Read, spread
+from xmlkit.cli.options import FastOption, OutOption, Read, never_empty, spread
 from xmlkit.cli.saying import print_uncut, say_run
 
 
@@ -22,7 +22,12 @@ def ensemble(
     ],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="The corpus; default: that of the first run.", show_default=False),
+        typer.Option(
+            metavar="DATA",
+            help="The corpus; default: that of the first run.",
+            callback=never_empty,
+            show_default=False,
+        ),
     ] = None,
     for_: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, file_to_write, spread
+from xmlkit.cli.options import PrecisionOption, Read, RunOrHubArgument, file_to_write, never_empty, spread
 from xmlkit.cli.ranked import join_for
 from xmlkit.cli.saying import out, print_uncut
 from xmlkit.console import say, visible
@@ -28,6 +28,7 @@ def evaluate(
         typer.Argument(
             metavar="[DATA]",
             help="A corpus folder (its test split is taken) or one file; default: the run's own corpus.",
+            callback=never_empty,
             show_default=False,
         ),
     ] = None,

@@ -34,6 +34,13 @@ class BadLines(StrEnum):
     skip = "skip"
 
 
+def never_empty(given: str | None) -> str | None:
+    """Or a variable of the shell that is not set would mean the default."""
+    if given == "":
+        raise typer.BadParameter("it is empty; is a variable of the shell not set?")
+    return given
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 RunOrHubArgument = Annotated[
     Path,
@@ -49,6 +56,7 @@ DataArgument = Annotated[
     typer.Argument(
         metavar="[DATA]",
         help="A corpus folder, one file of documents, or `demo` (the default): Python's own docstrings.",
+        callback=never_empty,
         show_default=False,
     ),
 ]

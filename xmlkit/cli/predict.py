@@ -147,7 +147,7 @@ def predict(
 def _layout(out: Path | None, asked: Layout | None) -> Layout:
     if out is None:
         return asked or Layout.text
-    of_name = {".jsonl": Layout.jsonl, ".tsv": Layout.tsv}.get(out.suffix.lower())
+    of_name = {".jsonl": Layout.jsonl, ".ndjson": Layout.jsonl, ".tsv": Layout.tsv}.get(out.suffix.lower())
     found = asked or of_name
     if found is None or found == Layout.text:
         raise UserError(f"--out {out}: add --format jsonl or --format tsv")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, file_to_write, spread
+from xmlkit.cli.options import Read, file_to_write, never_empty, spread
 from xmlkit.console import say
 from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
@@ -35,6 +35,7 @@ def report(
             "--data",
             metavar="DATA",
             help="A corpus folder (its test split is taken) or one file; default: each run's own corpus.",
+            callback=never_empty,
             show_default=False,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from xmlkit.cli.options import (
     Chosen,
     PluginOption,
     Read,
+    never_empty,
     spread,
 )
 from xmlkit.cli.saying import print_uncut
@@ -29,6 +30,7 @@ def settings(
         typer.Option(
             metavar="DATA",
             help="As they are for this corpus: a folder, a file or `demo`.",
+            callback=never_empty,
             show_default=False,
         ),
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import Read, RunArgument, spread
+from xmlkit.cli.options import Read, RunArgument, never_empty, spread
 from xmlkit.cli.saying import out
 from xmlkit.console import say
 
@@ -28,6 +28,7 @@ def threshold(
         typer.Argument(
             metavar="[DATA]",
             help="The corpus that it was trained on, where that lies elsewhere now.",
+            callback=never_empty,
             show_default=False,
         ),
     ] = None,

@@ -19,6 +19,7 @@ from xmlkit.cli.options import (
     PluginOption,
     Read,
     names_in,
+    never_empty,
     spread,
 )
 from xmlkit.cli.ranked import check_options
@@ -90,6 +91,7 @@ def train(
             metavar="TIME",
             help="As `30m`: chooses epochs, the encoder's window, or one that stays as it is, and members of "
             "--ensemble, after trials.",
+            callback=never_empty,
             show_default=False,
         ),
     ] = None,

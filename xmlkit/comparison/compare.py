@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from xmlkit.bootstrap import interval, resampled
+from xmlkit.bootstrap import FEWEST, interval, resampled
 from xmlkit.comparison.runs import Run, Tested, held_out, train_all
 from xmlkit.comparison.sets import NO_PLUGINS, PluginSet, parse_sets
 from xmlkit.data.corpus import Corpus
@@ -26,7 +26,6 @@ from xmlkit.training.claim import claimed
 
 SHOWN = ("P@1", "P@3", "P@5", "PSP@1", "PSP@3", "PSP@5", "nDCG@5")
 DECIDES = "P@5"
-FEWEST = 6  # documents: by fewer not even what all of them say is beyond chance, at 5%
 Part = Literal["validation", "test"]
 
 

@@ -44,6 +44,10 @@ def asked(file: str, format: Format | None, dialect: Dialect) -> Iterable[Docume
         if len(takers) > 1:
             names = " or ".join(f"--from {one.NAME}" for one in takers)
             raise UserError(f"{file}: a pipe is read once only, so that its format must be named: {names}")
+    if not takers and has_suffix(path, (".json",)):
+        raise UserError(
+            f"{file}: JSON is no text a line; give its folder, or --from jsonl where each line is an object"
+        )
     return _documents(takers[0], path, dialect) if takers else _texts(read_lines(path, dialect.encoding))
 
 

@@ -78,7 +78,7 @@ def _listed(there: Sequence[str]) -> str:
 
 def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) -> Document:
     """Of a row. Raises UserError that names the column of a cell that holds something else."""
-    id = None if columns.id is None else cells[columns.id]
+    id = None if columns.id is None else _whole(cells[columns.id])
     if isinstance(id, bool) or not isinstance(id, str | int | None):
         raise UserError(f"{columns.id} holds {_kind(id)}; an id is a string or an integer")
     return Document(
@@ -100,9 +100,12 @@ def further_value(cells: Mapping[str, Any], name: str | None) -> str | None:
         raise UserError(f"{name} holds nothing, and every document needs a value of it")
     if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal | date):
         raise UserError(f"{name} holds {_kind(cell)}; a value is a string, a number or a date")
-    if isinstance(cell, float) and cell.is_integer():  # of whole numbers with gaps tables make these
-        cell = int(cell)
-    return str(cell)
+    return str(_whole(cell))
+
+
+def _whole(cell: Any) -> Any:
+    """The same, but of whole numbers with gaps tables make floats."""
+    return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
 
 def joined(texts: Iterable[str]) -> str:
@@ -122,7 +125,7 @@ def _labels(cell: Any, column: str, separator: str | None) -> list[str]:
         return []
     if isinstance(cell, str):
         return [part for part in map(str.strip, cell.split(separator)) if part]
-    labels = [label for label in (cell if isinstance(cell, list) else [cell]) if label is not None]
+    labels = [_whole(label) for label in (cell if isinstance(cell, list) else [cell]) if label is not None]
     for label in labels:
         if isinstance(label, bool) or not isinstance(label, str | int):
             raise UserError(f"{column} holds {_kind(label)}; a label is a string or an integer")

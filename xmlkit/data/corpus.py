@@ -17,9 +17,9 @@ from xmlkit.data.by_name import looked_up
 from xmlkit.data.cache import digest
 from xmlkit.data.demo import demo_documents, demo_names
 from xmlkit.data.dialect import PLAIN, Dialect, readable
-from xmlkit.data.features import features_instead
+from xmlkit.data.features import features_instead, holds_features, of_features
 from xmlkit.data.formats import Document, Format, formats
-from xmlkit.data.lines import HALF_A_PAIR, is_unicode
+from xmlkit.data.lines import HALF_A_PAIR, has_suffix, is_unicode
 from xmlkit.data.ragged import Ragged
 from xmlkit.data.texts import Texts, hashes_of
 from xmlkit.data.vocabularies import Vocabulary, vocabularies
@@ -417,9 +417,17 @@ def _find_file(path: Path, dialect: Dialect) -> _Found:
     for format in formats():
         if format.takes(path, dialect):
             return _Found(format, (path,), dialect)
+    if holds_features(path):
+        raise UserError(f"{path.parent}: {of_features(path)}")
+    if has_suffix(path, (".json",)):
+        raise UserError(
+            f"{path}: labels of such a file are in lbl.json: give the folder; one whose lines are objects "
+            "with their labels is called .jsonl"
+        )
     suffixes = sorted({suffix for format in formats() for suffix in format.SUFFIXES})
     raise UserError(
-        f"{path}: unknown kind of file; a single file ends in {' or '.join(suffixes)} (or .gz added)"
+        f"{path}: unknown kind of file, or other lines than its name says; a single file ends in "
+        f"{' or '.join(suffixes)} (or .gz added)"
     )
 
 

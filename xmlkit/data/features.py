@@ -19,11 +19,16 @@ def features_instead(folder: Path, split: str) -> str | None:
     for name in NAMES.get(split, ()):
         path = find_file(folder, name)
         if path and holds_features(path):
-            return (
-                f"{path.name} holds features (counted words); the raw texts, which are needed, are missing: "
-                "get those of the same data set, such as trn.json.gz with lbl.json.gz"
-            )
+            return of_features(path)
     return None
+
+
+def of_features(path: Path) -> str:
+    """What lacks where there is such a file."""
+    return (
+        f"{path.name} holds features (counted words); the raw texts, which are needed, are missing: "
+        "get those of the same data set, such as trn.json.gz with lbl.json.gz"
+    )
 
 
 def holds_features(path: Path) -> bool:

@@ -11,16 +11,17 @@ from xmlkit.data.vocabularies import vocabularies
 from xmlkit.errors import UserError
 
 
-def read_label_list(path: Path, dialect: Dialect = PLAIN) -> list[str]:
+def read_label_list(path: Path, dialect: Dialect = PLAIN, retired: bool = False) -> list[str]:
     """The ids, in the order of the file; each may be in angle brackets, and blank lines are passed over.
 
-    A file that a kind of vocabulary takes by its name is read as one. Raises UserError where it names none.
+    A file that a kind of vocabulary takes by its name is read as one, `retired` concepts left out unless they
+    are asked for. Raises UserError where it names none.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; name one with a label id a line, or a vocabulary")
     for vocabulary in vocabularies():
         if vocabulary.takes(path):
-            ids = [label.id for label in vocabulary.read(path, dialect)]
+            ids = list(vocabulary.ids(path, dialect, retired))
             break
     else:
         lines = read_lines(path, dialect.encoding)

@@ -41,6 +41,12 @@ def remarks(corpus: Corpus) -> list[str]:
         if lists:
             advice = "parts of a program's lists: write them as JSON Lines have lists"
         found.append(f"{len(parted):,} of {len(labels):,} labels are like {example!r}, as {advice}")
+    within = [label for label in labels.ids if label.startswith("<") and label.endswith(">")]
+    if len(within) > SEEMINGLY * len(labels):
+        found.append(
+            f"{len(within):,} of {len(labels):,} labels are like {within[0]!r}, in which the brackets count: "
+            "Annif's CSV, read without --label-column and --label-separator, has them around labels"
+        )
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])
         found.append(

@@ -29,8 +29,8 @@ def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
 
     Raises UserError where there is something already, or the format can't hold the corpus.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    check_free(out)
+    out = out.resolve()
     with errors_named(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -45,6 +45,14 @@ def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return left_out
+
+
+def check_free(out: Path) -> None:
+    """Raises UserError where a corpus can't be written: there is something, or it is where we are."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    if out.resolve() == Path.cwd():
+        raise UserError(f"{out}: it is the current folder, which can't be replaced; name one within it")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

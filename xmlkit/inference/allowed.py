@@ -27,16 +27,16 @@ def allowed_labels(
         return None
     allowed_L = np.full(len(labels), only is None)
     if only is not None:
-        allowed_L[_rows(labels, only, dialect)] = True
+        allowed_L[_rows(labels, only, dialect, retired=False)] = True
     if without is not None:
-        allowed_L[_rows(labels, without, dialect)] = False
+        allowed_L[_rows(labels, without, dialect, retired=True)] = False
     if not allowed_L.any():
         raise UserError(f"no label of the model is left to be suggested: check {only or without}")
     return allowed_L
 
 
-def _rows(labels: Labels, path: Path, dialect: Dialect) -> list[int]:
-    ids = dict.fromkeys(read_label_list(path, dialect))
+def _rows(labels: Labels, path: Path, dialect: Dialect, retired: bool) -> list[int]:
+    ids = dict.fromkeys(read_label_list(path, dialect, retired))
     unknown = [label for label in ids if label not in labels.rows]
     if unknown:
         example = f"such as {unknown[0]!r}"

@@ -113,7 +113,7 @@ def _of_run(folder: Path) -> Told:
     num_clusters = "" if clusters is None else f" in {clusters.num_clusters:,} clusters"
     facts = [
         *_of_corpus(described.source, described.training_documents, counts_L, num_clusters),
-        ("Held out", f"{config.validation:.0%} of these, {config.validation_max:,} at most"),
+        ("Held out", f"{100 * config.validation:g}% of these, {config.validation_max:,} at most"),
         ("Encoder", f"{config.encoder}{', as it is' if config.freeze else ''}"),
         ("Plugins", ", ".join(f"{one.name} {one.version}" for one in described.plugins)),
         ("Training", _training(log)),

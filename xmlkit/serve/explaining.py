@@ -153,5 +153,7 @@ def _vote(near: Neighbour) -> Vote:
 
 def without_folders(member: str) -> str:
     """A member's name, as `neighbours:runs/mine`, without what it tells of the machine that made it."""
-    kind, colon, what = member.rpartition(":")
+    kind, colon, what = member.partition(":")
+    if not colon or {"/", "\\"} & {*kind}:  # a colon within a path
+        kind, colon, what = "", "", member
     return kind + colon + what.replace("\\", "/").rstrip("/").rpartition("/")[2]

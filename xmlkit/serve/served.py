@@ -126,4 +126,5 @@ def _own(id: str, model: Predictor) -> Listed:
 
 
 def _modified(folder: Path) -> datetime:
-    return datetime.fromtimestamp(max(path.stat().st_mtime for path in folder.iterdir()), UTC)
+    whole = (path for path in folder.iterdir() if path.exists())  # an editor's lock is a link to nowhere
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in whole), UTC)

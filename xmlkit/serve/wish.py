@@ -26,5 +26,5 @@ class Wish:
 
     def taken(self, scores_K: np.ndarray, ids_K: np.ndarray) -> list[tuple[int, float]]:
         """Label rows and scores out of a ranking that is at least as deep."""
-        kept_K = (ids_K >= 0) & (scores_K >= self.threshold)
+        kept_K = (ids_K >= 0) & (scores_K >= np.float64(self.threshold))
         return list(zip(ids_K[kept_K].tolist(), scores_K[kept_K].tolist()))[: self.top_k]

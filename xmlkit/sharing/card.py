@@ -6,11 +6,12 @@ All of it is read from the folder. The licence is left open: that is its owner's
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xmlkit.blend.folder import LABELS, describe, is_ensemble
+from xmlkit.blend.member import kind, kinds
 from xmlkit.config import Config
 from xmlkit.console import visible
 from xmlkit.discovery import OF_A_FILE
@@ -18,7 +19,7 @@ from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
 from xmlkit.metrics import METRICS as KINDS
 from xmlkit.model.encoder import NONE, SCRATCH
-from xmlkit.model.folder import description_of, read_config
+from xmlkit.model.folder import DESCRIPTION, description_of, read_config
 from xmlkit.sharing.parcel import members_with_texts
 from xmlkit.training.train import metrics_of
 
@@ -117,19 +118,13 @@ def _of_run(folder: Path) -> dict[str, Any]:
     machine = ", ".join(f"{what} {which}" for what, which in described.machine.items())
     start = described.init_from
     begun = f", from the weights of {_code(_name(start))} (`--init-from`)" if start else ""
-    if of_files := [p.name for p in described.plugins if p.version.startswith(OF_A_FILE)]:
-        raise UserError(
-            f"plugin {of_files[0]!r} is a file that nobody else has: make it a distribution (xmlkit plugin "
-            "new) and train with that"
-        )
-    strangers = {plugin.distribution for plugin in described.plugins} - {DISTRIBUTION, FORMER}
     return {
         "base": None if config.encoder in BUILT_IN or _is_path(config.encoder) else config.encoder,
         "source": described.source,
         "digest": described.corpus,
         "documents": described.training_documents,
         "labels": described.labels,
-        "packages": sorted(strangers),
+        "packages": sorted(_distributions([folder])),
         "made": [
             f"`xmlkit train FOLDER --config config.json` with the file of that name here{begun}, begun on",
             f"{_code(machine)}. Settings that differ from the defaults:",
@@ -144,18 +139,34 @@ def _of_run(folder: Path) -> dict[str, Any]:
 def _of_ensemble(folder: Path) -> dict[str, Any]:
     described, figures = describe(folder), _figures(folder)
     members = [f"{_last(member.name)}: {member.kind}" for member in described.members]
+    packages = _distributions([path.parent for path in folder.glob(f"towers/*/{DESCRIPTION}")])
+    for name in {member.kind for member in described.members}:
+        packages |= {*kind(name).needs}
+        if (brought_by := kinds()[name].dist) and brought_by.name != DISTRIBUTION:
+            packages.add(brought_by.name)
     return {
         "source": described.source,
         "digest": described.corpus,
         "documents": described.training_documents,
         "labels": len(json.loads((folder / LABELS).read_bytes())["ids"]),
-        "packages": [],
+        "packages": sorted(packages),
         "made": ["By `xmlkit ensemble` of these members, their names and kinds:", "", *_block(members)],
         "figures": figures or described.judged,
         "figures_of": "Of the test split, in percent"
         if figures
         else f"Of the {described.held_out_documents:,} held-out documents, in percent",
     }
+
+
+def _distributions(runs: Iterable[Path]) -> set[str]:
+    """Those that bring plugins of these runs. Raises UserError where a plugin is of none."""
+    plugins = [plugin for run in runs for plugin in description_of(run).plugins]
+    if of_files := [plugin.name for plugin in plugins if plugin.version.startswith(OF_A_FILE)]:
+        raise UserError(
+            f"plugin {of_files[0]!r} is a file that nobody else has: make it a distribution (xmlkit plugin "
+            "new) and train with that"
+        )
+    return {plugin.distribution for plugin in plugins} - {DISTRIBUTION, FORMER}
 
 
 def _figures(folder: Path) -> dict[str, float]:
@@ -185,8 +196,8 @@ def _without_folders(value: Any) -> Any:
 
 def _last(member: str) -> str:
     """`kind:PATH` and a path without the folders that it lay in."""
-    kind, colon, path = member.rpartition(":")
-    return f"{kind}{colon}{_name(path)}"
+    kind, colon, path = member.partition(":")
+    return f"{kind}:{_name(path)}" if colon and "/" not in kind else _name(member)
 
 
 def _is_path(name: str) -> bool:

@@ -87,6 +87,11 @@ def new_model(folder: Path, corpus: Corpus, checked: Checked) -> tuple[Opened, T
         model = make() if is_first else without_rows(make)
         if start and is_first:
             take_weights(start, model)
+    if data.unlabelled and not model.combiner.loss_names:
+        raise UserError(
+            f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
+            "and its teacher, or leave it out"
+        )
     if not start and config.start == "warm":
         names = made_of.names(corpus.labels)
         data = _ready_and_read(Vectoriser(encoder, model.representation), data, names, config, device)

@@ -22,11 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from xmlkit.console import say
 from xmlkit.model.start import centred
 from xmlkit.passing import Start
 
 ROUNDS = 40  # of the fit, at most
 PULL = 1e-3
+LARGEST = 6.0  # logarithm of a scale: of cosines four hundred tell no more than a few dozen
 
 
 @dataclass
@@ -94,7 +96,10 @@ class Mix(nn.Module):
 
 
 def fit(known: Known, centroids_RD: Tensor, documents: Sequence[Scored]) -> Mix:
-    """The numbers at which these documents cost least, by L-BFGS; `known.centroids_RD` are at hand."""
+    """The numbers at which these documents cost least, by L-BFGS; `known.centroids_RD` are at hand.
+
+    Those that it began with where there is no least cost, as of a loss without a lower bound.
+    """
     mix = Mix().to(known.sums_RD.device)
     parameters: list[Tensor] = list(mix.parameters())
     began = torch.stack(parameters).detach()
@@ -128,4 +133,8 @@ def fit(known: Known, centroids_RD: Tensor, documents: Sequence[Scored]) -> Mix:
 
     with torch.enable_grad():
         optimizer.step(closure)
+    if not (torch.stack(parameters).isfinite().all() and mix.log_scale <= LARGEST):
+        say("start=warm: the loss has no least cost on what is known, so that rows begin at usual numbers")
+        for parameter, number in zip(parameters, began, strict=True):
+            parameter.data.copy_(number)
     return mix

@@ -163,11 +163,6 @@ def _of_record(recorded: Recorded, corpus: Corpus, is_first: bool) -> tuple[Open
 def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -> Trainer:
     config = opened.config
     device = device_of(config)
-    if data.unlabelled and not opened.model.combiner.loss_names:
-        raise UserError(
-            f"unlabelled={config.unlabelled}: no loss learns from texts without labels: add --plugin distil "
-            "and its teacher, or leave it out"
-        )
     deal_rows(opened.model)
     begin_alike(opened.model)
     split_over_ranks(opened.model)

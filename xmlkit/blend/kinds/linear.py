@@ -55,6 +55,7 @@ class Linear(Member):
     """The logarithms of a tree's scores."""
 
     of_score = "logarithm"
+    needs = ("omikuji",)
 
     def __init__(self, words: TfidfVectorizer, tree: Any, labels: Labels):
         self.words, self.tree, self.labels = words, tree, labels

@@ -63,9 +63,13 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 
 def _document(row: Row, texts: tuple[str, ...], further: str | None, path: Path) -> Document | UserError:
-    labels = [found.label for found in labels_in(row.cells.get(LABELS, ""))]
+    found = labels_in(row.cells.get(LABELS, ""))
+    labels = [one.label for one in found]
     if "" in labels:
         return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
+    bare = [one.label for one in found if not one.is_bracketed]
+    if 0 < len(bare) < len(found) or any(label.startswith("<") for label in bare):
+        return UserError(f"{path}:{row.number}: {LABELS} holds {bare[0]!r} outside of <>; write <uri> <uri>")
     try:
         value = further_value(row.cells, further)
     except UserError as error:

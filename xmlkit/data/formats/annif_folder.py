@@ -14,7 +14,7 @@ from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, ByName, Document
 from xmlkit.data.json_lines import parse_object
-from xmlkit.data.lines import LONGEST_LINE, find_file, read_lines
+from xmlkit.data.lines import LONGEST_LINE, find_file, is_unicode, read_lines
 from xmlkit.data.vocabularies import tsv
 from xmlkit.data.writing import BYTE_ORDER_MARK, told
 from xmlkit.errors import UserError
@@ -60,6 +60,9 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     (folder,) = paths
     names = _names(folder)
     without = 0
+    for name in [name for name in names if not is_unicode(name)]:
+        names.remove(name)
+        yield UserError(f"{folder}: {name!a}: the file's name is not UTF-8; rename it")
     for name in names:
         if name.endswith(TEXT) and (path := find_file(folder, name)):
             stem = name.removesuffix(TEXT)

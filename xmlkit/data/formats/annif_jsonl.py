@@ -24,7 +24,7 @@ NAME = "annif-jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl with subjects"
 HOLDS = NOTHING_MORE
 HEEDS = TEXT_COLUMNS
-SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", ".ndjson")
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
@@ -34,7 +34,7 @@ def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
 
 
 def takes(path: Path, dialect: Dialect) -> bool:
-    """`.jsonl` with Annif's keys, and none of the plain format's."""
+    """`.jsonl`, or `.ndjson`, with Annif's keys, and none of the plain format's."""
     if not has_suffix(path, SUFFIXES):
         return False
     keys = first_keys(path, dialect.encoding)

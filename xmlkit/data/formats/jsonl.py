@@ -25,7 +25,7 @@ NAME = "jsonl"
 DESCRIPTION = "train.jsonl, test.jsonl"
 HOLDS = NOTHING_MORE
 HEEDS = NO_COLUMNS
-SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", ".ndjson")
 EXAMPLE = '{"text": "...", "labels": ["...", ...]}'
 
 
@@ -36,7 +36,7 @@ def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
 
 
 def takes(path: Path, dialect: Dialect) -> bool:
-    """`.jsonl` with other keys than Annif's."""
+    """`.jsonl`, or `.ndjson`, with other keys than Annif's."""
     return has_suffix(path, SUFFIXES) and not annif_jsonl.takes(path, dialect)
 
 

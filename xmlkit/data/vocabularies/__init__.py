@@ -38,6 +38,9 @@ class Vocabulary(Protocol):
     def takes(self, path: Path) -> bool:
         """Whether a file is one of this kind, by its name."""
 
+    def ids(self, path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+        """Ids alone, whatever languages names are in; `retired`: those too that are no longer to be given."""
+
     def read(self, path: Path, dialect: Dialect) -> Iterator[Label]:
         """The labels in the order of the file, each id once. A UserError for bad input names FILE:LINE."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from xmlkit.data.brackets import without_brackets
-from xmlkit.data.csv_rows import Row, open_rows
+from xmlkit.data.csv_rows import Row, Table, open_rows
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.language import choose_language
 from xmlkit.data.lines import find_file, has_suffix
@@ -31,11 +31,27 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
 
     Raises UserError for other columns, a row without an id, and an id that is there twice.
     """
-    header, rows = open_rows(path, dialect.encoding)
+    header, rows = _opened(path, dialect)
     languages = [name.removeprefix(NAME) for name in header if name.startswith(NAME)]
-    if ID not in header or not languages:
-        raise UserError(f"{path}:1: no column {ID} or none for names, such as {NAME}en; the header has both")
     column = NAME + choose_language(languages, dialect.language, str(path))
+    for where, label, row in _rows(path, rows):
+        yield Label(where, label, row.cells[column].strip(), (), row.cells.get(NOTATION, "").strip() or None)
+
+
+def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+    """None is retired in such a list."""
+    return (label for _, label, _ in _rows(path, _opened(path, dialect).rows))
+
+
+def _opened(path: Path, dialect: Dialect) -> Table:
+    found = open_rows(path, dialect.encoding)
+    if ID not in found.header or not any(name.startswith(NAME) for name in found.header):
+        raise UserError(f"{path}:1: no column {ID} or none for names, such as {NAME}en; the header has both")
+    return found
+
+
+def _rows(path: Path, rows: Iterable[Row | UserError]) -> Iterator[tuple[str, str, Row]]:
+    """Each with where it is, and its id."""
     seen: set[str] = set()
     for row in rows:
         if not isinstance(row, Row):
@@ -46,4 +62,4 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         if label in seen:
             raise UserError(f"{where}: label {label} is listed twice; keep one row of it")
         seen.add(label)
-        yield Label(where, label, row.cells[column].strip(), (), row.cells.get(NOTATION, "").strip() or None)
+        yield where, label, row

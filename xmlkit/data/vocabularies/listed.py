@@ -55,6 +55,11 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(f"{path}:{number}", *((line, line) if are_ids else (str(place), line or str(place))))
 
 
+def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+    """None is retired in such a list."""
+    return (label.id for label in read(path, dialect))
+
+
 def write(path: Path, labels: Labels, lost: Counter[str]) -> None:
     """Ids, or names where the ids are numbers anyway or can't be in a line; counts what is left out."""
     numbers = [str(place) for place in range(len(labels))]

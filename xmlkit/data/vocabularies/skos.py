@@ -6,6 +6,7 @@ that is chosen, or else one that has none; its skos:altLabel are further names.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import logging
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ PARSER = {"Turtle": "turtle", "RDF/XML": "xml", "N-Triples": "nt"}  # in rdflib
 
 def find(folder: Path) -> Path | None:
     """The file with such a suffix, whatever it is called. Raises UserError where there are two."""
-    found = sorted(path for path in folder.iterdir() if takes(path))
+    found = sorted(path for path in folder.iterdir() if takes(path) and path.name[0] != ".")
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
         raise UserError(f"{folder}: {names} are {len(found)} lists of labels; keep one of them")
@@ -43,16 +44,11 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
     Raises UserError where the file can't be parsed, holds no concept, or rdflib is missing.
     """
     rdflib = load_rdflib()
-    rdf, skos, owl = rdflib.RDF, rdflib.SKOS, rdflib.OWL
-    graph = _parsed(rdflib, path)
-    found = set(graph.subjects(rdf.type, skos.Concept))
-    concepts = sorted(concept for concept in found if isinstance(concept, rdflib.URIRef))
-    if not concepts:
-        raise UserError(f"{path}: no skos:Concept; is it another kind of vocabulary?")
-    kept = [concept for concept in concepts if not _is_true(graph.value(concept, owl.deprecated))]
+    skos, graph = rdflib.SKOS, _parsed(rdflib, path, dialect.encoding)
+    kept = _concepts(rdflib, graph, path, retired=False)
     named_by = (skos.prefLabel, rdflib.RDFS.label)
     languages = {
-        literal.language
+        literal.language.lower()  # as BCP 47 has it, case says nothing
         for concept in kept
         for kind in named_by
         for literal in graph.objects(concept, kind)
@@ -64,9 +60,9 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         """In the language, then without one."""
         literals = [literal for literal in graph.objects(concept, kind) if hasattr(literal, "language")]
         best_first = sorted(
-            (one.language != language, str(one).strip())
+            (one.language is None, str(one).strip())
             for one in literals
-            if one.language in (language, None)
+            if one.language is None or one.language.lower() == language
         )
         return [text for text in dict.fromkeys(text for _, text in best_first) if text]
 
@@ -83,6 +79,21 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         )
 
 
+def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+    """Of the concepts, `retired`: of those too that are deprecated."""
+    rdflib = load_rdflib()
+    return map(str, _concepts(rdflib, _parsed(rdflib, path, dialect.encoding), path, retired))
+
+
+def _concepts(rdflib: Any, graph: Any, path: Path, retired: bool) -> list[Any]:
+    found = set(graph.subjects(rdflib.RDF.type, rdflib.SKOS.Concept))
+    concepts = sorted(concept for concept in found if isinstance(concept, rdflib.URIRef))
+    if not concepts:
+        raise UserError(f"{path}: no skos:Concept; is it another kind of vocabulary?")
+    deprecated = rdflib.OWL.deprecated
+    return [one for one in concepts if retired or not _is_true(graph.value(one, deprecated))]
+
+
 def load_rdflib() -> Any:
     """The library. Raises UserError where it is missing."""
     try:
@@ -92,7 +103,7 @@ def load_rdflib() -> Any:
     return rdflib
 
 
-def _parsed(rdflib: Any, path: Path) -> Any:
+def _parsed(rdflib: Any, path: Path, encoding: str) -> Any:
     """What the file says of concepts; the rest of it, most of some vocabularies, takes no memory."""
     rdf, rdfs, skos, owl = rdflib.RDF, rdflib.RDFS, rdflib.SKOS, rdflib.OWL
     read = {rdf.type, rdfs.label, skos.prefLabel, skos.altLabel, skos.notation, owl.deprecated}
@@ -104,7 +115,10 @@ def _parsed(rdflib: Any, path: Path) -> Any:
     graph, syntax = Few(), SYNTAX[Path(path.name.removesuffix(".gz")).suffix]
     try:
         with _opened(path) as file, _quiet():
-            graph.parse(file=file, format=PARSER[syntax])
+            # RDF/XML says itself what it is in; the others are UTF-8, unless somebody knows better.
+            is_told = encoding != "utf-8" and syntax != "RDF/XML"
+            read_as = codecs.EncodedFile(file, "utf-8", encoding) if is_told else file
+            graph.parse(file=read_as, format=PARSER[syntax])
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the file") from None
     except Exception as error:  # each syntax has its own

@@ -45,6 +45,11 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(f"{path}:{number}", label, name, (), notation.strip() or None)
 
 
+def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+    """None is retired in such a list."""
+    return (label.id for label in read(path, dialect))
+
+
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """`labels.tsv`, where the training documents alone do not say all of the labels.
 

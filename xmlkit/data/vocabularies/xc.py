@@ -54,6 +54,11 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(where, label, title or label)
 
 
+def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
+    """None is retired in such a list."""
+    return (label.id for label in read(path, dialect))
+
+
 def write(path: Path, labels: Labels, lost: Counter[str]) -> None:
     """The title of a label without a name is its id; counts what is left out."""
     lose_notes(labels, lost)

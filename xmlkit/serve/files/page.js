@@ -57,7 +57,12 @@ function wantToken() {
 
 $("entry").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("token", $("token").value.trim());
+  const token = $("token").value.trim();
+  if (/[^\x20-\x7e]/.test(token)) {  // which no header can hold, nor any token of a server
+    $("wrong").textContent = "The server has another token.";
+    return;
+  }
+  sessionStorage.setItem("token", token);
   $("entry").hidden = true;
   begin();
 });

@@ -125,4 +125,4 @@ def trainer_of(
         np.bincount(labels.values, minlength=num_labels),
     )
     make_ready(model.train(), config, device)
-    return Trainer(Run(folder, config, model, num_steps=10**6), data, active.events)
+    return Trainer(Run(folder, config, model, num_steps=10**6), data, active.plugins)

@@ -518,3 +518,7 @@ def test_a_run_with_a_file_is_opened_where_it_was_added_and_not_given_away(added
         _, err = command("predict", folder, stdin="w1\n", code=1)
         assert "needs the plugin 'in-a-file', which is not installed" in err and err.count("\n") == 1
         assert "put its files back" not in err
+    added.write_text(WRAPS_HEAD + "\n# another line\n")
+    xmlkit.add_plugin("in-a-file", added)
+    with pytest.raises(UserError, match="run was trained with another file as the plugin 'in-a-file'"):
+        xmlkit.load(run)

@@ -61,6 +61,16 @@ class Plugin:
         return self.module.__file__ or ""
 
     @property
+    def code(self) -> str:
+        """A digest of its source: of its module, or all modules of its package."""
+        if self.version.startswith(OF_A_FILE):
+            return self.version
+        path = Path(self.file)
+        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+        sources = [file.read_bytes() for file in files if file.is_file()]
+        return hashlib.sha256(b"\0".join(sources)).hexdigest()[:12]
+
+    @property
     def description(self) -> str:
         """The first line of its docstring."""
         return (inspect.getdoc(self.module) or "").partition("\n")[0]
@@ -96,6 +106,10 @@ class Plugin:
             marks = getattr(member, f"{PROJECT}_impl", None)
             if isinstance(marks, dict):
                 hook = marks["specname"] or name
+                if hook in found and found[hook].function is not member:
+                    raise UserError(
+                        f"plugin {self.name!r} implements {hook!r} twice: leave one function of it"
+                    )
                 reordered = marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]
                 found[hook] = Implementation(hook, member, marks["wrapper"], reordered)
         return found
@@ -130,6 +144,13 @@ def add_plugin(name: str, file: str | Path) -> None:
     plugin = Plugin(name, _import(name, path.name, run), path.name, version)
     _check(plugin)
     _added[name] = plugin
+
+
+def version_here(name: str, entry: EntryPoint) -> str | None:
+    """Of the plugin that is found by this name: its distribution's, or the digest of a file."""
+    if name in _added:
+        return _added[name].version
+    return entry.dist.version if entry.dist else None
 
 
 def added() -> dict[str, str]:

@@ -43,7 +43,6 @@ class Active:
     plugins: tuple[Plugin, ...]
     options: dict[str, BaseModel]
     doors: Mapping[str, Callable[..., Any]]  # each makes its part
-    events: Any  # pluggy's relay; its attributes are the hooks
 
     @property
     def options_as_document(self) -> dict[str, dict[str, Any]]:
@@ -110,7 +109,7 @@ def activate(names: Iterable[str], options: Mapping[str, Mapping[str, Any]]) -> 
     resolved = {p.name: _options(p, options.get(p.name, {})) for p in plugins}
     doors = {door: partial(_make, door, getattr(manager.hook, door)) for door in DOORS}
     options_set = {name: options for name, options in resolved.items() if options is not None}
-    return Active(plugins, options_set, doors, manager.hook)
+    return Active(plugins, options_set, doors)
 
 
 def _make(door: str, caller: Callable[..., Any], **given: Any) -> Any:
@@ -200,6 +199,8 @@ def _check_function(plugin: Plugin, found: Implementation) -> None:
         raise UserError(f"{where}: {missing} is missing")
     if any(p.kind is p.KEYWORD_ONLY for p in inspect.signature(found.function).parameters.values()):
         raise UserError(f"{where}: arguments are handed to it in their order: leave out the *")
+    if found.wrapper and found.hook not in DOORS:
+        raise UserError(f"{where}: an event has nothing to wrap: leave out wrapper=True and the yield")
     names = [name for name in inspect.signature(getattr(Hooks, found.hook)).parameters if name != "self"]
     for name, parameter in inspect.signature(found.function).parameters.items():
         if name not in names and parameter.default is parameter.empty:

@@ -226,6 +226,29 @@ def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
     assert found[0][0].label == "w3"
 
 
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("ids[0, 0] = 99", r"ids_NK holds -?\d+ to 99, expected -1 to \d+"),
+        ("ids[0, :2] = 3", "ids_NK has a label twice for one text"),
+        ("evidence[ids >= 0] = np.nan", "evidence_NK or floor_N holds what is no number"),
+        ("ids = ids[1:]", r"expected integers \(\d+, K\)"),
+    ],
+)
+def test_what_a_kind_of_ones_own_gets_wrong_is_told_by_its_name(
+    corpus, runs, plugin_folder, tmp_path, change, problem
+):
+    guide = (ROOT / "plugins" / "README.md").read_text().partition("## Kinds of member")[2]
+    source = guide.partition("```python\n")[2].partition("```")[0]
+    source = source.replace("        return Candidates(", f"        {change}\n        return Candidates(", 1)
+    assert change in source
+    install(plugin_folder, "wrong", source)
+    info = next(plugin_folder.glob("*.dist-info")) / "entry_points.txt"
+    info.write_text("[xmlkit.members]\nwrong = wrong:Dictionary\n")
+    with pytest.raises(UserError, match=f"member wrong: what it names can't be read: .*{problem}"):
+        xmlkit.ensemble([str(runs / "one"), "wrong"], corpus, tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_what_takes_too_long_is_left_out(corpus, runs, plugin_folder, tmp_path, capsys):
     """What reads every second word, but takes 20 ms a document; where nothing is as quick, one is kept."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from installing import install
+from installing import EXAMPLES, install
 from safetensors.torch import load_file
 
 import xmlkit
@@ -263,6 +263,17 @@ def test_other_names_of_labels_are_another_corpus(settings, corpus, tmp_path):
     assert renamed.digest == corpus.digest
     with pytest.raises(UserError, match="was trained with other names of labels: name another --out"):
         compare(renamed, "base", settings, 1, out=tmp_path)
+
+
+def test_a_plugin_that_was_edited_is_another_one(settings, corpus, tmp_path, plugin_folder):
+    """Its version stays, as that of a distribution that is being written does."""
+    source = EXAMPLES["layer-gain"]
+    install(plugin_folder, "edited", source)
+    compare(corpus, "edited", settings, 1, out=tmp_path)
+    compare(corpus, "edited", settings, 1, out=tmp_path)
+    (plugin_folder / "edited.py").write_text(f"{source}\n# another line\n")
+    with pytest.raises(UserError, match="was trained with other code of the plugin 'edited': name another"):
+        compare(corpus, "edited", settings, 1, out=tmp_path)
 
 
 def test_of_few_documents_nothing_is_shown():

@@ -152,7 +152,7 @@ def test_neither_all_scores_nor_a_gradient_of_all_rows_is_ever_made(tmp_path, pl
     options = {"full-head": {"labels_at_once": 100}} if plugins else {}
     model = tiny.tiny_model(plugins, options, num_labels=num_labels)
     trainer = Trainer(
-        Run(trainer.run.folder, trainer.config, model, 2), trainer.data, activate([], {}).events
+        Run(trainer.run.folder, trainer.config, model, 2), trainer.data, activate([], {}).plugins
     )
     rows = trainer.data.train_rows[:documents]
     trainer.step(wide(trainer.micro_batches(rows), num_labels))  # makes the optimisers' states

@@ -232,6 +232,11 @@ BROKEN = [
     ("options", WITH_OPTION.format(option="int = Field(description='x')"), "'size' has no default"),
     ("options", WITH_OPTION.format(option="int = 3"), "'size' has no description"),
     ("options", WITH_OPTION.format(option="float = Field(math.inf, description='x')"), "valid number"),
+    (
+        "options",
+        WITH_OPTION.format(option="int = Field(3, description='x', exclude=True)"),
+        "'size' is excluded",
+    ),
     ("shapes", representation(change="return x[:, 1:]"), r"recall_BD is \(12, 95\), expected \(12, 96\)"),
     ("shapes", representation(change="return x.long()"), "torch.int64, expected float"),
     ("shapes", representation(init="self.recall_width = 7"), r"expected \(12, 7\)"),

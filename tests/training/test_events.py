@@ -90,6 +90,60 @@ def step_ended(run, step):
     assert losses_of(tmp_path / "killed") == whole
 
 
+def test_rates_that_an_evaluation_changes_are_those_of_the_next_step(tmp_path, encoder, plugin_folder):
+    source = """
+from xmlkit import hookimpl
+seen = []
+@hookimpl
+def step_ended(run): seen.append([group["lr"] for group in run.optimizers[0].param_groups][0])
+@hookimpl
+def evaluated(run): run.rate_factor = 0.1
+"""
+    install(plugin_folder, "judges", source)
+    settings = {"schedule": "constant", "warmup": 0.0, "plugins": ["judges"], "eval_every": 2, "max_steps": 4}
+    trained(tmp_path / "a", encoder, **settings)
+    first, second, third, fourth = __import__("judges").seen
+    assert first == second and third == fourth == pytest.approx(first / 10)
+
+
+@pytest.mark.parametrize("factor", ["-1", "'0.5'", "float('nan')", "float('inf')"])
+def test_a_factor_that_is_none_is_told_by_its_plugin(tmp_path, encoder, plugin_folder, factor):
+    source = f"from xmlkit import hookimpl\n@hookimpl\ndef step_ended(run): run.rate_factor = {factor}\n"
+    install(plugin_folder, "odd", source)
+    with pytest.raises(
+        UserError, match=r"plugin 'odd', step_ended: it has set run.rate_factor to .*at least 0"
+    ):
+        trained(tmp_path / "a", encoder, plugins=["odd"])
+
+
+@pytest.mark.parametrize("order", [["sees", "spoils"], ["spoils", "sees"]])
+def test_what_one_plugin_writes_another_does_not_see(tmp_path, encoder, plugin_folder, order):
+    spoils = """
+from xmlkit import hookimpl
+@hookimpl
+def step_ended(report): [loss.zero_() for loss in report.values()]
+@hookimpl
+def logged(figures): figures.clear()
+@hookimpl
+def evaluated(metrics): metrics.clear()
+"""
+    sees = """
+from xmlkit import hookimpl
+seen = set()
+@hookimpl
+def step_ended(report): seen.add(("loss", float(report["loss"]) > 0))
+@hookimpl
+def logged(figures): seen.add(("logged", bool(figures)))
+@hookimpl
+def evaluated(metrics): seen.add(("P@5", "P@5" in metrics))
+"""
+    install(plugin_folder, "spoils", spoils)
+    install(plugin_folder, "sees", sees)
+    _, losses, _ = trained(tmp_path / "a", encoder, plugins=order)
+    assert __import__("sees").seen == {("loss", True), ("logged", True), ("P@5", True)}
+    assert all(line["loss"] > 0 for line in losses if "loss" in line)
+
+
 KEEPS_TEXT = """
 import torch
 from xmlkit import Representation, hookimpl

@@ -20,7 +20,7 @@ from xmlkit.blend.forms import Form
 from xmlkit.blend.fusion import Pairs, Weights, pairs_of
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge, difference
-from xmlkit.blend.member import NAMED, Candidates, Making, Member, kind, kinds
+from xmlkit.blend.member import NAMED, Making, Member, checked, kind, kinds
 from xmlkit.blend.opening import source_of
 from xmlkit.blend.reranking import Reranked
 from xmlkit.blend.sums import Sum, sum_of
@@ -121,8 +121,7 @@ def ensemble(
         for tower in making.towers.all():
             tower.recall(corpus, np.flatnonzero(held_out_N))
         judge = Judge(held_out.labels, scoring, metric)
-        k = max(NAMED, judge.depth)
-        heard = [Heard(some, some.member.candidates(held_out.texts, k), judge) for some in candidates]
+        heard = [Heard(some, judge, held_out.texts, len(corpus.labels)) for some in candidates]
         blend, spared = (_summed if summed else _fitted)(heard, judge, seen_L), None
         costs = _costs(blend, heard, held_out.texts, making.towers, seen_L)
         if fast is not None:
@@ -144,8 +143,10 @@ class Candidate:
 class Heard:
     """One, with what it says of the held-out documents."""
 
-    def __init__(self, candidate: Candidate, said: Candidates, judge: Judge):
-        self.candidate, self.said, self.ids_NK = candidate, said, said.ranked(judge.depth)
+    def __init__(self, candidate: Candidate, judge: Judge, texts: Sequence[str], num_labels: int):
+        said = candidate.member.candidates(texts, max(NAMED, judge.depth))
+        self.said = checked(said, candidate.name, len(texts), num_labels)
+        self.candidate, self.ids_NK = candidate, said.ranked(judge.depth)
         self.terms = judge.terms(self.ids_NK)
 
 

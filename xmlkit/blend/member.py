@@ -42,6 +42,25 @@ class Candidates:
         return np.pad(ids_Nk, ((0, 0), (0, k - ids_Nk.shape[1])), constant_values=-1)
 
 
+def checked(found: Candidates, name: str, num_texts: int, num_labels: int) -> Candidates:
+    """The same. Raises UserError, by the member's name, for what breaks what `Candidates` says of itself."""
+    ids_NK, evidence_NK, floor_N = found.ids_NK, found.evidence_NK, found.floor_N
+    if ids_NK.ndim != 2 or len(ids_NK) != num_texts or not np.issubdtype(ids_NK.dtype, np.integer):
+        wrong = f"ids_NK is {ids_NK.dtype} of the shape {ids_NK.shape}, expected integers ({num_texts}, K)"
+    elif evidence_NK.shape != ids_NK.shape or floor_N.shape != (num_texts,):
+        wrong = f"evidence_NK and floor_N have the shapes {evidence_NK.shape} and {floor_N.shape}"
+    elif ids_NK.min(initial=-1) < -1 or ids_NK.max(initial=-1) >= num_labels:
+        wrong = f"ids_NK holds {ids_NK.min()} to {ids_NK.max()}, expected -1 to {num_labels - 1}"
+    elif np.isnan(evidence_NK[ids_NK >= 0]).any() or not np.isfinite(floor_N).all():
+        wrong = "evidence_NK or floor_N holds what is no number"
+    else:
+        sorted_NK = np.sort(ids_NK, axis=1)
+        if not ((sorted_NK[:, 1:] == sorted_NK[:, :-1]) & (sorted_NK[:, 1:] >= 0)).any():
+            return found
+        wrong = "ids_NK has a label twice for one text"
+    raise UserError(f"member {name}: what it names can't be read: {wrong}")
+
+
 @dataclass(frozen=True)
 class Making:
     """What a member is made from: the corpus, and which of its documents no member may learn from."""

@@ -14,7 +14,7 @@ import numpy as np
 from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
-from xmlkit.blend.member import NAMED, Candidates, Member
+from xmlkit.blend.member import NAMED, Candidates, Member, checked
 from xmlkit.config import PRECISIONS, Precision
 from xmlkit.data.corpus import HOW_TO_TEST, Corpus, Labels, Split
 from xmlkit.data.dialect import Source
@@ -115,10 +115,11 @@ class Ensemble(Predictor):
         whole = self.whole
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
-            said = [
-                (member.candidates_of_seen if seen else member.candidates)(some, max(k, NAMED))
-                for member in whole.members
-            ]
+            said = []
+            for member, about in zip(whole.members, whole.described.members, strict=True):
+                candidates = member.candidates_of_seen if seen else member.candidates
+                found = candidates(some, max(k, NAMED))
+                said.append(checked(found, about.name, len(some), len(self.labels)))
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
             if allowed_L is not None:
                 pairs, z_V = pairs.only(allowed_L), z_V[allowed_L[pairs.labels_V]]

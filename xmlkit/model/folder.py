@@ -35,7 +35,7 @@ from xmlkit.data.dialect import PLAIN, Dialect, Source
 from xmlkit.data.lines import is_unicode
 from xmlkit.data.spelling import spellings
 from xmlkit.data.template import Template
-from xmlkit.discovery import installed
+from xmlkit.discovery import OF_A_FILE, installed, version_here
 from xmlkit.distributed import ranks
 from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
@@ -356,9 +356,14 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
                 f"{folder} needs the plugin {plugin.name!r}, which is not installed; by what the run says it "
                 f"comes with {distribution!r} {version!r}: install that if you trust it"
             )
-        dist = entries[plugin.name].dist
-        if dist and dist.version != version:
-            say(f"{folder} was trained with {distribution} {version}; installed is {dist.version}")
+        here = version_here(plugin.name, entries[plugin.name])
+        if version.startswith(OF_A_FILE) and here != version:
+            raise UserError(
+                f"{folder} was trained with another file as the plugin {plugin.name!r} ({distribution}): add "
+                "that one, or train anew"
+            )
+        if here not in (None, version):
+            say(f"{folder} was trained with {distribution} {version}; installed is {here}")
 
 
 def check_is_run(folder: Path) -> None:

@@ -169,6 +169,8 @@ def options(case: Case) -> None:
             raise Broken(f"the option {name!r} has no description")
     if kind:
         given = kind(**case.options)
+        if missing := kind.model_fields.keys() - given.model_dump().keys():
+            raise Broken(f"the option {min(missing)!r} is excluded from what a run keeps")
         back = kind(**json.loads(given.model_dump_json()))
         if back != given:
             raise Broken(f"{given!r} came back as {back!r}")
@@ -372,8 +374,9 @@ def warm(case: Case) -> None:
 @check
 @alone
 def averaging(case: Case) -> None:
-    """Weights can be averaged (`swa_start`): the model can be copied, with all that its parts hold."""
-    trained = case.train(swa_start=0, swa_every=2)
+    """Weights can be averaged (`swa_start`) and held-out documents scored on the way: the model can be
+    copied, with all that its parts hold, and the event `evaluated` comes to an end."""
+    trained = case.train(swa_start=0, swa_every=2, validation=0.2, eval_every=2)
     assert trained.trainer.averaged is not None
     scores_BL = _scores_BL(trained.trainer.averaged.module.eval(), _documents(case))
     if not torch.isfinite(scores_BL).all():

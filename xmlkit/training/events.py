@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from xmlkit.discovery import Plugin
+from xmlkit.errors import UserError
 from xmlkit.hooks import Reading, Run
 from xmlkit.training.report import Outcome
 
 
 class Events:
-    """Calls them with copies, and gives the generators their state back: a draw shifts no later number."""
+    """Calls each with copies of its own, and gives the generators their state back: a draw shifts no later
+    number."""
 
-    def __init__(self, hook: Any, device: torch.device):
-        self._hook = hook
+    def __init__(self, plugins: Sequence[Plugin], device: torch.device):
+        self._plugins = plugins
         self._devices = [device] if device.type == "cuda" else []
 
     @property
     def awaits_trained(self) -> bool:
         """Whether a plugin has anything to do once a run is trained."""
-        return bool(self._hook.trained.get_hookimpls())
+        return bool(self._heard_by("trained"))
 
     def run_started(self, run: Run) -> None:
         """Before the first step, or the next one."""
@@ -47,9 +53,36 @@ class Events:
         """At the end."""
         self._call("run_ended", run=run, outcome=outcome)
 
-    def _call(self, name: str, **given: Any) -> None:
-        event = getattr(self._hook, name)
-        if event.get_hookimpls():
-            copies = {key: dict(value) for key, value in given.items() if isinstance(value, dict)}
-            with torch.random.fork_rng(self._devices, device_type="cuda"):
-                event(**{**given, **copies})
+    def _heard_by(self, name: str) -> list[tuple[Plugin, Callable[..., None]]]:
+        """The outermost first."""
+        return [
+            (plugin, plugin.implementations[name].function)
+            for plugin in reversed(self._plugins)
+            if name in plugin.implementations
+        ]
+
+    def _call(self, name: str, run: Run, **given: Any) -> None:
+        heard_by = self._heard_by(name)
+        if not heard_by:
+            return
+        with torch.random.fork_rng(self._devices, device_type="cuda"):
+            for plugin, function in heard_by:
+                asked = signature(function).parameters.keys() & {"run", *given}
+                function(**{key: run if key == "run" else _copied(given[key]) for key in asked})
+                _check(run, plugin, name)
+
+
+def _copied(value: Any) -> Any:
+    """What a dict holds, tensors as well; other things are no copies."""
+    if not isinstance(value, dict):
+        return value
+    return {key: one.clone() if isinstance(one, Tensor) else one for key, one in value.items()}
+
+
+def _check(run: Run, plugin: Plugin, name: str) -> None:
+    factor = run.rate_factor
+    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+        raise UserError(
+            f"plugin {plugin.name!r}, {name}: it has set run.rate_factor to {factor!r}; expected a number, "
+            "at least 0"
+        )

@@ -11,6 +11,8 @@ from typing import Any
 
 from xmlkit.config import Config
 from xmlkit.data.corpus import Corpus
+from xmlkit.discovery import load_all
+from xmlkit.distribution import DISTRIBUTION
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import load_run
 from xmlkit.model.folder import write_json
@@ -66,6 +68,12 @@ def check_same(folder: Path, corpus: Corpus, config: Config, by: str) -> dict[st
             raise UserError(
                 f"{folder} was trained with {key}={theirs.get(key)}, not {ours.get(key)}: name another --out"
             )
+    code = _code_of(config)
+    for name, digest in record.get("code", code).items():
+        if code.get(name) != digest:
+            raise UserError(
+                f"{folder} was trained with other code of the plugin {name!r}: name another --out"
+            )
     return record
 
 
@@ -85,5 +93,10 @@ def train_once(corpus: Corpus, config: Config, folder: Path) -> Trained:
     if (folder / CHECKPOINT).is_file():
         return resume(folder, corpus)
     record = {"settings": config.as_document(), "corpus": corpus.digest, "names": corpus.names_digest}
-    write_record(folder, record)
+    write_record(folder, {**record, "code": _code_of(config)})
     return train(corpus, config, folder)  # which clears what was broken off before its first step
+
+
+def _code_of(config: Config) -> dict[str, str]:
+    """Digests of the plugins that do not come with xmlkit: while they are written their version stays."""
+    return {one.name: one.code for one in load_all(config.plugins) if one.distribution != DISTRIBUTION}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -95,6 +95,15 @@ def schedule(optimizer: torch.optim.Optimizer, config: Config, run: Run) -> torc
         return run.rate_factor * (num_steps - step) / max(num_steps - warm, 1)
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def set_rates(schedules: Sequence[torch.optim.lr_scheduler.LambdaLR]) -> None:
+    """Those of the coming step once more: an event may have changed the run's factor since they were set."""
+    for rate in schedules:
+        for group, base, factor in zip(
+            rate.optimizer.param_groups, rate.base_lrs, rate.lr_lambdas, strict=True
+        ):
+            group["lr"] = base * factor(rate.last_epoch)
 
 
 def _walk(

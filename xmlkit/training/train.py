@@ -169,7 +169,7 @@ def _trainer(folder: Path, corpus: Corpus, opened: Opened, data: TrainingData) -
     make_ready(opened.model, config, device)
     steps = count_steps(len(data.steps.rows), config)
     run = Run(folder, config, opened.model, steps, corpus.name, ranks.is_first())
-    return Trainer(run, data, opened.active.events)
+    return Trainer(run, data, opened.active.plugins)
 
 
 def _finish(trainer: Trainer, corpus: Corpus) -> Trained:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, tee
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.batches import training_steps
+from xmlkit.discovery import Plugin
 from xmlkit.distributed import collectives, ranks
 from xmlkit.errors import UserError
 from xmlkit.hooks import Run
@@ -44,7 +45,7 @@ from xmlkit.training.finite import FiniteWatch
 from xmlkit.training.freeze import with_means
 from xmlkit.training.in_runs import step_in_runs
 from xmlkit.training.memory import give_back, hold_on
-from xmlkit.training.optim import clip_gradients, optimizers, schedule
+from xmlkit.training.optim import clip_gradients, optimizers, schedule, set_rates
 from xmlkit.training.reading import RunReading
 from xmlkit.training.report import Outcome, Report
 from xmlkit.training.rows import forget_rows, row_parameters, unite_rows
@@ -64,12 +65,12 @@ def count_steps(num_documents: int, config: Config) -> int:
 class Trainer:
     """Trains a model in place, and keeps the best weights in the run's folder."""
 
-    def __init__(self, run: Run, data: TrainingData, hook: Any):
+    def __init__(self, run: Run, data: TrainingData, plugins: Sequence[Plugin]):
         assert isinstance(run.model, Model)
         self.run, self.data = run, data
         self.model, self.config = run.model, run.config
         self.device = next(self.model.parameters()).device
-        self.events = Events(hook, self.device)
+        self.events = Events(plugins, self.device)
         self.rng = torch.Generator(self.device).manual_seed(self.config.seed)
         hold_on()
         self.rows = row_parameters(self.model)
@@ -192,6 +193,7 @@ class Trainer:
         """One optimiser step; its losses, means over the documents."""
         config = self.config
         forget_rows(self.rows)  # of a step that was broken off
+        set_rates(self.schedules)
         in_runs = self.model.in_runs
         if in_runs:
             in_runs.forget()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ import torch.distributed as dist
 from torch import multiprocessing
 
 from benchmarks.machine import machine, wait
+from benchmarks.suite.part import LEFT_OUT
 from benchmarks.synthetic import balanced_clusters, trainer_of
 from xmlkit.distributed import ranks
 from xmlkit.model.split import split_over_ranks
@@ -243,6 +245,9 @@ def main() -> None:
             size = f"{line['megabytes']:>7,} MB  {line['gib_a_rank']:>7.1f} GiB"
             print(f"{line['labels']:>11,}  {line['way']:<11}  {line['devices']:>2}  {times}  {size}")
     else:
+        if torch.cuda.is_available() and torch.cuda.device_count() < 2:
+            print("several processes: a device for each of two is needed, and there is one", file=sys.stderr)
+            sys.exit(LEFT_OUT)
         document = {"machine": machine(), **compare(given.labels, given.documents, given.rounds)}
         print(json.dumps(document, indent=2))
     if given.out:

@@ -146,6 +146,15 @@ def test_two_makers_of_one_part_and_a_maker_around_wrappers(plugin_folder):
             "from xmlkit import hookimpl\n@hookimpl\ndef head(*, build): pass",
             "head: arguments are handed to it in their order: leave out the *",
         ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl(wrapper=True)\ndef evaluated(): yield",
+            "evaluated: an event has nothing to wrap",
+        ),
+        (
+            "from xmlkit import hookimpl\n@hookimpl\ndef evaluated(): pass\n"
+            "@hookimpl(specname='evaluated')\ndef too(): pass",
+            "implements 'evaluated' twice",
+        ),
         ("x = 1", "implements no hook"),
         ("import nowhere_at_all", "nowhere_at_all"),
         ("1 / 0", "ZeroDivisionError"),

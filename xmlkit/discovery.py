@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -62,13 +62,8 @@ class Plugin:
 
     @property
     def code(self) -> str:
-        """A digest of its source: of its module, or all modules of its package."""
-        if self.version.startswith(OF_A_FILE):
-            return self.version
-        path = Path(self.file)
-        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        sources = [file.read_bytes() for file in files if file.is_file()]
-        return hashlib.sha256(b"\0".join(sources)).hexdigest()[:12]
+        """A digest of its source: of its module, or of all modules of the package that this is in."""
+        return self.version if self.version.startswith(OF_A_FILE) else _digest(self.module)
 
     @property
     def description(self) -> str:
@@ -113,6 +108,17 @@ class Plugin:
                 reordered = marks["tryfirst"] or marks["trylast"] or marks["hookwrapper"]
                 found[hook] = Implementation(hook, member, marks["wrapper"], reordered)
         return found
+
+
+@cache
+def _digest(module: ModuleType) -> str:
+    """Of a module's source, or its whole package's, as it is when somebody asks first."""
+    file, package = Path(module.__file__ or ""), module.__package__ or ""
+    files = [file]
+    if package:
+        files = sorted(file.parents[package.count(".")].rglob("*.py"))
+    sources = [path.read_bytes() for path in files if path.is_file()]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()[:12]
 
 
 _added: dict[str, Plugin] = {}

@@ -14,11 +14,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
+import signal
 import sys
 from pathlib import Path
 
 from benchmarks.machine import machine
-from benchmarks.suite.comparing import compared
+from benchmarks.suite.comparing import compared, undone, unlike
 from benchmarks.suite.part import Given
 from benchmarks.suite.parts import PARTS
 from benchmarks.suite.running import run
@@ -54,6 +55,7 @@ def main() -> None:
         parser.error(str(error))
     parts = [part for part in PARTS if {part.group, part.name} & set(asked)]
     folder = given.out or Path("benchmarks/results") / f"{datetime.date.today()}-{_name()}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is under way is ended
     try:
         index = run(parts, Given(tuple(given.corpora), given.encoder), folder, seconds / 60)
     except ValueError as error:
@@ -79,7 +81,12 @@ def _compare(before: Path, after: Path) -> int:
         return 2
     for one in found:
         print(f"{one.name}: {one.before:.4g} -> {one.after:.4g}, {one.verdict}")
-    return int(any(one.verdict == "worse" for one in found))
+    lost = undone(before, after)
+    for name, why in lost.items():
+        print(f"{name}: done before, now {why}")
+    for line in unlike(before, after):
+        print(f"not the same: {line}")
+    return int(any(one.verdict == "worse" for one in found) or "failed" in lost.values())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ The runs lie beside OUT.json, so that the same command goes on with what was bro
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,4 +26,5 @@ def main(out: str, corpus: str, encoder: str, sets: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     main(*sys.argv[1:])

@@ -13,8 +13,6 @@ from typing import Literal
 from benchmarks.suite.part import Figure, Part
 from benchmarks.suite.running import read_index
 
-NOISE = 0.05  # of a figure: by less no machine is the same on two days
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -30,6 +28,32 @@ def compared(parts: Sequence[Part], before: Path, after: Path) -> list[Differenc
     """All figures that both have. Raises ValueError for a folder without results."""
     one, other = (_figures(parts, folder) for folder in (before, after))
     return [_difference(name, one[name], other[name]) for name in one if name in other]
+
+
+def undone(before: Path, after: Path) -> dict[str, str]:
+    """What was done in the first folder and not in the second, and what became of it there."""
+    one, other = ((read_index(folder) or {"parts": {}})["parts"] for folder in (before, after))
+    names = [name for name, told in one.items() if told.get("status") == 0]
+    found = {name: other.get(name, {"left_out": "not asked for"}) for name in names}
+    return {
+        name: "failed" if told.get("status") else told["left_out"]
+        for name, told in found.items()
+        if told.get("status") != 0
+    }
+
+
+def unlike(before: Path, after: Path) -> list[str]:
+    """What was measured with other settings, or on another machine."""
+    one, other = (read_index(folder) or {"parts": {}} for folder in (before, after))
+    found = [
+        f"{name}: other settings"
+        for name, told in one["parts"].items()
+        if {"given"} <= told.keys() & (theirs := other["parts"].get(name, {})).keys()
+        and told["given"] != theirs["given"]
+    ]
+    keys = ("cpu", "threads", "cuda")
+    here, there = ([index.get("machine", {}).get(key) for key in keys] for index in (one, other))
+    return [*found, *(["another machine"] if here != there else [])]
 
 
 def _figures(parts: Sequence[Part], folder: Path) -> dict[str, list[Figure]]:
@@ -49,7 +73,7 @@ def _figures(parts: Sequence[Part], folder: Path) -> dict[str, list[Figure]]:
 
 
 def _difference(name: str, before: Sequence[Figure], after: Sequence[Figure]) -> Difference:
-    """Told where the ranges do not meet, widened by NOISE in all."""
+    """Told where the ranges do not meet, widened by the figure's noise in all."""
     one, other = (statistics.median(figure.value for figure in some) for some in (before, after))
     (low, high), (other_low, other_high) = _range(before), _range(after)
     verdict: Literal["better", "worse", "no difference shown"] = "no difference shown"
@@ -60,5 +84,5 @@ def _difference(name: str, before: Sequence[Figure], after: Sequence[Figure]) ->
 
 def _range(figures: Sequence[Figure]) -> tuple[float, float]:
     values = [figure.value for figure in figures]
-    room = max(NOISE * abs(statistics.median(values)), figures[0].room) / 2
+    room = max(figures[0].noise * abs(statistics.median(values)), figures[0].room) / 2
     return min(values) - room, max(values) + room

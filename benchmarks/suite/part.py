@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 OUT, CORPUS, ENCODER = "{out}", "{corpus}", "{encoder}"  # what stands for them in a part's command
+NOISE = 0.05  # of a figure: by less no machine is the same on two days
 LEFT_OUT = 77  # what a command ends with that lacks something; the last line it says is the reason
 
 
@@ -26,7 +27,8 @@ class Figure:
 
     value: float
     better: Literal["less", "more"]
-    room: float = 0.0  # what it may differ by all the same: of shares that are nearly 0
+    room: float = 0.0  # what it may differ by all the same: of shares that are nearly 0, and of percents
+    noise: float = NOISE  # likewise, as a share of it
 
 
 @dataclass(frozen=True)

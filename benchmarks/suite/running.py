@@ -37,7 +37,8 @@ def run(
             told = {**(index["parts"].get(name, {}) if is_there else {}), "part": part.name}
             index["parts"][name] = told
             left = (deadline - time.monotonic()) / 60
-            if is_there and told.setdefault("given", key) != key:
+            of_another = "status" not in told or told.setdefault("given", key) != key
+            if is_there and of_another:
                 raise ValueError(f"{out} was measured with other settings: name another --out, or remove it")
             if is_there:
                 tell(f"{name}: is there")
@@ -74,7 +75,7 @@ def _measured(command: list[str], out: Path) -> dict[str, Any]:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             status = process.wait()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             process.terminate()
             process.wait()
             out.unlink(missing_ok=True)

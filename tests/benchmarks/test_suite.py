@@ -15,7 +15,7 @@ import pytest
 from benchmarks.suite import comparing
 from benchmarks.suite import parts as shipped
 from benchmarks.suite.__main__ import main
-from benchmarks.suite.comparing import compared
+from benchmarks.suite.comparing import compared, undone, unlike
 from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Given, Part
 from benchmarks.suite.running import INDEX, run
 
@@ -102,6 +102,49 @@ def test_two_folders(tmp_path, before, after, better, verdict):
         (tmp_path / name / INDEX).write_text(json.dumps(index))
     (found,) = compared([measured], tmp_path / "one", tmp_path / "other")
     assert (found.name, found.verdict) == ("step: ratio", verdict)
+
+
+def test_what_is_not_done_any_more_is_told(tmp_path):
+    def index(machine, **parts):
+        return {"machine": {"cpu": machine}, "parts": {name: told for name, told in parts.items()}}
+
+    one = index(
+        "a", bag={"status": 0, "given": "x"}, kills={"status": 0}, slow={"status": 0}, gone={"status": 0}
+    )
+    other = index(
+        "b", bag={"status": 0, "given": "y"}, kills={"status": 1}, slow={"left_out": "takes 9 minutes"}
+    )
+    for name, found in (("one", one), ("other", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / INDEX).write_text(json.dumps(found))
+    folders = tmp_path / "one", tmp_path / "other"
+    assert undone(*folders) == {"kills": "failed", "slow": "takes 9 minutes", "gone": "not asked for"}
+    assert unlike(*folders) == ["bag: other settings", "another machine"]
+    assert undone(folders[0], folders[0]) == {} and unlike(folders[0], folders[0]) == []
+
+
+def test_a_point_is_the_noise_of_percents(tmp_path):
+    figures = shipped.PARTS[[part.name for part in shipped.PARTS].index("bag")].figures({"P@1": 45.0})
+    assert (figures["P@1"].room, figures["P@1"].noise) == (1.0, 0)
+
+
+@pytest.mark.slow
+def test_what_a_part_has_started_ends_with_the_suite(tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "train.tsv").write_text(
+        "".join(f"w{n} w{n % 7}\t<l{n % 5}>\n" for n in range(4000))
+    )
+    process = suite("--only", "bag", "--corpora", tmp_path / "corpus", "--out", tmp_path / "out")
+    log = tmp_path / "out" / "bag-corpus-1.log"
+    while not (log.exists() and "training on" in log.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143 and not log.with_suffix(".json").exists()
+    running = [Path(f"/proc/{one}/cmdline") for one in os.listdir("/proc") if one.isdigit()]
+    words = [path.read_bytes() for path in running if path.exists()]
+    assert not any(str(tmp_path / "corpus").encode() in line for line in words)
 
 
 def suite(*arguments: object, **options) -> subprocess.Popen:

@@ -232,6 +232,8 @@ def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
         ("ids[0, 0] = 99", r"ids_NK holds -?\d+ to 99, expected -1 to \d+"),
         ("ids[0, :2] = 3", "ids_NK has a label twice for one text"),
         ("evidence[ids >= 0] = np.nan", "evidence_NK or floor_N holds what is no number"),
+        ("evidence[0, 0], ids[0, 0] = np.inf, 0", "evidence_NK or floor_N holds what is no number"),
+        ("evidence = evidence.tolist()", "expected Candidates of NumPy's arrays"),
         ("ids = ids[1:]", r"expected integers \(\d+, K\)"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -272,6 +273,7 @@ def test_a_plugin_that_was_edited_is_another_one(settings, corpus, tmp_path, plu
     compare(corpus, "edited", settings, 1, out=tmp_path)
     compare(corpus, "edited", settings, 1, out=tmp_path)
     (plugin_folder / "edited.py").write_text(f"{source}\n# another line\n")
+    del sys.modules["edited"]  # as of a new process
     with pytest.raises(UserError, match="was trained with other code of the plugin 'edited': name another"):
         compare(corpus, "edited", settings, 1, out=tmp_path)
 

@@ -184,7 +184,7 @@ def test_remarks() -> None:
         ("['x', 'y']", "['x',", "JSON Lines"),
         ("['x']", "['x']", "JSON Lines"),
         ("a, b", "a,", "--label-separator ','"),
-        ("<u:1> <u:2>", "'<u:1>'", "without --label-column and --label-separator"),
+        ("<u:1> <u:2>", "'<u:1>'", "in which the brackets count"),
     ],
 )
 def test_labels_that_another_mark_seems_to_part(

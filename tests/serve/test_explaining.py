@@ -155,6 +155,8 @@ def test_one_mistake_is_told_of_many():
         ("scores:scores.jsonl", "scores:scores.jsonl"),
         ("/home/me/2026-11-28T10:30/warm", "warm"),
         ("neighbours:/home/me/2026-11-28T10:30/warm", "neighbours:warm"),
+        ("2026-11-28T10:30/warm", "warm"),
+        ("C:\\Users\\me\\one", "one"),
     ],
 )
 def test_names_of_members_tell_nothing_of_a_machine(name, expected):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, Self
@@ -44,6 +44,9 @@ class Candidates:
 
 def checked(found: Candidates, name: str, num_texts: int, num_labels: int) -> Candidates:
     """The same. Raises UserError, by the member's name, for what breaks what `Candidates` says of itself."""
+    arrays = [getattr(found, field.name, None) for field in fields(Candidates)]
+    if not all(isinstance(array, np.ndarray) and array.dtype != object for array in arrays):
+        raise UserError(f"member {name}: what it names can't be read: expected Candidates of NumPy's arrays")
     ids_NK, evidence_NK, floor_N = found.ids_NK, found.evidence_NK, found.floor_N
     if ids_NK.ndim != 2 or len(ids_NK) != num_texts or not np.issubdtype(ids_NK.dtype, np.integer):
         wrong = f"ids_NK is {ids_NK.dtype} of the shape {ids_NK.shape}, expected integers ({num_texts}, K)"
@@ -51,7 +54,7 @@ def checked(found: Candidates, name: str, num_texts: int, num_labels: int) -> Ca
         wrong = f"evidence_NK and floor_N have the shapes {evidence_NK.shape} and {floor_N.shape}"
     elif ids_NK.min(initial=-1) < -1 or ids_NK.max(initial=-1) >= num_labels:
         wrong = f"ids_NK holds {ids_NK.min()} to {ids_NK.max()}, expected -1 to {num_labels - 1}"
-    elif np.isnan(evidence_NK[ids_NK >= 0]).any() or not np.isfinite(floor_N).all():
+    elif not (evidence_NK[ids_NK >= 0] < np.inf).all() or not np.isfinite(floor_N).all():
         wrong = "evidence_NK or floor_N holds what is no number"
     else:
         sorted_NK = np.sort(ids_NK, axis=1)
@@ -140,6 +143,12 @@ def floor_N(evidence_NK: np.ndarray, known: int, least: float) -> np.ndarray:
 def kinds() -> dict[str, EntryPoint]:
     """Those that are installed, by name."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def parted(name: str) -> tuple[str, str]:
+    """A member's kind with its colon, where its name begins with one, and what stands behind: a path, say."""
+    first, colon, what = name.partition(":")
+    return (f"{first}:", what) if colon and first in kinds() else ("", name)
 
 
 def kind(name: str) -> type[Member]:

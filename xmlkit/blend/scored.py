@@ -35,7 +35,7 @@ def read_scores(path: Path) -> Iterator[Said]:
     Raises UserError with file and line where it can't be read.
     """
     name = path.name.removesuffix(".gz")
-    if name.endswith(".jsonl"):
+    if name.endswith((".jsonl", ".ndjson")):
         yield from _read_jsonl(path)
     elif name.endswith(".tsv"):
         yield from _read_tsv(path)

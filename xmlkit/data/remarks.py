@@ -43,9 +43,11 @@ def remarks(corpus: Corpus) -> list[str]:
         found.append(f"{len(parted):,} of {len(labels):,} labels are like {example!r}, as {advice}")
     within = [label for label in labels.ids if label.startswith("<") and label.endswith(">")]
     if len(within) > SEEMINGLY * len(labels):
+        told = corpus.dialect.label_column or corpus.dialect.label_separator
+        advice = "; Annif's CSV, read without --label-column and --label-separator, has them around labels"
         found.append(
-            f"{len(within):,} of {len(labels):,} labels are like {within[0]!r}, in which the brackets count: "
-            "Annif's CSV, read without --label-column and --label-separator, has them around labels"
+            f"{len(within):,} of {len(labels):,} labels are like {within[0]!r}, in which the brackets count"
+            f"{advice if told else ''}"
         )
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])

@@ -359,8 +359,8 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
         here = version_here(plugin.name, entries[plugin.name])
         if version.startswith(OF_A_FILE) and here != version:
             raise UserError(
-                f"{folder} was trained with another file as the plugin {plugin.name!r} ({distribution}): add "
-                "that one, or train anew"
+                f"{folder} was trained with another file as the plugin {plugin.name!r} ({distribution}, "
+                f"{version}; here {here}): add that one, or train anew"
             )
         if here not in (None, version):
             say(f"{folder} was trained with {distribution} {version}; installed is {here}")

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, StrictInt
 
+from xmlkit.blend.member import parted
 from xmlkit.explain.explain import Reasons
 from xmlkit.explain.occlusion import Fall
 from xmlkit.explain.parts import Neighbour, Said
@@ -153,7 +154,5 @@ def _vote(near: Neighbour) -> Vote:
 
 def without_folders(member: str) -> str:
     """A member's name, as `neighbours:runs/mine`, without what it tells of the machine that made it."""
-    kind, colon, what = member.partition(":")
-    if not colon or {"/", "\\"} & {*kind}:  # a colon within a path
-        kind, colon, what = "", "", member
-    return kind + colon + what.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    kind, what = parted(member)
+    return kind + what.replace("\\", "/").rstrip("/").rpartition("/")[2]

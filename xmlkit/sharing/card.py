@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xmlkit.blend.folder import LABELS, describe, is_ensemble
-from xmlkit.blend.member import kind, kinds
+from xmlkit.blend.member import kind, kinds, parted
 from xmlkit.config import Config
 from xmlkit.console import visible
 from xmlkit.discovery import OF_A_FILE
@@ -196,8 +196,8 @@ def _without_folders(value: Any) -> Any:
 
 def _last(member: str) -> str:
     """`kind:PATH` and a path without the folders that it lay in."""
-    kind, colon, path = member.partition(":")
-    return f"{kind}:{_name(path)}" if colon and "/" not in kind else _name(member)
+    kind, path = parted(member)
+    return kind + _name(path)
 
 
 def _is_path(name: str) -> bool:

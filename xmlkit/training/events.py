@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from inspect import signature
+from numbers import Real
 from typing import Any
 
 import torch
@@ -67,8 +68,10 @@ class Events:
             return
         with torch.random.fork_rng(self._devices, device_type="cuda"):
             for plugin, function in heard_by:
-                asked = signature(function).parameters.keys() & {"run", *given}
-                function(**{key: run if key == "run" else _copied(given[key]) for key in asked})
+                asked = [
+                    key for key, own in signature(function).parameters.items() if own.default is own.empty
+                ]
+                function(*(run if key == "run" else _copied(given[key]) for key in asked))
                 _check(run, plugin, name)
 
 
@@ -81,8 +84,9 @@ def _copied(value: Any) -> Any:
 
 def _check(run: Run, plugin: Plugin, name: str) -> None:
     factor = run.rate_factor
-    if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+    if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 <= factor < math.inf:
         raise UserError(
             f"plugin {plugin.name!r}, {name}: it has set run.rate_factor to {factor!r}; expected a number, "
             "at least 0"
         )
+    run.rate_factor = float(factor)

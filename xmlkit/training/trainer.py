@@ -107,6 +107,7 @@ class Trainer:
         self.watch.reader = self.data.reader
         self.run.steps_done = self.step_number
         self.events.run_started(self.run)
+        self._agree()
         if not self.step_number:
             self.save()  # from here on there is a checkpoint until the training is over
             ranks.remember(str(self.run.folder))

@@ -59,19 +59,20 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
         check_columns((LABELS,), header, f"{path}:")
     check_further(header, dialect, str(path))
     for row in rows:
-        yield _document(row, texts, dialect.column, path) if isinstance(row, Row) else row
+        yield _document(row, texts, dialect, path) if isinstance(row, Row) else row
 
 
-def _document(row: Row, texts: tuple[str, ...], further: str | None, path: Path) -> Document | UserError:
+def _document(row: Row, texts: tuple[str, ...], dialect: Dialect, path: Path) -> Document | UserError:
     found = labels_in(row.cells.get(LABELS, ""))
     labels = [one.label for one in found]
     if "" in labels:
         return UserError(f"{path}:{row.number}: an empty label <>; remove it or name it")
     bare = [one.label for one in found if not one.is_bracketed]
-    if 0 < len(bare) < len(found) or any(label.startswith("<") for label in bare):
+    is_mixed = 0 < len(bare) < len(found) or any(label.startswith("<") for label in bare)
+    if is_mixed and not dialect.unlabelled:
         return UserError(f"{path}:{row.number}: {LABELS} holds {bare[0]!r} outside of <>; write <uri> <uri>")
     try:
-        value = further_value(row.cells, further)
+        value = further_value(row.cells, dialect.column)
     except UserError as error:
         return UserError(f"{path}:{row.number}: {error}")
     text = joined(row.cells[name] for name in texts)

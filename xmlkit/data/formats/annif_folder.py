@@ -60,7 +60,7 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
     (folder,) = paths
     names = _names(folder)
     without = 0
-    for name in [name for name in names if not is_unicode(name)]:
+    for name in [name for name in names if name.endswith((TEXT, JSON)) and not is_unicode(name)]:
         names.remove(name)
         yield UserError(f"{folder}: {name!a}: the file's name is not UTF-8; rename it")
     for name in names:

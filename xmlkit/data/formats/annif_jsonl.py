@@ -28,8 +28,8 @@ SUFFIXES = (".jsonl", ".ndjson")
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """`train.jsonl` or `test.jsonl` with Annif's keys."""
-    path = find_file(folder, f"{split}.jsonl")
+    """`train.jsonl` or `test.jsonl`, or `.ndjson`, with Annif's keys."""
+    path = find_file(folder, f"{split}.jsonl") or find_file(folder, f"{split}.ndjson")
     return (path,) if path and takes(path, dialect) else None
 
 

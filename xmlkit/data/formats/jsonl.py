@@ -30,8 +30,8 @@ EXAMPLE = '{"text": "...", "labels": ["...", ...]}'
 
 
 def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
-    """`train.jsonl` or `test.jsonl` with other keys than Annif's."""
-    path = find_file(folder, f"{split}.jsonl")
+    """`train.jsonl` or `test.jsonl`, or `.ndjson`, with other keys than Annif's."""
+    path = find_file(folder, f"{split}.jsonl") or find_file(folder, f"{split}.ndjson")
     return (path,) if path and takes(path, dialect) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
@@ -43,6 +43,13 @@ class Vocabulary(Protocol):
 
     def read(self, path: Path, dialect: Dialect) -> Iterator[Label]:
         """The labels in the order of the file, each id once. A UserError for bad input names FILE:LINE."""
+
+
+def of_all(
+    read: Callable[[Path, Dialect], Iterator[Label]],
+) -> Callable[[Path, Dialect, bool], Iterator[str]]:
+    """`ids` of a list in which no label is ever retired."""
+    return lambda path, dialect, retired: (label.id for label in read(path, dialect))
 
 
 def vocabularies() -> list[Vocabulary]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.lines import find_file, read_lines, without_blank_end
 from xmlkit.data.numbered import lose_notes
-from xmlkit.data.vocabularies import Label
+from xmlkit.data.vocabularies import Label, of_all
 from xmlkit.data.writing import on_one_line, write_lines
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(f"{path}:{number}", *((line, line) if are_ids else (str(place), line or str(place))))
 
 
-def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
-    """None is retired in such a list."""
-    return (label.id for label in read(path, dialect))
+ids = of_all(read)
 
 
 def write(path: Path, labels: Labels, lost: Counter[str]) -> None:

@@ -115,10 +115,11 @@ def _parsed(rdflib: Any, path: Path, encoding: str) -> Any:
     graph, syntax = Few(), SYNTAX[Path(path.name.removesuffix(".gz")).suffix]
     try:
         with _opened(path) as file, _quiet():
-            # RDF/XML says itself what it is in; the others are UTF-8, unless somebody knows better.
-            is_told = encoding != "utf-8" and syntax != "RDF/XML"
-            read_as = codecs.EncodedFile(file, "utf-8", encoding) if is_told else file
-            graph.parse(file=read_as, format=PARSER[syntax])
+            try:
+                graph.parse(file=file, format=PARSER[syntax])
+            except UnicodeDecodeError:  # RDF/XML says what it is in, and the others are UTF-8 by right
+                file.seek(0)
+                graph.parse(file=codecs.EncodedFile(file, "utf-8", encoding), format=PARSER[syntax])
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the file") from None
     except Exception as error:  # each syntax has its own

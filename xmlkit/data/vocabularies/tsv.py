@@ -12,7 +12,7 @@ import numpy as np
 from xmlkit.data.brackets import without_brackets
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.lines import find_file, has_suffix, read_lines, without_blank_end
-from xmlkit.data.vocabularies import Label
+from xmlkit.data.vocabularies import Label, of_all
 from xmlkit.data.writing import on_one_line, told, write_lines
 from xmlkit.errors import UserError
 
@@ -45,9 +45,7 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(f"{path}:{number}", label, name, (), notation.strip() or None)
 
 
-def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
-    """None is retired in such a list."""
-    return (label.id for label in read(path, dialect))
+ids = of_all(read)
 
 
 def write(folder: Path, corpus: Corpus) -> list[str]:

@@ -12,7 +12,7 @@ from xmlkit.data.dialect import Dialect
 from xmlkit.data.json_lines import read_objects
 from xmlkit.data.lines import find_file
 from xmlkit.data.numbered import lose_notes
-from xmlkit.data.vocabularies import Label
+from xmlkit.data.vocabularies import Label, of_all
 from xmlkit.data.writing import write_lines
 from xmlkit.data.xc_records import text_of, uid_of
 from xmlkit.errors import UserError
@@ -54,9 +54,7 @@ def read(path: Path, dialect: Dialect) -> Iterator[Label]:
         yield Label(where, label, title or label)
 
 
-def ids(path: Path, dialect: Dialect, retired: bool) -> Iterator[str]:
-    """None is retired in such a list."""
-    return (label.id for label in read(path, dialect))
+ids = of_all(read)
 
 
 def write(path: Path, labels: Labels, lost: Counter[str]) -> None:

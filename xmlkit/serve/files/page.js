@@ -58,6 +58,7 @@ function wantToken() {
 $("entry").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = $("token").value.trim();
+  $("wrong").textContent = "";
   if (/[^\x20-\x7e]/.test(token)) {  // which no header can hold, nor any token of a server
     $("wrong").textContent = "The server has another token.";
     return;

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from xmlkit.cli.options import Read, format_named, spread
@@ -75,7 +76,7 @@ def formats() -> None:
 
     table = Table("format", "files, each plain or .gz where it is text")
     for format in every():
-        table.add_row(format.NAME, format.DESCRIPTION)
+        table.add_row(format.NAME, escape(format.DESCRIPTION))
     print_uncut(table)
 
 

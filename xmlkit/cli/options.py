@@ -96,7 +96,12 @@ SetOption = Annotated[
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", metavar="DIR", help="The run's new folder; default: `runs/NAME-OF-DATA`."),
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The run's new folder; default: `runs/NAME-OF-DATA`, of an ensemble `NAME-ensemble` and of a "
+        "student `NAME-student`; -2 behind it where a run has it already.",
+    ),
 ]
 
 PrecisionOption = Annotated[

@@ -9,6 +9,7 @@ from commands import xmlkit
 
 from xmlkit.data.corpus import load_corpus
 from xmlkit.data.dialect import Dialect
+from xmlkit.data.formats import formats
 
 
 @pytest.fixture
@@ -43,6 +44,12 @@ def test_convert_one_file(folder):
         file.write("one\t<a b>\n")
     xmlkit("data", "convert", "some.tsv.gz", "out", "--format", "jsonl", cwd=folder)
     assert (folder / "out" / "train.jsonl").read_text() == '{"text": "one", "labels": ["a b"]}\n'
+
+
+def test_formats_are_listed_with_all_that_they_look_for(folder):
+    out, _ = xmlkit("data", "formats", cwd=folder)
+    listed = " ".join(out.replace("│", " ").split())
+    assert all(" ".join(format.DESCRIPTION.split()) in listed for format in formats())
 
 
 @pytest.mark.slow

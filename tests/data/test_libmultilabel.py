@@ -40,7 +40,7 @@ def test_two_or_three_columns(tmp_path: Path, name: str, content: str, ids) -> N
 def test_another_text_file_is_none(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "train.txt", content)
     assert error_of(tmp_path).startswith(f"{tmp_path}: no training documents")
-    with pytest.raises(UserError, match="unknown kind of file|train.txt holds features"):
+    with pytest.raises(UserError, match=r"unknown kind of file|train\.txt holds features"):
         load_split(path, Corpus.of(["a"], [["x"]]).labels)
 
 

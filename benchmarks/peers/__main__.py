@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
 
+from benchmarks.ending import leave_on_sigterm
 from benchmarks.machine import machine, shown
 from benchmarks.peers.environments import CannotBeMade
 from benchmarks.peers.known import PEERS
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--encoder", help="a pretrained one, in a folder")
     parser.add_argument("--note", help="what else the machine was doing")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    leave_on_sigterm()
     try:
         found = measure(given.peer, PEERS[given.peer], load_corpus(given.corpus), given.encoder)
     except UserError as error:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import re
-import signal
 import sys
 from pathlib import Path
 
+from benchmarks.ending import leave_on_sigterm
 from benchmarks.machine import machine
 from benchmarks.suite.comparing import compared, undone, unlike
 from benchmarks.suite.part import Given
@@ -55,7 +55,7 @@ def main() -> None:
         parser.error(str(error))
     parts = [part for part in PARTS if {part.group, part.name} & set(asked)]
     folder = given.out or Path("benchmarks/results") / f"{datetime.date.today()}-{_name()}"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is under way is ended
+    leave_on_sigterm()
     try:
         index = run(parts, Given(tuple(given.corpora), given.encoder), folder, seconds / 60)
     except ValueError as error:

@@ -8,10 +8,11 @@ The runs lie beside OUT.json, so that the same command goes on with what was bro
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from benchmarks.ending import leave_on_sigterm
 
 
 def main(out: str, corpus: str, encoder: str, sets: str) -> None:
@@ -26,5 +27,5 @@ def main(out: str, corpus: str, encoder: str, sets: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    leave_on_sigterm()
     main(*sys.argv[1:])

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.suite.part import Figure, Part
 from benchmarks.suite.running import read_index
@@ -32,7 +32,7 @@ def compared(parts: Sequence[Part], before: Path, after: Path) -> list[Differenc
 
 def undone(before: Path, after: Path) -> dict[str, str]:
     """What was done in the first folder and not in the second, and what became of it there."""
-    one, other = ((read_index(folder) or {"parts": {}})["parts"] for folder in (before, after))
+    one, other = (_index(folder)["parts"] for folder in (before, after))
     names = [name for name, told in one.items() if told.get("status") == 0]
     found = {name: other.get(name, {"left_out": "not asked for"}) for name in names}
     return {
@@ -44,7 +44,7 @@ def undone(before: Path, after: Path) -> dict[str, str]:
 
 def unlike(before: Path, after: Path) -> list[str]:
     """What was measured with other settings, or on another machine."""
-    one, other = (read_index(folder) or {"parts": {}} for folder in (before, after))
+    one, other = map(_index, (before, after))
     found = [
         f"{name}: other settings"
         for name, told in one["parts"].items()
@@ -56,11 +56,16 @@ def unlike(before: Path, after: Path) -> list[str]:
     return [*found, *(["another machine"] if here != there else [])]
 
 
-def _figures(parts: Sequence[Part], folder: Path) -> dict[str, list[Figure]]:
-    """By name, one for each repetition."""
+def _index(folder: Path) -> dict[str, Any]:
     index = read_index(folder)
     if index is None:
         raise ValueError(f"{folder} holds no results of the suite")
+    return index
+
+
+def _figures(parts: Sequence[Part], folder: Path) -> dict[str, list[Figure]]:
+    """By name, one for each repetition."""
+    index = _index(folder)
     of_name = {part.name: part for part in parts}
     found: dict[str, list[Figure]] = defaultdict(list)
     for run, told in index["parts"].items():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import leave_on_sigterm
 from benchmarks.machine import machine
 
 
@@ -50,5 +50,5 @@ def _shown(option: str) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    leave_on_sigterm()
     main(*sys.argv[1:])

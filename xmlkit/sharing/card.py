@@ -140,16 +140,15 @@ def _of_ensemble(folder: Path) -> dict[str, Any]:
     described, figures = describe(folder), _figures(folder)
     members = [f"{_last(member.name)}: {member.kind}" for member in described.members]
     packages = _distributions([path.parent for path in folder.glob(f"towers/*/{DESCRIPTION}")])
-    for name in {member.kind for member in described.members}:
-        packages |= {*kind(name).needs}
-        if (brought_by := kinds()[name].dist) and brought_by.name != DISTRIBUTION:
-            packages.add(brought_by.name)
+    used = {member.kind for member in described.members}
+    packages.update(*(kind(name).needs for name in used))
+    packages |= {entry.dist.name for name, entry in kinds().items() if name in used and entry.dist}
     return {
         "source": described.source,
         "digest": described.corpus,
         "documents": described.training_documents,
         "labels": len(json.loads((folder / LABELS).read_bytes())["ids"]),
-        "packages": sorted(packages),
+        "packages": sorted(packages - {DISTRIBUTION}),
         "made": ["By `xmlkit ensemble` of these members, their names and kinds:", "", *_block(members)],
         "figures": figures or described.judged,
         "figures_of": "Of the test split, in percent"

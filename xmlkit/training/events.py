@@ -13,7 +13,8 @@ from torch import Tensor
 
 from xmlkit.discovery import Plugin
 from xmlkit.errors import UserError
-from xmlkit.hooks import Reading, Run
+from xmlkit.hooks import DOORS, Reading, Run
+from xmlkit.plugins import HOOKS
 from xmlkit.training.report import Outcome
 
 
@@ -22,13 +23,22 @@ class Events:
     number."""
 
     def __init__(self, plugins: Sequence[Plugin], device: torch.device):
-        self._plugins = plugins
+        # The outermost first, each with its function and what that takes.
+        self._heard = {
+            event: [
+                (plugin, found.function, _asked(found.function))
+                for plugin in reversed(plugins)
+                if (found := plugin.implementations.get(event))
+            ]
+            for event in HOOKS
+            if event not in DOORS
+        }
         self._devices = [device] if device.type == "cuda" else []
 
     @property
     def awaits_trained(self) -> bool:
         """Whether a plugin has anything to do once a run is trained."""
-        return bool(self._heard_by("trained"))
+        return bool(self._heard["trained"])
 
     def run_started(self, run: Run) -> None:
         """Before the first step, or the next one."""
@@ -54,25 +64,19 @@ class Events:
         """At the end."""
         self._call("run_ended", run=run, outcome=outcome)
 
-    def _heard_by(self, name: str) -> list[tuple[Plugin, Callable[..., None]]]:
-        """The outermost first."""
-        return [
-            (plugin, plugin.implementations[name].function)
-            for plugin in reversed(self._plugins)
-            if name in plugin.implementations
-        ]
-
     def _call(self, name: str, run: Run, **given: Any) -> None:
-        heard_by = self._heard_by(name)
-        if not heard_by:
+        heard = self._heard[name]
+        if not heard:
             return
         with torch.random.fork_rng(self._devices, device_type="cuda"):
-            for plugin, function in heard_by:
-                asked = [
-                    key for key, own in signature(function).parameters.items() if own.default is own.empty
-                ]
+            for plugin, function, asked in heard:
                 function(*(run if key == "run" else _copied(given[key]) for key in asked))
                 _check(run, plugin, name)
+
+
+def _asked(function: Callable[..., None]) -> list[str]:
+    """The arguments that it takes; one with a default is its own."""
+    return [key for key, own in signature(function).parameters.items() if own.default is own.empty]
 
 
 def _copied(value: Any) -> Any:

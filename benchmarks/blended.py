@@ -18,9 +18,11 @@ from typing import Any
 import xmlkit
 from benchmarks.machine import machine
 from benchmarks.suite.trained import trained
-from xmlkit.blend.judging import difference
+from xmlkit.blend.aim import Mean, difference
 from xmlkit.blend.opening import Ensemble
 from xmlkit.data.corpus import Split, load_corpus
+
+METRIC = "nDCG@5"  # that whole and best member are compared by
 
 
 def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     members = (ids_NK for _, ids_NK in found.members)
     rankings = {"whole": found.ranking.ids_NK, **dict(zip(names, members, strict=True))}
     truth = found.ranking.truth
-    terms = {name: by.terms(ids_NK, truth)[about.metric] for name, ids_NK in rankings.items()}
+    terms = {name: Mean((by.terms(ids_NK, truth)[METRIC],)) for name, ids_NK in rankings.items()}
     held_out = {"whole": about.judged, **{name: one.alone for name, one in zip(names, about.members)}}
     best = max((name for name in rankings if name != "whole"), key=lambda name: terms[name].percent)
     return {
@@ -45,7 +47,7 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
             for name, ids_NK in rankings.items()
         },
         "loss_without": {name: one.loss_without for name, one in zip(names, about.members)},
-        f"{about.metric} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
+        f"{METRIC} over the best member": {"of": best, "is": difference(terms["whole"], terms[best])},
     }
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from xmlkit.blend import judging
-from xmlkit.blend.forms import FORMS, Form
+from xmlkit.blend.aim import Aim
+from xmlkit.blend.forms import FORMS, RARE, Form
 from xmlkit.blend.fusion import fit, pairs_of
-from xmlkit.blend.judging import Judge, difference
+from xmlkit.blend.judging import Judge
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
-from xmlkit.metrics import Terms, ranking_terms, score_ranking
+from xmlkit.metrics import ranking_terms, score_ranking
 
 N, L = 120, 12
 COUNTS_L = np.arange(1, L + 1) ** 2
@@ -21,7 +22,7 @@ COUNTS_L = np.arange(1, L + 1) ** 2
 
 def judge_of(true_NL, metric="nDCG@5", counts_L=COUNTS_L):
     truth = Ragged.of([np.flatnonzero(row).tolist() for row in true_NL])
-    return Judge(truth, Scoring(counts_L, 1000, (1, 3, 5), 0.5, 0.4), metric)
+    return Judge(truth, Scoring(counts_L, 1000, (1, 3, 5), 0.5, 0.4), Aim(tuple(metric.split(","))))
 
 
 def true_labels(seed=0, documents=N):
@@ -45,17 +46,16 @@ def of(*said):
 
 
 @pytest.mark.parametrize("form", [Form(), Form(300.0), Form(1.0), Form(trees=True)], ids=str)
-@pytest.mark.parametrize("metric", ["nDCG@5", "P@1"])
-def test_no_document_has_a_say_in_its_own_logits_nor_its_half(form, metric):
+def test_no_document_has_a_say_in_its_own_logits_nor_its_half(form):
     """Whose logits move at the change of a document's truth: all of the other half, no other's."""
     true_NL = true_labels()
     pairs = of(member(true_NL, 2, 1), member(true_NL, 1, 2))
-    before_V = judge_of(true_NL, metric).unseen_V(pairs, form)
+    before_V = judge_of(true_NL).unseen_V(pairs, form)
 
     def moved(documents):
         changed_NL = true_NL.copy()
         changed_NL[documents] = ~changed_NL[documents]
-        after_V = judge_of(changed_NL, metric).unseen_V(pairs, form)
+        after_V = judge_of(changed_NL).unseen_V(pairs, form)
         return set(pairs.texts_V[after_V != before_V].tolist())
 
     other = moved([0])
@@ -107,10 +107,11 @@ def test_of_equal_forms_the_plainest_is_chosen():
     true_NL = true_labels()
     pairs, judge = of(member(true_NL, 30, 1), member(true_NL, 30, 2)), judge_of(true_NL)
     shrinks = [form.shrink for form in FORMS if form.shrink]
-    assert FORMS[0] == Form() and FORMS[-1].trees and shrinks == sorted(shrinks, reverse=True)
+    plainest = Form(rare=0.5)
+    assert FORMS[0] == plainest and FORMS[-1].trees and shrinks == sorted(shrinks, reverse=True)
     form, z_V = judge.chosen(pairs)
-    assert form == Form()
-    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, Form()))
+    assert form == plainest
+    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, plainest))
 
 
 def test_the_shrinkage_that_ranks_best_is_chosen(monkeypatch):
@@ -120,8 +121,8 @@ def test_the_shrinkage_that_ranks_best_is_chosen(monkeypatch):
     pairs, judge = of(member(said_NL, 3, 1, named=L), member(said_NL, 1, 2, named=L)), judge_of(true_NL)
     monkeypatch.setattr(judging, "FORMS", (Form(), Form(1e4), Form(1.0), Form(1e3)))
     form, z_V = judge.chosen(pairs)
-    assert form == Form(1.0)
-    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, Form(1.0)))
+    assert form.shrink == 1.0
+    np.testing.assert_array_equal(z_V, judge.unseen_V(pairs, form))
     ours, plain = (judge.terms(pairs.ranked(z, 5)[0]).percent for z in (z_V, judge.unseen_V(pairs, Form())))
     assert ours > plain + 20
 
@@ -129,7 +130,7 @@ def test_the_shrinkage_that_ranks_best_is_chosen(monkeypatch):
 # ------------------------------------------------------------------------------------------ worth
 
 
-@pytest.mark.parametrize("metric", ["nDCG@5", "P@1", "PSP@3"])
+@pytest.mark.parametrize("metric", ["nDCG@5", "P@1", "PSP@3", "nDCG@5,PSP@5"])
 def test_noise_is_worth_about_nothing_and_the_one_good_member_much(metric):
     true_NL = true_labels()
     said = [member(true_NL, 0, 1), member(true_NL, 4, 2), member(true_NL, 0, 3)]
@@ -160,66 +161,65 @@ def test_a_member_twice_is_not_missed():
         assert abs(points) < 0.5 and low <= points <= high
 
 
-def test_from_itself_a_model_differs_by_nothing():
-    true_NL = true_labels()
-    for metric in ("nDCG@5", "PSP@3"):
-        judge = judge_of(true_NL, metric)
-        terms = judge.terms(member(true_NL, 1, 1).ids_NK)
-        assert difference(terms, terms) == (0, 0, 0)
+# ------------------------------------------------------------------------------------------ rare labels
 
 
-def test_the_interval_is_that_of_paired_differences():
-    """One is always 10 points better; then by 0 or 20, whose mean has a standard error."""
-    rng = np.random.default_rng(0)
-    base_N, ones_N = rng.random(400) / 2, np.ones(400)
-    base = Terms(base_N, ones_N)
-    assert difference(Terms(base_N + 0.1, ones_N), base) == pytest.approx((10, 10, 10))
-    gains_N = 0.2 * (np.arange(400) % 2)
-    points, low, high = difference(Terms(base_N + gains_N, ones_N), base)
-    assert points == pytest.approx(10) == (low + high) / 2
-    assert (high - low) / 2 == pytest.approx(1.966 * 100 * gains_N.std() / 400**0.5, rel=0.06)
-    assert difference(base, Terms(base_N + gains_N, ones_N)) == pytest.approx((-points, -high, -low))
+def test_true_labels_count_alike_where_rare_ones_count_no_more():
+    np.testing.assert_array_equal(judge_of(true_labels()).gain_L(0.0), np.ones(L))
 
 
-# ------------------------------------------------------------------------------------------ metrics
-
-
-@pytest.mark.parametrize("metric", ["P@5", "nDCG@5", "RP@1", "R@3"])
-def test_all_true_labels_count_alike_without_propensities(metric):
-    assert judge_of(true_labels(), metric).gain_L is None
-
-
-@pytest.mark.parametrize("metric", ["PSP@5", "PSnDCG@1"])
-def test_gains_are_inverse_propensities_and_1_on_average(metric):
+@pytest.mark.parametrize("rare", [0.25, 1.0])
+def test_gains_are_in_part_inverse_propensities_and_1_on_average(rare):
     """Over true labels that are known: the last ones are not."""
     true_NL, known = true_labels(), L - 2
-    judge = judge_of(true_NL, metric, COUNTS_L[:known])
-    gain_L = judge.gain_L
+    gain_L = judge_of(true_NL, counts_L=COUNTS_L[:known]).gain_L(rare)
     weights_L = inverse_propensities(COUNTS_L[:known], 1000, 0.5, 0.4)
     assert gain_L.shape == (known,)
-    np.testing.assert_allclose(gain_L / gain_L[0], weights_L / weights_L[0])
+    beyond_L = gain_L - (1 - rare)
+    np.testing.assert_allclose(beyond_L / beyond_L[0], weights_L / weights_L[0])
     assert (np.diff(gain_L) < 0).all()  # the more documents, the less
-    assert np.mean([gain_L[label] for row in true_NL for label in np.flatnonzero(row[:known])]) == (
-        pytest.approx(1)
-    )
+    for part_L in (gain_L, beyond_L / rare):
+        counted = [part_L[label] for row in true_NL for label in np.flatnonzero(row[:known])]
+        assert np.mean(counted) == pytest.approx(1)
 
 
-def test_with_propensities_rare_labels_are_ranked_higher():
+def test_no_true_label_that_is_known_leaves_gains_finite():
+    none_NL = np.zeros((N, L), bool)
+    assert np.isfinite(judge_of(none_NL).gain_L(1.0)).all()
+
+
+def test_the_more_rare_labels_count_the_higher_they_are_ranked():
     true_NL = true_labels()
     pairs = of(member(true_NL, 1, 1, named=L), member(true_NL, 1, 2, named=L))
-    mean_count = {}
-    for metric in ("P@5", "PSP@5"):
-        judge = judge_of(true_NL, metric)
-        ids_NK = pairs.ranked(judge.unseen_V(pairs, Form()), 5)[0]
-        mean_count[metric] = COUNTS_L[ids_NK].mean()
-    assert mean_count["PSP@5"] < 0.9 * mean_count["P@5"]
+    judge = judge_of(true_NL)
+    means = []
+    for rare in (0.0, 0.5, 1.0):
+        ids_NK = pairs.ranked(judge.unseen_V(pairs, Form(rare=rare)), 5)[0]
+        means.append(COUNTS_L[ids_NK].mean())
+    assert means[0] > means[1] > means[2] and means[2] < 0.9 * means[0]
+
+
+def test_how_much_rare_labels_count_is_chosen_by_the_aim():
+    """Labels are as frequent as is counted."""
+    true_NL = np.random.default_rng(0).random((600, L)) < 0.3 * COUNTS_L / COUNTS_L.max()
+    pairs = of(member(true_NL, 1, 1, named=L), member(true_NL, 1, 2, named=L))
+    judge = judge_of(true_NL, "PSP@1")
+    form, z_V = judge.chosen(pairs)
+    reached = {
+        rare: judge.terms(pairs.ranked(judge.unseen_V(pairs, form._replace(rare=rare)), 5)[0]).percent
+        for rare in RARE
+    }
+    assert form.rare == 1.0 != RARE[0]
+    assert judge.terms(pairs.ranked(z_V, 5)[0]).percent == reached.pop(1.0) > max(reached.values())
 
 
 def test_scores_and_terms_are_those_of_the_metrics():
     true_NL = true_labels()
-    judge, ids_NK = judge_of(true_NL, "PSP@3"), member(true_NL, 1, 1).ids_NK[:, :5]
+    judge, ids_NK = judge_of(true_NL, "PSP@3,P@1"), member(true_NL, 1, 1).ids_NK[:, :5]
     by = (judge.truth, COUNTS_L, 1000, (1, 3, 5), 0.5, 0.4)
     assert judge.depth == 5
     assert judge.scores(ids_NK) == score_ranking(ids_NK, *by)
-    assert judge.terms(ids_NK).part_N.tolist() == ranking_terms(ids_NK, *by)["PSP@3"].part_N.tolist()
-    assert judge.terms(ids_NK).percent == judge.scores(ids_NK)["PSP@3"]
+    terms, scores = ranking_terms(ids_NK, *by), judge.scores(ids_NK)
+    for found, metric in zip(judge.terms(ids_NK).terms, ("PSP@3", "P@1"), strict=True):
+        assert found.part_N.tolist() == terms[metric].part_N.tolist()
+    assert judge.terms(ids_NK).percent == pytest.approx((scores["PSP@3"] + scores["P@1"]) / 2)

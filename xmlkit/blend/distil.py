@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xmlkit.blend.ensemble import metric_for
+from xmlkit.blend.aim import Mean, at_five, difference
 from xmlkit.blend.folder import describe, is_ensemble
-from xmlkit.blend.judging import difference
 from xmlkit.blend.opening import load
 from xmlkit.config import Config, merge, resolve
 from xmlkit.data.corpus import Corpus, Split, validation_rows
@@ -68,14 +67,14 @@ def distil(
     settled = check(corpus, config, None).config  # before anything is written
     held_out_N = validation_rows(corpus.train.texts, settled.validation, settled.validation_max)
     _check(teacher, corpus, int(held_out_N.sum()))
-    metric = metric_for(settled, None)
+    metric = at_five("nDCG", settled)
     check_same(out, corpus, config, "this command")
     trained = train_once(corpus, config, out)
     if trained.outcome == "interrupted" or trained.stop_asked:
         return None
     split = corpus.test or corpus.train.take(np.flatnonzero(held_out_N))
     of_teacher, of_student = (_judged(model, split, settled) for model in (load(teacher), trained.model))
-    gap = difference(of_student[1][metric], of_teacher[1][metric])
+    gap = difference(Mean((of_student[1][metric],)), Mean((of_teacher[1][metric],)))
     part: Literal["test", "held-out"] = "test" if corpus.test else "held-out"
     kept = Kept(str(teacher), part, len(split), of_teacher[0], of_student[0], metric, gap)
     write_json(out / KEPT, asdict(kept))

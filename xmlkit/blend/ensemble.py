@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from xmlkit.blend.aim import Mean, aim_for, difference
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.costs import Costs, affordable, measured
 from xmlkit.blend.folder import write
 from xmlkit.blend.forms import Form
 from xmlkit.blend.fusion import Pairs, Weights, pairs_of
 from xmlkit.blend.held_out import held_out_by
-from xmlkit.blend.judging import Judge, difference
+from xmlkit.blend.judging import Judge
 from xmlkit.blend.member import NAMED, Making, Member, checked, kind, kinds
 from xmlkit.blend.opening import source_of
 from xmlkit.blend.reranking import Reranked
@@ -31,7 +32,6 @@ from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Scoring
-from xmlkit.metrics import METRICS, Terms
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder
@@ -83,12 +83,13 @@ def ensemble(
     """Blends members, each a run's folder or `KIND:WHAT`, and fills a new folder `out`, a run like any other.
 
     Weights are fitted on the documents that all runs among the members held out; `metric`, such as `P@5` or
-    `PSP@5`, is what blends are compared by, None: nDCG@5. Without a corpus that of the first run is read.
-    Where the whole is no better than its best member, that one is kept alone. `summed`: scores are added up
-    label by label instead, and all members kept. `fast`: the whole takes at most so many milliseconds a
-    document, for which members are left out that are worth the least a millisecond. `config`: what is held
-    out and how it is scored where no member is a run, None: as by default. Raises UserError for members that
-    can't be made, that hold out other documents, or where none are held out.
+    `P@1,PSP@1`, is what blends are compared by, of several their mean, None: nDCG@5,PSP@5; it chooses, too,
+    how much rare labels count in fitting. Without a corpus that of the first run is read. Where the whole is
+    no better than its best member, that one is kept alone. `summed`: scores are added up label by label
+    instead, and all members kept. `fast`: the whole takes at most so many milliseconds a document, for which
+    members are left out that are worth the least a millisecond. `config`: what is held out and how it is
+    scored where no member is a run, None: as by default. Raises UserError for members that can't be made,
+    that hold out other documents, or where none are held out.
     """
     if fast is not None and summed:
         raise UserError("--fast chooses by weights, of which a sum has none: leave out --sum")
@@ -101,7 +102,7 @@ def ensemble(
             raise UserError("no member is a run, whose corpus could be read: name it with --data")
         corpus = load_corpus(*source_of(runs[0]))
     configs = [read_config(run) for run in runs] or [config or Config()]
-    config, metric = configs[0], metric_for(configs[0], metric)
+    config, aim = configs[0], aim_for(configs[0], metric)
     validation = [(config.validation, config.validation_max) for config in configs]
     held_out_N = held_out_by(corpus, validation)
     making = Making(corpus, held_out_N, Towers())
@@ -120,7 +121,7 @@ def ensemble(
         held_out = corpus.train.take(np.flatnonzero(held_out_N))
         for tower in making.towers.all():
             tower.recall(corpus, np.flatnonzero(held_out_N))
-        judge = Judge(held_out.labels, scoring, metric)
+        judge = Judge(held_out.labels, scoring, aim)
         heard = [Heard(some, judge, held_out.texts, len(corpus.labels)) for some in candidates]
         blend, spared = (_summed if summed else _fitted)(heard, judge, seen_L), None
         costs = _costs(blend, heard, held_out.texts, making.towers, seen_L)
@@ -161,7 +162,7 @@ class Blend:
     z_V: np.ndarray
     losses: list[tuple[float, float, float]]
 
-    def terms(self, judge: Judge) -> Terms:
+    def terms(self, judge: Judge) -> Mean:
         """Of the whole."""
         return judge.terms(self.pairs.ranked(self.z_V, judge.depth)[0])
 
@@ -179,14 +180,14 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     whole = judge.terms(pairs.ranked(z_V, judge.depth)[0])
     best = max(heard, key=lambda one: one.terms.percent)
     gain, low, high = difference(whole, best.terms)
-    metric, name = judge.metric, best.candidate.name
+    aim, name = judge.aim, best.candidate.name
     if gain <= 0:
-        say(f"the blend has no better {metric} than {name} alone ({gain:+.2f}): that one is kept")
+        say(f"the blend has no better {aim} than {name} alone ({gain:+.2f}): that one is kept")
         return _alone(best, seen_L)
     sure = "" if low > 0 and pairs.num_texts >= FEWEST else ", which may be chance"
-    say(f"{metric}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
+    say(f"{aim}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")
     losses = judge.losses(pairs, z_V, len(heard), form)
-    return Blend(heard, form.fit(pairs, judge.truth, judge.gain_L), form, pairs, z_V, losses)
+    return Blend(heard, judge.fit(pairs, form), form, pairs, z_V, losses)
 
 
 def _costs(
@@ -230,7 +231,7 @@ def _spared(
 
 
 def _summed(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
-    def read(some: list[Heard]) -> tuple[Sum, Pairs, np.ndarray, Terms]:
+    def read(some: list[Heard]) -> tuple[Sum, Pairs, np.ndarray, Mean]:
         fusion = sum_of([one.candidate.member for one in some])
         pairs, z_V = fusion.read([one.said for one in some], seen_L)
         return fusion, pairs, z_V, judge.terms(pairs.ranked(z_V, judge.depth)[0])
@@ -265,12 +266,13 @@ def _written(
         "held_out_documents": len(judge.truth),
         "validation": validation,
         "fusion": "sum" if isinstance(blend.fusion, Sum) else "fitted",
-        "metric": judge.metric,
+        "metric": str(judge.aim),
         "ks": list(scoring.ks),
         "propensity_a": scoring.propensity_a,
         "propensity_b": scoring.propensity_b,
         "shrink": blend.form.shrink,
         "trees": isinstance(blend.fusion, Reranked),
+        "rare": blend.form.rare,
         "judged": scores,
         "members": [
             {
@@ -286,7 +288,7 @@ def _written(
     members = [one.candidate.member for one in blend.heard]
     labels = corpus.labels
     write(folder, described, labels, scoring, seen_L, members, making.towers, blend.fusion, calibration)
-    return Made(folder, judge.metric, scores, parts, len(judge.truth), times[0], spared)
+    return Made(folder, str(judge.aim), scores, parts, len(judge.truth), times[0], spared)
 
 
 def _kind_of(given: str) -> tuple[str, str]:
@@ -299,13 +301,3 @@ def _kind_of(given: str) -> tuple[str, str]:
             f"{given}: neither a run's folder nor KIND:WHAT; kinds are {', '.join(sorted(kinds()))}"
         )
     return name, what
-
-
-def metric_for(config: Config, metric: str | None) -> str:
-    """This metric, or nDCG at 5, or at the largest k. Raises UserError for one that is not computed."""
-    if metric is None:
-        return f"nDCG@{5 if 5 in config.ks else max(config.ks)}"
-    known = [f"{name}@{k}" for name in METRICS if name != "coverage" for k in config.ks]
-    if metric not in known:
-        raise UserError(f"--for {metric}: expected one of {', '.join(known)}")
-    return metric

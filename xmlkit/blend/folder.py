@@ -91,6 +91,7 @@ class Description(_Recorded):
     propensity_b: float
     shrink: float | None
     trees: bool = False
+    rare: float = 0.0
     judged: dict[str, float]  # on held-out documents, each by weights that had not seen it
     members: Annotated[list[RecordedMember], Field(min_length=1)]
     files: dict[str, str]

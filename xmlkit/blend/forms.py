@@ -16,10 +16,13 @@ class Form(NamedTuple):
 
     shrink: float | None = None  # how strongly labels' own weights are held at 0; None: there are none
     trees: bool = False  # whether trees look again at what comes first
+    rare: float = 0.0  # the part of what a true label counts that goes by its inverse propensity
 
-    def fit(self, pairs: Pairs, truth: Ragged, gain_L: np.ndarray | None = None) -> Weights | Reranked:
-        """By pairs' documents in `truth`; `gain_L` is how much a true label counts, None: 1."""
+    def fit(self, pairs: Pairs, truth: Ragged, gain_L: np.ndarray) -> Weights | Reranked:
+        """By pairs' documents in `truth`; `gain_L` is how much a true label counts."""
         return reranked(pairs, truth, gain_L) if self.trees else fit(pairs, truth, self.shrink, gain_L)
 
 
-FORMS = (Form(), Form(1000.0), Form(300.0), Form(trees=True))  # the plainest first: of equal ones it is taken
+RARE = (0.5, 0.0, 1.0)  # forms are tried with the first, the best one of them with the others
+# The plainest first: of equal ones it is taken.
+FORMS = tuple(form._replace(rare=RARE[0]) for form in (Form(), Form(1000.0), Form(300.0), Form(trees=True)))

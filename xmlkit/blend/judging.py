@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmlkit.blend.forms import FORMS, Form
-from xmlkit.blend.fusion import Pairs, pairs_of
+from xmlkit.blend.aim import Aim, Mean, difference
+from xmlkit.blend.forms import FORMS, RARE, Form
+from xmlkit.blend.fusion import Pairs, Weights, pairs_of
 from xmlkit.blend.member import NAMED, Candidates
-from xmlkit.bootstrap import interval, resampled
+from xmlkit.blend.reranking import Reranked
 from xmlkit.data.ragged import Ragged
 from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
-from xmlkit.metrics import Terms
 
 TRIED, TRUE = 64, 3  # documents of a trial, and labels of each
 
@@ -30,25 +30,27 @@ class Judge:
 
     truth: Ragged
     scoring: Scoring
-    metric: str  # as `nDCG@5`
+    aim: Aim
 
     def scores(self, ids_NK: np.ndarray) -> dict[str, float]:
         """All metrics of a ranking, in percent."""
         return self.scoring.scores(ids_NK, self.truth)
 
-    def terms(self, ids_NK: np.ndarray) -> Terms:
-        """The metric that counts, document by document."""
-        return self.scoring.terms(ids_NK, self.truth)[self.metric]
+    def terms(self, ids_NK: np.ndarray) -> Mean:
+        """What counts, document by document."""
+        return self.aim.of(self.scoring.terms(ids_NK, self.truth))
 
-    @property
-    def gain_L(self) -> np.ndarray | None:
-        """What a true label counts in fitting: as much as in the metric, one on average."""
-        known = self.truth.values[self.truth.values < len(self.scoring.counts_L)]
-        if not self.metric.startswith("PS") or not len(known):
-            return None
-        by = self.scoring
-        gain_L = inverse_propensities(by.counts_L, by.num_documents, by.propensity_a, by.propensity_b)
-        return gain_L / gain_L[known].mean()
+    def gain_L(self, rare: float) -> np.ndarray:
+        """What a true label counts in fitting, one on average: in part its inverse propensity, else alike."""
+        by, counts_L = self.scoring, self.scoring.counts_L
+        gain_L = inverse_propensities(counts_L, by.num_documents, by.propensity_a, by.propensity_b)
+        known = self.truth.values[self.truth.values < len(counts_L)]
+        mean = gain_L[known].mean() if len(known) else 1.0
+        return 1 - rare + rare * gain_L / mean
+
+    def fit(self, pairs: Pairs, form: Form) -> Weights | Reranked:
+        """By pairs' documents."""
+        return form.fit(pairs, self.truth, self.gain_L(form.rare))
 
     @property
     def depth(self) -> int:
@@ -60,17 +62,22 @@ class Judge:
         halves_N = np.random.default_rng(0).permutation(pairs.num_texts) % 2 == 0
         z_V = np.zeros(len(pairs.texts_V))
         for half_N in (halves_N, ~halves_N):
-            fusion = form.fit(pairs.take(half_N), self.truth, self.gain_L)
+            fusion = self.fit(pairs.take(half_N), form)
             z_V[~half_N[pairs.texts_V]] = fusion.z_V(pairs.take(~half_N))
         return z_V
 
     def chosen(self, pairs: Pairs) -> tuple[Form, np.ndarray]:
-        """The form that ranks best, the plainest of equal ones, and the logits with it."""
-        tried = [(form, self.unseen_V(pairs, form)) for form in FORMS]
-        return max(tried, key=lambda pair: self._percent(pairs, pair[1]))
+        """The form that ranks best, the plainest of equal ones, and the logits with it.
 
-    def _percent(self, pairs: Pairs, z_V: np.ndarray) -> float:
-        return self.terms(pairs.ranked(z_V, self.depth)[0]).percent
+        How much rare labels count is looked at for that form alone.
+        """
+
+        def best(tried: list[tuple[Form, np.ndarray]]) -> tuple[Form, np.ndarray]:
+            return max(tried, key=lambda pair: self.terms(pairs.ranked(pair[1], self.depth)[0]).percent)
+
+        first = best([(form, self.unseen_V(pairs, form)) for form in FORMS])
+        others = [first[0]._replace(rare=rare) for rare in RARE[1:]]
+        return best([first, *((form, self.unseen_V(pairs, form)) for form in others)])
 
     def losses(
         self, pairs: Pairs, z_V: np.ndarray, members: int, form: Form
@@ -104,20 +111,11 @@ def price_of_fitting(documents: int, members: int) -> float:
         evidence_NK[:, :TRUE] += 2
         said.append(Candidates(ids_NK[:, :NAMED].copy(), evidence_NK, evidence_NK.min(1)))
     counts_L = np.ones(2 * NAMED, np.int64)
-    judge = Judge(truth, Scoring(counts_L, few, (5,), 0.55, 1.5), "P@5")
+    judge = Judge(truth, Scoring(counts_L, few, (5,), 0.55, 1.5), Aim(("P@5",)))
     begun = time.perf_counter()
     pairs = pairs_of(said, counts_L)
     judge.chosen(pairs)
     chosen = time.perf_counter()
-    FORMS[-1].fit(pairs, truth)  # which takes the longest; to see what a member is worth takes two of it
+    judge.fit(pairs, FORMS[-1])  # which takes the longest; to see what a member is worth takes two of it
     taken = chosen - begun + (1 + 2 * members) * (time.perf_counter() - chosen)
     return taken * (documents / few) ** 0.68
-
-
-def difference(one: Terms, other: Terms) -> tuple[float, float, float]:
-    """Points by which one is better, and a 95% interval over documents."""
-    parts_MSN = np.stack([one.part_N, other.part_N])[:, None]
-    wholes_MSN = np.stack([one.whole_N, other.whole_N])[:, None]
-    points, (one_R, other_R) = one.percent - other.percent, resampled(parts_MSN, wholes_MSN)
-    low, high = interval(np.array([points]), one_R - other_R, len(one.part_N))
-    return points, low, high

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xmlkit.blend.budget import choose
-from xmlkit.blend.ensemble import Made, ensemble, metric_for
+from xmlkit.blend.ensemble import Made, ensemble
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.kinds.linear import load_omikuji
 from xmlkit.blend.recipes import AUTO, BY_NAMES, ENCODED, RECIPES
@@ -80,7 +80,6 @@ def _all_trained(corpus: Corpus, chosen: Mapping[str, Config], out: Path) -> dic
     """Where each run is; None after Ctrl-C."""
     _check_free(out)
     configs = list(chosen.values())
-    metric_for(configs[0], None)
     held_out_by(corpus, [(config.validation, config.validation_max) for config in configs])
     folders = {name: out.with_name(f"{out.name}-{name}") for name in chosen}
     for name, config in chosen.items():

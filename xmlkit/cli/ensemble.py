@@ -33,8 +33,8 @@ def ensemble(
         str | None,
         typer.Option(
             "--for",
-            metavar="METRIC",
-            help="What blends are compared by, as `P@5` or `PSP@5`; default: nDCG@5.",
+            metavar="METRIC,...",
+            help="What blends are compared by, as `P@5`, of several the mean; default: nDCG@5,PSP@5.",
             show_default=False,
         ),
     ] = None,

@@ -33,7 +33,7 @@ from xmlkit.model.ranking import encode_documents
 @torch.no_grad()
 def measure(run: Predictor, split: Split) -> dict[str, Any]:
     """Documents a second of each part, and what is found."""
-    opened = run._opened
+    opened = run.opened
     model, config = opened.model, opened.config
     part = _part(run)
     store = token_store(split.texts, opened.tokenizer, config.text_cap)
@@ -72,7 +72,7 @@ def measure(run: Predictor, split: Split) -> dict[str, Any]:
 
 
 def _part(run: Predictor) -> Neighbours:
-    return next(part for part in run._opened.model.modules() if isinstance(part, Neighbours))
+    return next(part for part in run.opened.model.modules() if isinstance(part, Neighbours))
 
 
 def main() -> None:

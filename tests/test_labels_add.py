@@ -110,7 +110,7 @@ def test_old_labels_stay_what_they_were(run_of, tmp_path, name):
     before = content(run)
     out = xmlkit.add_labels(run, NEW, tmp_path / "out")
     assert content(run) == before
-    old, new = (xmlkit.load(folder)._opened.model for folder in (run, out))
+    old, new = (xmlkit.load(folder).opened.model for folder in (run, out))
     every = slice(0, NUM_LABELS)
     with torch.no_grad():
         for of in ("label_vectors_UE", "label_bias_U"):
@@ -128,7 +128,7 @@ def test_old_labels_of_clusters_stay_what_they_were(run_of, tmp_path, name):
     before = content(run)
     out = xmlkit.add_labels(run, NEW, tmp_path / "out")
     assert content(run) == before
-    old, new = (xmlkit.load(folder)._opened for folder in (run, out))
+    old, new = (xmlkit.load(folder).opened for folder in (run, out))
     every = torch.arange(NUM_LABELS)
     assert torch.equal(old.clusters.of(every), new.clusters.of(every))
     counted = torch.bincount(new.clusters.cluster_L)
@@ -157,8 +157,8 @@ def test_a_new_label_is_found_by_its_name(run_of, tmp_path, name):
 def test_a_new_label_lies_where_the_run_looks_its_name_up(run_of, tmp_path, name):
     """The likeliest of the clusters that are shortlisted for it, of any number of new labels."""
     many = {f"many{row}": text for row, text in enumerate(tiny.texts(300, seed=9)) if text}
-    new = xmlkit.load(xmlkit.add_labels(run_of(name), many, tmp_path / "out"))._opened
-    model = xmlkit.load(run_of(name))._opened.model
+    new = xmlkit.load(xmlkit.add_labels(run_of(name), many, tmp_path / "out")).opened
+    model = xmlkit.load(run_of(name)).opened.model
     for label, text in list(many.items())[::10]:
         vectors = model.vectors(tiny.batch([text])[0])
         with torch.no_grad():
@@ -175,7 +175,7 @@ def test_clusters_that_have_grown_can_be_trained_on(run_of, encoder, tmp_path):
     learnt = _with_documents(NEW)
     given = {**SETTINGS, "encoder": encoder, "clustered": True, **CLUSTERED["clustered"]}
     trained = xmlkit.train(learnt, given, tmp_path / "learnt", out)
-    old, new = (xmlkit.load(folder)._opened for folder in (out, trained.folder))
+    old, new = (xmlkit.load(folder).opened for folder in (out, trained.folder))
     assert new.labels.ids == old.labels.ids
     assert torch.equal(new.clusters.cluster_L, old.clusters.cluster_L)
     row = old.labels.rows["new3"]

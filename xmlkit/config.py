@@ -192,6 +192,12 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         """As a config file holds it, the plugins' options as tables."""
         return self.model_dump(mode="json", exclude={"options"}) | self.options
 
+    @property
+    def changed(self) -> dict[str, Any]:
+        """What differs from the defaults, as a config file holds it."""
+        usual = Config().as_document()
+        return {name: value for name, value in self.as_document().items() if usual.get(name) != value}
+
     def as_given(self) -> dict[str, Any]:
         """The same of what was set: all else is left to the recipe and the corpus."""
         return self.model_dump(mode="json", exclude={"options"}, exclude_unset=True) | self.options
@@ -356,6 +362,13 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         else:
             document[key] = value
     return document | tables
+
+
+def as_assigned(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _list_of_numbers(text: str) -> list[Any] | None:

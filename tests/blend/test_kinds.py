@@ -11,17 +11,20 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
-from scipy.special import logit
+import torch
+from scipy.special import expit, logit
 
 import xmlkit
 from xmlkit.blend import frozen as frozen_module
 from xmlkit.blend import towers as towers_module
+from xmlkit.blend.fusion import Weights
 from xmlkit.blend.kinds import names as names_module
 from xmlkit.blend.kinds import neighbours as neighbours_module
 from xmlkit.blend.kinds.names import Names
 from xmlkit.blend.kinds.neighbours import EPS, Neighbours
 from xmlkit.blend.kinds.run import OfRun
 from xmlkit.blend.member import Making, floor_N, kind
+from xmlkit.blend.sums import Sum
 from xmlkit.blend.towers import Towers
 from xmlkit.data.corpus import Corpus, Labels, validation_rows
 from xmlkit.errors import UserError
@@ -127,6 +130,21 @@ def test_a_run_says_what_it_predicts(made, what, top_k):
         scores = [max(label.score, 1e-6) for label in best]
         np.testing.assert_allclose(evidence[: len(best)], logit(np.array(scores)), rtol=1e-4)
         assert (evidence[len(best) :] == LEAST).all() and floor == (evidence[-1] if top_k < 12 else LEAST)
+
+
+def test_a_run_that_is_surer_than_float32_can_tell_keeps_its_order(made):
+    """As votes of neighbours make it. Alone, and added to itself, it ranks as before."""
+    member = OfRun.make(made.flat, making(made.corpus))
+    before = member.candidates(TEXTS, 12)
+    with torch.no_grad():
+        member.tower.model.head.biases.weight.add_(22)
+    found = member.candidates(TEXTS, 12)
+    np.testing.assert_array_equal(found.ids_NK, before.ids_NK)
+    assert (np.float32(expit(found.evidence_NK[:, :3].astype(float))) == 1).all()
+    counts_L = np.ones(12, np.int64)
+    for fusion, said in ((Weights.of_one(), [found]), (Sum(["logit", "logit"]), [found, found])):
+        pairs, z_V = fusion.read(said, counts_L)
+        np.testing.assert_array_equal(pairs.ranked(z_V, 5)[0], before.ids_NK[:, :5])
 
 
 def test_labels_of_clusters_lie_in_another_order_and_not_all_are_named(made):
@@ -374,7 +392,7 @@ def test_a_run_of_another_corpus_is_refused(made, name):
     other = Corpus.of(texts, rows, name="other")
     other = replace(other, labels=made.corpus.labels)
     assert other.labels.ids == ids and other.train.label_ids == ids
-    line = f"^{re.escape(made.flat)} was trained on other documents than other holds$"
+    line = f"^{re.escape(made.flat)} was trained on other documents or labels than other holds$"
     with pytest.raises(UserError, match=line):
         KINDS[name].make(made.flat, making(other))
 

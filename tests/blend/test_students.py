@@ -162,7 +162,7 @@ def test_a_teacher_of_other_labels_or_documents(place, corpus, tmp_path, teacher
     ):
         stranger = Corpus.of(texts, labels, name="stranger")
         with pytest.raises(
-            UserError, match=f"{teacher} was made from other documents or labels than stranger"
+            UserError, match=f"{teacher} was trained on other documents or labels than stranger"
         ):
             distil(stranger, {**SETTINGS, **BAG}, place / teacher, tmp_path / "student")
     assert not list(tmp_path.iterdir())

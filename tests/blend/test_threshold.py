@@ -78,7 +78,7 @@ def test_other_documents_and_none_held_out_are_refused(made, corpus, tmp_path):
 
     other = replace(corpus, train=corpus.train.take(np.arange(30)))
     for name in ("run", "whole"):
-        with pytest.raises(UserError, match="trained on other documents than"):
+        with pytest.raises(UserError, match="trained on other documents or labels than"):
             xmlkit.load(made / name).held_out(other)
     settings = {**SETTINGS, "validation": 0, "epochs": 1, "encoder": str(made / "encoder")}
     xmlkit.train(corpus, settings, tmp_path / "all")

@@ -333,7 +333,7 @@ def test_where_labels_have_no_names_there_is_nothing_to_do(tmp_path, encoder, ca
     fit(prepared(tmp_path / "run", encoder, corpus))
     assert capsys.readouterr().err.count("label-text: nothing to do") == 1
     opened = xmlkit.load(tmp_path / "run")
-    assert not any(isinstance(part, Named) for part in opened._opened.model.modules())
+    assert not any(isinstance(part, Named) for part in opened.opened.model.modules())
     assert opened.predict(["w1"]) and "label-text" not in capsys.readouterr().err
 
 
@@ -427,7 +427,7 @@ def test_names_are_encoded_anew_at_their_time_and_not_between(tmp_path, plugin_f
         else:
             assert close(names_LE, last_LE) if is_first else torch.equal(names_LE, last_LE)
             assert not close(names_LE, anew_LE)
-    opened = xmlkit.load(tmp_path / "run")._opened.model
+    opened = xmlkit.load(tmp_path / "run").opened.model
     torch.testing.assert_close(opened.head.names_LE, names_by_hand(opened, texts), rtol=1e-4, atol=1e-5)
 
 
@@ -437,8 +437,8 @@ def test_a_saved_model_has_the_names_of_its_own_encoder(tmp_path, encoder, avera
     """Nothing was held out to be scored; the average of weights has an encoder of its own."""
     fit(prepared(tmp_path / "run", encoder, lr=1e-2, clustered=clustered, **averaging))
     opened = xmlkit.load(tmp_path / "run")
-    expected_LE = names_by_hand(opened._opened.model, opened.labels.names)
-    torch.testing.assert_close(opened._opened.model.head.names_LE, expected_LE, rtol=1e-4, atol=1e-5)
+    expected_LE = names_by_hand(opened.opened.model, opened.labels.names)
+    torch.testing.assert_close(opened.opened.model.head.names_LE, expected_LE, rtol=1e-4, atol=1e-5)
 
 
 @CLUSTERED
@@ -449,8 +449,8 @@ def test_an_evaluated_model_has_the_names_of_its_own_encoder(tmp_path, encoder, 
     with tiny.killed_before_step(4):
         fit(prepared(tmp_path / "run", encoder, **given))
     opened = xmlkit.load(tmp_path / "run")
-    expected_LE = names_by_hand(opened._opened.model, opened.labels.names)
-    torch.testing.assert_close(opened._opened.model.head.names_LE, expected_LE, rtol=1e-4, atol=1e-5)
+    expected_LE = names_by_hand(opened.opened.model, opened.labels.names)
+    torch.testing.assert_close(opened.opened.model.head.names_LE, expected_LE, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("killed", [3, 5], ids=["just after a refresh", "later"])
@@ -481,7 +481,7 @@ def test_an_opened_model_predicts_as_before_and_encodes_no_name(tmp_path, encode
     trainer = prepared(tmp_path / "run", encoder, clustered=clustered)
     fit(trainer)
     documents, _ = tiny.batch(TEXTS)
-    opened, other = (xmlkit.load(tmp_path / "run")._opened.model for _ in range(2))
+    opened, other = (xmlkit.load(tmp_path / "run").opened.model for _ in range(2))
     other.head.names_LE.zero_()
     without = other.rank(documents, 12, other.head_for_prediction())
     assert not other.head.names_LE.any()
@@ -551,7 +551,7 @@ def test_how_well_labels_without_documents_are_found_is_said_as_a_loop_has_it(
     fit(prepared(tmp_path / "run", encoder, corpus, **given))
     said = " ".join(capsys.readouterr().err.split())
     opened = xmlkit.load(tmp_path / "run")
-    model, rows = opened._opened.model, opened.labels.rows
+    model, rows = opened.opened.model, opened.labels.rows
     base, head = model.head.inner, model.head
     names_LE = names_by_hand(model, [t if t != i else "" for t, i in zip(opened.labels.names, rows)])
     new = [label for label in rows if label.startswith("new")]

@@ -164,7 +164,7 @@ def test_without_an_encoder_it_learns_is_saved_and_opened_in_a_new_process(tmp_p
     corpus = tiny.learnable_corpus()
     trained = training.train(corpus, settings, tmp_path / "run")
     assert trained.metrics["P@1"] > 80
-    assert not any(name.startswith("encoder/") for name in trained.model._opened.model.weights())
+    assert not any(name.startswith("encoder/") for name in trained.model.opened.model.weights())
     texts = ["", "w3", *tiny.texts(10, seed=1)]
     here = xmlkit.load(tmp_path / "run").predict(texts)
     expected = [[[p.label, p.score.hex()] for p in found] for found in here]
@@ -240,6 +240,6 @@ def test_a_run_that_starts_from_another_takes_its_rows_and_counts_its_own_texts(
     settings["lexical"] = {**own, **changed}
     fresh = training.prepare(corpus, settings, tmp_path / "fresh").model.representation
     ours = training.prepare(corpus, settings, tmp_path / "next", tmp_path / "start").model.representation
-    start = xmlkit.load(tmp_path / "start")._opened.model.representation
+    start = xmlkit.load(tmp_path / "start").opened.model.representation
     assert torch.equal(ours.rows.weight, start.rows.weight) and torch.equal(ours.idf_L, fresh.idf_L)
     assert torch.equal(ours.idf_L, start.idf_L) == (not changed)

@@ -352,7 +352,7 @@ def test_a_run_counts_in_its_own_documents_and_is_opened_with_them(tmp_path):
     run |= {"plugins": ["propensity"], "device": "cpu", "max_steps": 1}
     corpus = tiny.learnable_corpus()
     training.train(corpus, run, tmp_path / "start")
-    saved = xmlkit.load(tmp_path / "start")._opened.model.weights()
+    saved = xmlkit.load(tmp_path / "start").opened.model.weights()
     run |= {"propensity": {"a": 1.0}}
     fresh = training.prepare(corpus, run, tmp_path / "fresh").model.weights()
     ours = training.prepare(corpus, run, tmp_path / "next", tmp_path / "start").model.weights()

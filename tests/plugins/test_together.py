@@ -156,10 +156,8 @@ def test_figures_in_the_log_and_what_is_said_at_the_end(tmp_path, capsys):
     err = " ".join(capsys.readouterr().err.split())
     # Both optimisers of `split` step what stands before the ranker: the rates count twice there.
     config = json.loads((tmp_path / "run" / "config.json").read_text())
-    factors = [
-        line["lr"] / config["lr"] for line in steps
-    ]  # of the next step; the first one's is the warm-up's
+    factors = [line["lr"] / config["lr"] for line in steps]
     assert "alpha moved by" in err and "its learning rates sum to" in err
     sums = {float(piece.split()[0].rstrip(":")) for piece in err.split("its learning rates sum to ")[1:]}
-    once = config["head_lr"] * (sum(factors[:-1]) + 1)
+    once = config["head_lr"] * sum(factors)
     assert all(np.isclose(total, 2 * once, rtol=0.25) for total in sums)

@@ -86,7 +86,7 @@ def step_ended(run, step):
         trained(tmp_path / "killed", encoder, **settings)
     training.resume(tmp_path / "killed", CORPUS)
     rates = {line["step"]: line["lr"] for line in whole if "lr" in line}
-    assert rates[2] == 1e-4 and rates[3] == pytest.approx(5e-5)  # of the next step, both
+    assert rates[3] == 1e-4 and rates[4] == pytest.approx(5e-5)
     assert losses_of(tmp_path / "killed") == whole
 
 

@@ -109,6 +109,18 @@ def test_each_row_steps_as_if_an_optimiser_had_it_alone(kind, slow, steps, waits
 
 
 @pytest.mark.parametrize("kind", [RowAdamW, RowRMSprop])
+def test_a_rate_of_0_moves_nothing(kind):
+    """Nor makes it no number where an element has had no gradient yet."""
+    rows = table()
+    before = rows.weight.detach().clone()
+    optimizer = kind([{"params": [rows.weight], "lr": 0.0, "weight_decay": DECAY}], eps=EPS)
+    (torch.tensor([[1.0, 0.0, 0.5]]) @ rows(torch.tensor([0, 3])).T).sum().backward()
+    unite_rows([rows.weight])
+    optimizer.step()
+    torch.testing.assert_close(rows.weight.detach(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [RowAdamW, RowRMSprop])
 @pytest.mark.parametrize("how", ["called", "product"])
 def test_rows_that_are_not_read_stay_to_the_bit(kind, how):
     rows = table()

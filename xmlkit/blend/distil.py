@@ -101,9 +101,7 @@ def _check(teacher: Path, corpus: Corpus, held_out: int) -> None:
         recorded = open_description(teacher)
         digest, theirs = recorded.corpus_digest, recorded.config
         apart = int(validation_rows(corpus.train.texts, theirs.validation, theirs.validation_max).sum())
-    if digest != corpus.digest:
-        source = corpus.source or corpus.name
-        raise UserError(f"{teacher} was made from other documents or labels than {source} holds")
+    corpus.check_same(digest, teacher)
     if held_out > apart:  # of two parts that are held out the smaller one lies in the larger
         raise UserError(
             f"{teacher} has learnt from documents that the student would hold out: it held out {apart:,}, "

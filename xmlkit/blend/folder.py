@@ -138,8 +138,13 @@ def describe(folder: Path) -> Description:
     return _read(folder / DESCRIPTION, Description)
 
 
-def files_of_ensemble(folder: Path) -> list[str]:
-    """The names of all files that opening it needs. Raises UserError where one is not as it was written."""
+def files_of(folder: Path) -> list[str]:
+    """The names of all files that opening a run or an ensemble needs.
+
+    Raises UserError where one is not as it was written.
+    """
+    if not is_ensemble(folder):
+        return files_of_run(folder)
     described = describe(folder)
     _check(folder, described)
     runs = [Path(name).parent for name in described.files if Path(name).name == RUN]

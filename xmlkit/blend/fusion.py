@@ -8,9 +8,10 @@ floor for that text, 0 where that is nothing or it does not name the label. The 
 with n_l the label's training documents; `w` counts for all labels, `d` is a label's own and shrunk: Annif's
 ensemble of 2025 has one weight a source and label, which start at those for all. It is a logistic regression,
 
-    sum over pairs of log(1 + exp(z)) - y z + |w - p|^2 / 200 + shrink / 2 |d|^2
+    sum over pairs of g (log(1 + exp(z)) - y z) + |w - p|^2 / 200 + shrink / 2 |d|^2
 
-with p = 1/S for members and 0 for the frequency and b, and so convex: one answer, whatever it starts from.
+with g how much a true label counts (1 where it is false), p = 1/S for members and 0 for the frequency and b,
+and so convex: one answer, whatever it starts from.
 
 N texts, V pairs, S members, L labels, F numbers of a pair: S, the frequency and 1.
 """
@@ -36,7 +37,7 @@ class Pairs:
     num_texts: int
     texts_V: np.ndarray
     labels_V: np.ndarray
-    numbers_VF: np.ndarray  # float32
+    numbers_VF: np.ndarray  # float32, or float64 where what is said is
     below_V: np.ndarray | None = None  # by how much floors are above what is said, in all; None: nowhere
 
     def without(self, member: int) -> Pairs:
@@ -95,7 +96,10 @@ def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
         keys.append((texts * num_labels + found.ids_NK)[found.ids_NK >= 0])
     keys_V = np.unique(np.concatenate(keys))
     texts_V, labels_V = np.divmod(keys_V, num_labels)
-    numbers_VF, below_V = np.zeros((len(keys_V), len(said) + 2), np.float32), np.zeros(len(keys_V))
+    numbers_VF = np.zeros(
+        (len(keys_V), len(said) + 2), np.result_type(*(found.evidence_NK for found in said))
+    )
+    below_V = np.zeros(len(keys_V))
     for member, (found, keys_of) in enumerate(zip(said, keys, strict=True)):
         above_NK = found.evidence_NK - found.floor_N[:, None]
         at_V, above_V = np.searchsorted(keys_V, keys_of), above_NK[found.ids_NK >= 0]

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from xmlkit.blend.folder import DESCRIPTION, describe, is_ensemble
+from xmlkit.blend.folder import files_of
 from xmlkit.blend.opening import load
 from xmlkit.console import track
 from xmlkit.data.cache import cached, digest
 from xmlkit.files import digests
 from xmlkit.inference.predict import TEXTS_AT_ONCE, Predictor
-from xmlkit.model.folder import DESCRIPTION as RUN
-from xmlkit.model.folder import files_of_run
 
 VERSION = 1  # of what a run says of seen texts: another one finds no old answers in the cache
 
@@ -32,7 +30,7 @@ def lessons(run: str | Path, texts: Sequence[str], top_k: int = 20) -> Iterator[
     All else knows it, and is the surer of its labels. Raises UserError for what is no run, or damaged.
     """
     folder = Path(run)
-    key = digest(f"{VERSION} {top_k}", json.dumps(digests(folder, _files(folder))))
+    key = digest(f"{VERSION} {top_k}", json.dumps(digests(folder, files_of(folder))))
     model = load(folder)
     for start in track(range(0, len(texts), TEXTS_AT_ONCE), f"asking {folder.name}"):
         some = texts[start : start + TEXTS_AT_ONCE]
@@ -46,12 +44,3 @@ def _ask(model: Predictor, texts: Sequence[str], top_k: int, folder: Path) -> No
     scores_NK, ids_NK = model.rank(texts, min(top_k, len(model.labels)), seen=True)
     np.save(folder / "scores.npy", scores_NK.astype(np.float32))
     np.save(folder / "labels.npy", ids_NK.astype(np.int32))
-
-
-def _files(folder: Path) -> list[str]:
-    """All that its answers follow from, from its folder on."""
-    if not is_ensemble(folder):
-        return files_of_run(folder)
-    runs = sorted(path.parent for path in folder.glob(f"towers/*/{RUN}"))
-    of_runs = [(run.relative_to(folder) / name).as_posix() for run in runs for name in files_of_run(run)]
-    return [*describe(folder).files, DESCRIPTION, *of_runs]

@@ -25,7 +25,6 @@ from xmlkit.inference.predict import (
     Predictor,
     Ranking,
     Scoring,
-    check_same_documents,
     load_run,
 )
 from xmlkit.measures.left_out import depth_for, without
@@ -73,7 +72,7 @@ class Ensemble(Predictor):
     def held_out(self, corpus: Corpus) -> Split:
         """Those that no member has learnt from; its weights were fitted on them."""
         described = self.whole.described
-        check_same_documents(corpus, described.corpus)
+        corpus.check_same(described.corpus, "the ensemble")
         if not described.validation:
             raise UserError("the ensemble does not say which documents it held out: make it again")
         return corpus.train.take(np.flatnonzero(held_out_by(corpus, described.validation)))
@@ -116,10 +115,10 @@ class Ensemble(Predictor):
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
             said = []
-            for member, about in zip(whole.members, whole.described.members, strict=True):
+            for name, member in self.members:
                 candidates = member.candidates_of_seen if seen else member.candidates
                 found = candidates(some, max(k, NAMED))
-                said.append(checked(found, about.name, len(some), len(self.labels)))
+                said.append(checked(found, name, len(some), len(self.labels)))
             pairs, z_V = whole.fusion.read(said, whole.seen_L)
             if allowed_L is not None:
                 pairs, z_V = pairs.only(allowed_L), z_V[allowed_L[pairs.labels_V]]
@@ -137,7 +136,7 @@ class Ensemble(Predictor):
         read = self._read(split.texts, depth)
         z, ids, own = zip(*((z, ids, [one.ranked(depth) for one in said]) for z, ids, said in read))
         z_NK, ids_NK = without(np.concatenate(z), np.concatenate(ids), split.left_out, k)
-        names = [about.name for about in self.whole.described.members]
+        names = [name for name, _ in self.members]
         alone = [np.concatenate(one) for one in zip(*own)]
         alone = [without(np.zeros(one.shape), one, split.left_out, k)[1] for one in alone]
         ranking = Ranking(self._chances(z_NK, ids_NK), ids_NK, split.labels)

@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from xmlkit.blend.fusion import Pairs, pairs_of
 from xmlkit.blend.member import Candidates, Member
 
-CLOSEST = 1e-9  # to 0 and 1
+CLOSEST = 1e-15  # to 0 and 1
 SCORES = {"logit": expit, "logarithm": np.exp}
 
 
@@ -36,16 +36,16 @@ class Sum:
     def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
         """The pairs, and the logit of each."""
         scored = [
-            Candidates(found.ids_NK, SCORES[of](found.evidence_NK), 0 * found.floor_N)
+            Candidates(found.ids_NK, SCORES[of](found.evidence_NK.astype(np.float64)), 0 * found.floor_N)
             for found, of in zip(said, self.of_score, strict=True)
         ]
         pairs = pairs_of(scored, counts_L)
-        mean_V = pairs.numbers_VF[:, : len(said)].mean(1, dtype=np.float64)
+        mean_V = pairs.numbers_VF[:, : len(said)].mean(1)
         return pairs, logit(mean_V.clip(CLOSEST, 1 - CLOSEST))
 
     def adds_VF(self, pairs: Pairs) -> np.ndarray:
         """What the mean score of each pair is a sum of, (V, S + 1): members, and 0."""
-        parts_VS = pairs.numbers_VF[:, : len(self.of_score)].astype(np.float64) / len(self.of_score)
+        parts_VS = pairs.numbers_VF[:, : len(self.of_score)] / len(self.of_score)
         return np.pad(parts_VS, ((0, 0), (0, 1)))
 
 

@@ -1,7 +1,8 @@
 """Where the rankings of a run or ensemble are best cut, fitted on held-out documents and kept in its folder.
 
-A run has not seen these; the weights of an ensemble were fitted on them, a few numbers for thousands of
-documents, and so its figures here are a little too good. The file says which weights it belongs to.
+A run has not learnt from these, but by them its best weights, and what a plugin fits, were chosen; the
+weights of an ensemble were fitted on them, a few numbers for thousands of documents. So figures here are a
+little too good. The file says which weights it belongs to.
 """
 
 from __future__ import annotations

@@ -198,9 +198,7 @@ class RunTower(Tower):
     def check(self, corpus: Corpus, held_out_N: np.ndarray) -> None:
         """The run must have held out the same documents, or more."""
         recorded = self.described
-        if recorded.corpus_digest != corpus.digest:
-            name = corpus.source or corpus.name
-            raise UserError(f"{self.folder} was trained on other documents than {name} holds")
+        corpus.check_same(recorded.corpus_digest, self.folder)
         config = recorded.config
         theirs = validation_rows(corpus.train.texts, config.validation, config.validation_max)
         if (held_out_N & ~theirs).any():

@@ -9,13 +9,12 @@ from typing import Annotated, Literal
 import typer
 
 from xmlkit.cli.options import (
-    DEMO,
     Chosen,
     DataArgument,
     Read,
     spread,
 )
-from xmlkit.cli.saying import print_uncut, remark, say_demo, to_the_end
+from xmlkit.cli.saying import corpus_of, print_uncut, to_the_end
 from xmlkit.config import parse_assignments
 from xmlkit.console import say
 
@@ -84,14 +83,10 @@ def compare(
     settings = chosen.settings()
     if "seed" not in parse_assignments(chosen.set_ or []):
         settings.pop("seed", None)  # a preset's or a run's: here --seeds decides
-    if not data:
-        say_demo()
     from xmlkit.cli.display import comparison_table
     from xmlkit.comparison.compare import compare as run_comparison
-    from xmlkit.data.corpus import load_corpus
 
-    corpus = load_corpus(data or DEMO, read.dialect())
-    remark(corpus)
+    corpus = corpus_of(data, read)
     part: Literal["test", "validation"] = "test" if final else "validation"
     found = to_the_end(lambda: run_comparison(corpus, plugin_sets, settings, seeds, part, out_, base, jobs))
     print_uncut(comparison_table(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from xmlkit.cli.layouts import shortened
-from xmlkit.config import SETTINGS, Config, nearest
+from xmlkit.config import SETTINGS, Config, as_assigned, nearest
 from xmlkit.console import visible
 from xmlkit.discovery import BASE, installed, load
 from xmlkit.errors import UserError
@@ -226,11 +225,11 @@ def plugin_list() -> tuple[str, list[UserError]]:
         if not plugin.compiles:
             lines += ["    torch.compile can't trace it."]
         for key, value in plugin.settings.items():
-            lines += [f"    It asks for {key}={_as_set(value)}."]
+            lines += [f"    It asks for {key}={as_assigned(value)}."]
         options = plugin.options_class
         for option, field in (options.model_fields if options else {}).items():
             value = field.get_default(call_default_factory=True)
-            default = "" if field.is_required() else _as_set(value)
+            default = "" if field.is_required() else as_assigned(value)
             lines += [f"    {name}.{option}={default}  {field.description or ''}".rstrip()]
         lines += [""]
     return "\n".join(lines), failures
@@ -255,7 +254,7 @@ def settings_table(config: Config, active: Active, only: str | None = None) -> T
     for name, value in values.items():
         if only in (None, name):
             description = schemas[name].get("description", "")
-            table.add_row(*map(escape, (name, _as_set(value), _bounds(schemas[name]), description)))
+            table.add_row(*map(escape, (name, as_assigned(value), _bounds(schemas[name]), description)))
     return table
 
 
@@ -329,11 +328,4 @@ def preset_table() -> Table:
 
 
 def _assignments(settings: dict[str, Any]) -> str:
-    return " ".join(f"{key}={_as_set(value)}" for key, value in settings.items())
-
-
-def _as_set(value: Any) -> str:
-    """As `--set` takes it."""
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return " ".join(f"{key}={as_assigned(value)}" for key, value in settings.items())

@@ -11,7 +11,7 @@ from xmlkit.cli.options import (
     Read,
     spread,
 )
-from xmlkit.cli.saying import say_demo
+from xmlkit.cli.saying import corpus_of
 from xmlkit.config import resolve
 from xmlkit.console import say
 
@@ -31,11 +31,8 @@ def init_weights(
     `xmlkit train FOLDER --config runs/start/config.json --init-from runs/start --plugin A`
     """
     settings = resolve(chosen.settings(plugin), data or DEMO)
-    if not data:
-        say_demo()
-    from xmlkit.data.corpus import load_corpus
     from xmlkit.training.train import store_start
 
-    folder = store_start(load_corpus(data or DEMO, read.dialect()), settings, out_)
+    folder = store_start(corpus_of(data, read), settings, out_)
     words = " ".join(["xmlkit train", data or DEMO, *read.words])
     say(f"start: {folder}; next: {words} --config {folder / 'config.json'} --init-from {folder}")

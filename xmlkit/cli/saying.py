@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 from rich.console import Console
 
+from xmlkit.cli.options import DEMO, Read
 from xmlkit.console import say
 from xmlkit.errors import UserError
 
@@ -25,6 +26,17 @@ GOES_ON = "the same command goes on"
 def say_demo() -> None:
     """What is taken where nothing is named."""
     say("data: demo, the docstrings of Python's standard library; name a folder to use your own")
+
+
+def corpus_of(data: str | None, read: Read) -> Corpus:
+    """The one that is named, or `demo`, which is said then; and what its owner should know of it."""
+    from xmlkit.data.corpus import load_corpus
+
+    if not data:
+        say_demo()
+    corpus = load_corpus(data or DEMO, read.dialect())
+    remark(corpus)
+    return corpus
 
 
 def remark(corpus: Corpus) -> None:

@@ -54,6 +54,6 @@ def threshold(
     fitted = {found.measure: found for found in fit(run, model, model.held_out(corpus))}
     keep(run, fitted[for_])
     out.print(fitted_table(list(fitted.values()), for_))
-    if isinstance(model, Ensemble):
-        say("the ensemble's weights were fitted on these documents: on others it will do a little worse")
+    how = "fitted on" if isinstance(model, Ensemble) else "chosen by"
+    say(f"its weights were {how} these documents: on others it will do a little worse")
     say(f"{run / FILE}: {for_}; next: xmlkit predict {run} --threshold auto")

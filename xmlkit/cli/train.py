@@ -23,7 +23,17 @@ from xmlkit.cli.options import (
     spread,
 )
 from xmlkit.cli.ranked import check_options
-from xmlkit.cli.saying import GOES_ON, out, print_uncut, remark, say_demo, say_run, say_what_next, to_the_end
+from xmlkit.cli.saying import (
+    GOES_ON,
+    corpus_of,
+    out,
+    print_uncut,
+    remark,
+    say_demo,
+    say_run,
+    say_what_next,
+    to_the_end,
+)
 from xmlkit.config import merge, resolve
 from xmlkit.console import say, visible
 from xmlkit.distribution import DISTRIBUTION
@@ -227,12 +237,8 @@ def _train_student(
 ) -> None:
     from xmlkit.blend.distil import distil
     from xmlkit.cli.display import kept_table
-    from xmlkit.data.corpus import load_corpus
 
-    if not data:
-        say_demo()
-    corpus = load_corpus(data or DEMO, read.dialect())
-    remark(corpus)
+    corpus = corpus_of(data, read)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-student"
     trained, kept = to_the_end(lambda: distil(corpus, settings, teacher, folder))
     if trained.metrics:
@@ -267,7 +273,6 @@ def _train_ensemble(
     from xmlkit.blend.recipes import names_of
     from xmlkit.blend.training import train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table
-    from xmlkit.data.corpus import load_corpus
     from xmlkit.model.folder import write_json
     from xmlkit.training.budget import Budget
     from xmlkit.training.train import METRICS
@@ -275,10 +280,7 @@ def _train_ensemble(
     names = None if given is None else names_of(given)
     most = None if fast is None else milliseconds_in(fast)
     given_time = Budget(budget) if budget else None
-    if not data:
-        say_demo()
-    corpus = load_corpus(data or DEMO, read.dialect())
-    remark(corpus)
+    corpus = corpus_of(data, read)
     folder = out_ or Path("runs") / f"{corpus.folder_name}-ensemble"
 
     def work() -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -118,7 +117,7 @@ def _named(cell: Any, names: list[str], column: str) -> list[str | None]:
     return found
 
 
-def table_of(split: Split, lost: Counter[str]) -> tuple[Any, Iterator[Any]]:
+def table_of(split: Split) -> tuple[Any, Iterator[Any]]:
     """The schema, and batches, of `text`, `labels`, and `id` where a document has one."""
     pyarrow = load_pyarrow()
     ids = [] if split.ids is None else [("id", pyarrow.string())]

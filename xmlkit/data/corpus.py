@@ -177,6 +177,12 @@ class Corpus:
         rows = (array.tobytes().hex() for array in (labels.values, labels.offsets))
         return digest(self.train.texts, self.labels.ids, rows)
 
+    def check_same(self, digest: str, what: str | Path) -> None:
+        """Raises UserError where what was made from a corpus of this digest was made from another one."""
+        if self.digest != digest:
+            source = self.source or self.name
+            raise UserError(f"{what} was trained on other documents or labels than {source} holds")
+
     @cached_property
     def names_digest(self) -> str:
         """A key for what labels are called, which a model may be trained on."""

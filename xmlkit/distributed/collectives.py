@@ -130,7 +130,7 @@ def of_all_documents(x_BD: Tensor, share: Share) -> Tensor:
     return found
 
 
-def own_part(loss: Tensor) -> Tensor:
+def counted_once(loss: Tensor) -> Tensor:
     """What a loss that all ranks compute counts on each of them."""
     return loss / ranks.count() if ranks.are_several() else loss
 

@@ -196,40 +196,35 @@ class RunPredictor(Predictor):
     """A run's model."""
 
     def __init__(self, opened: Opened, precision: Precision | None = None):
-        self._opened = opened
+        self.opened = opened  # all that its folder holds
         ready_to_predict(opened, precision)
         opened.model.encoder.round_weights()
 
     @property
-    def opened(self) -> Opened:
-        """All that its folder holds."""
-        return self._opened
-
-    @property
     def config(self) -> Config:
         """The settings that it was trained with."""
-        return self._opened.config
+        return self.opened.config
 
     @property
     def labels(self) -> Labels:
         """All labels of its corpus."""
-        return self._opened.labels
+        return self.opened.labels
 
     @property
     def num_parameters(self) -> int:
         """Of the whole model, the encoder's included."""
-        return sum(parameter.numel() for parameter in self._opened.model.parameters())
+        return sum(parameter.numel() for parameter in self.opened.model.parameters())
 
     @property
     def scoring(self) -> Scoring:
         """As its settings and its corpus have it."""
-        opened, config = self._opened, self.config
+        opened, config = self.opened, self.config
         propensity = (config.propensity_a, config.propensity_b)
         return Scoring(opened.counts_L, opened.num_documents, config.ks, *propensity)
 
     def held_out(self, corpus: Corpus) -> Split:
         """Its validation part."""
-        check_same_documents(corpus, self._opened.corpus_digest)
+        corpus.check_same(self.opened.corpus_digest, "the model")
         rows = validation_rows(corpus.train.texts, self.config.validation, self.config.validation_max)
         if not rows.any():
             raise UserError("the run was trained with validation=0, which holds out no document")
@@ -238,7 +233,7 @@ class RunPredictor(Predictor):
     @property
     def shortlists(self) -> bool:
         """Where it has clusters, or a plugin chooses the candidates."""
-        return not self._opened.model.shortlister.every_label
+        return not self.opened.model.shortlister.every_label
 
     def rank(
         self,
@@ -249,7 +244,7 @@ class RunPredictor(Predictor):
         allowed_L: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of what is `kept` go into the cache."""
-        opened, config = self._opened, self.config
+        opened, config = self.opened, self.config
         store: Ragged = (token_store if kept else tokenise)(texts, opened.tokenizer, config.text_cap)
         reader = Reader(store, opened.model.encoder.template, config.max_len, seen=seen)
         rows = np.arange(len(store))
@@ -258,13 +253,7 @@ class RunPredictor(Predictor):
     @cached_property
     def _head(self) -> Head:
         """Made at the first text: a plugin may have all label vectors to compute."""
-        return self._opened.model.head_for_prediction()
-
-
-def check_same_documents(corpus: Corpus, digest: str) -> None:
-    """Raises UserError where a corpus is not the one of this digest."""
-    if corpus.digest != digest:
-        raise UserError(f"it was trained on other documents than {corpus.source or corpus.name} holds")
+        return self.opened.model.head_for_prediction()
 
 
 def ready_to_predict(opened: Opened, precision: Precision | None = None) -> None:

@@ -1,1 +1,1 @@
-"""What is known of labels besides a model: their propensities."""
+"""What is known of labels besides a model: propensities, clusters, which occur together."""

@@ -331,11 +331,6 @@ def source_there(folder: Path, source: str | None, dialect: Dialect) -> Source:
     return Source(source, dialect)
 
 
-def run_machine(folder: Path) -> dict[str, str]:
-    """What a run was begun on."""
-    return description_of(folder).machine
-
-
 def write_json(path: Path, document: Any) -> None:
     """Indented, as people read it. Of several ranks the first does."""
     if not ranks.is_first():

@@ -155,7 +155,7 @@ class Model(Vectoriser):
             if not loss.requires_grad:
                 raise UserError(f"the loss {name!r} depends on nothing that learns: does a plugin detach it?")
             # Parts above the boundary may share graph between the losses.
-            collectives.own_part(loss).backward(retain_graph=i + 1 < len(losses))
+            collectives.counted_once(loss).backward(retain_graph=i + 1 < len(losses))
             if output.leaf_BD.grad is not None:
                 grads[name], output.leaf_BD.grad = collectives.summed_in_place(output.leaf_BD.grad), None
         if grads:  # a head may do without the vectors
@@ -202,7 +202,7 @@ class Model(Vectoriser):
         head: Head | None = None,
         allowed_L: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The same for documents whose vectors are known."""
+        """The same for documents whose vectors are known; scores are in float64, which parts those near 1."""
         head = head or self.head
         head.take_batch(None)
         if self.shortlister.every_label:
@@ -212,14 +212,14 @@ class Model(Vectoriser):
                 z_Bk, ids_Bk = self._with_votes(z_Bk, ids_Bk, _only(voted, allowed_L), head)
             if allowed_L is not None:
                 ids_Bk = ids_Bk.masked_fill(z_Bk == -torch.inf, -1)
-            return z_Bk.sigmoid(), ids_Bk
+            return z_Bk.double().sigmoid(), ids_Bk
         short = _only(self.shortlister(vectors, documents, None), allowed_L)
         z_BC = self.logits_BC(short.rank_BD, short.ids_BC, head)
         if short.votes_BC is not None:
             z_BC = (z_BC + short.votes_BC).double()  # many votes make scores that float32 has no room to part
         score_BC = (z_BC.sigmoid() * short.prior_BC).masked_fill(~short.mask_BC, -1.0)
         score_Bk, at_Bk = score_BC.topk(min(k, score_BC.shape[1]), 1)
-        score_Bk, ids_Bk = score_Bk.to(vectors.rank_BD), short.ids_BC.gather(1, at_Bk)
+        score_Bk, ids_Bk = score_Bk.double(), short.ids_BC.gather(1, at_Bk)
         return score_Bk.clamp(min=0.0), ids_Bk.masked_fill(score_Bk < 0, -1)
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,9 +102,15 @@ class Known:
 
 
 def build_context(
-    config: Config, active: Active, num_layers: int, hidden: int, num_labels: int, known: Known, **more: Any
+    config: Config,
+    active: Active,
+    num_layers: int,
+    hidden: int,
+    num_labels: int,
+    known: Known,
+    encode: Callable[[Documents], LayerStates],
 ) -> BuildContext:
-    """What the hooks may know; `more` are further fields of it."""
+    """What the hooks may know."""
     assert config.dropout is not None  # the settings are resolved
     return BuildContext(
         num_layers=num_layers,
@@ -121,7 +127,7 @@ def build_context(
         start=config.start,
         given=active.options_by_class,
         **vars(known),
-        **more,
+        encode=encode,
     )
 
 

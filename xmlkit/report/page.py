@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xmlkit.comparison.compare import SHOWN
+from xmlkit.config import as_assigned
 from xmlkit.console import visible
 from xmlkit.files import replaced
 from xmlkit.metrics import METRICS
@@ -96,18 +96,13 @@ def _environment() -> Environment:
         "visible": visible,
         "is_run": lambda source: isinstance(source, OfRun),
         "is_suite": lambda source: isinstance(source, OfSuite),
-        "setting": _setting,
+        "setting": lambda value: visible(as_assigned(value)),
         "figure": lambda figures, name: f"{figures[name]:.2f}" if name in figures else "",
         "ks": lambda figures: list(dict.fromkeys(name.split("@")[1] for name in figures if "@" in name)),
         "of_precision": _of_precision,
         "any_noisy": lambda pictures: any(map(charts.is_noisy, pictures)),
     }
     return found
-
-
-def _setting(value: Any) -> str:
-    """As `--set` takes it."""
-    return visible(value if isinstance(value, str) else "none" if value is None else json.dumps(value))
 
 
 def _of_precision(figures: Mapping[str, float]) -> list[str]:

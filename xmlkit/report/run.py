@@ -14,7 +14,6 @@ from xmlkit.blend.folder import DESCRIPTION, Whole, describe, is_ensemble
 from xmlkit.blend.folder import Description as WholeDescription
 from xmlkit.blend.opening import load, tested_on
 from xmlkit.blend.threshold import kept
-from xmlkit.config import Config
 from xmlkit.console import in_words, say
 from xmlkit.data.corpus import load_split
 from xmlkit.data.dialect import PLAIN, Dialect, Source
@@ -109,7 +108,6 @@ def _of_run(folder: Path) -> Told:
     _, counts_L, clusters = read_labels(folder)
     log = folder / LOG
     curves = Curves(figures_in(log))
-    document, usual = config.as_document(), Config().as_document()
     num_clusters = "" if clusters is None else f" in {clusters.num_clusters:,} clusters"
     facts = [
         *_of_corpus(described.source, described.training_documents, counts_L, num_clusters),
@@ -127,8 +125,8 @@ def _of_run(folder: Path) -> Told:
         counts_L,
         curves,
         _command(folder, described),
-        settings=document,
-        changed={name: value for name, value in document.items() if usual.get(name) != value},
+        settings=config.as_document(),
+        changed=config.changed,
     )
 
 

@@ -24,10 +24,10 @@ from xmlkit.serve.patience import Patient
 from xmlkit.serve.served import Listed, opened
 from xmlkit.serve.watch import Log, Watch
 from xmlkit.serve.worker import Worker
+from xmlkit.training.stopping import STOPS
 
 CONNECTIONS = 1_000
 TO_LEAVE = 5  # seconds for connections that have their answers
-HEARD = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """The same as there, but that a server which has stopped as it was told has not failed."""
-        numbers = [getattr(signal, name) for name in HEARD if hasattr(signal, name)]
-        heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        heard = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, self.handle_exit) for number in heard}
         try:
             yield

@@ -12,7 +12,6 @@ from typing import Any
 
 from xmlkit.blend.folder import LABELS, describe, is_ensemble
 from xmlkit.blend.member import kind, kinds, parted
-from xmlkit.config import Config
 from xmlkit.console import visible
 from xmlkit.discovery import OF_A_FILE
 from xmlkit.distribution import DISTRIBUTION, FORMER
@@ -111,9 +110,8 @@ def _table(figures: Mapping[str, float], of: str) -> list[str]:
 
 def _of_run(folder: Path) -> dict[str, Any]:
     described, config = description_of(folder), read_config(folder)
-    usual, options = Config().as_document(), config.options
-    changed = {name: value for name, value in config.as_document().items() if usual.get(name) != value}
-    assigned = [f"{name} = {_value(value)}" for name, value in changed.items() if name not in options]
+    options = config.options
+    assigned = [f"{name} = {_value(value)}" for name, value in config.changed.items() if name not in options]
     assigned += [f"{of}.{name} = {_value(value)}" for of in options for name, value in options[of].items()]
     machine = ", ".join(f"{what} {which}" for what, which in described.machine.items())
     start = described.init_from

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from xmlkit.blend.folder import DESCRIPTION, describe, files_of_ensemble, is_ensemble
+from xmlkit.blend.folder import DESCRIPTION, describe, files_of
 from xmlkit.blend.member import kind
 from xmlkit.blend.threshold import FILE as THRESHOLD
 from xmlkit.blend.threshold import kept
 from xmlkit.errors import UserError
-from xmlkit.model.folder import files_of_run
 from xmlkit.training.train import METRICS
 
 
 def parcel(folder: Path) -> list[str]:
     """Names of files in the folder. Raises UserError where one is not as it was written."""
-    files = files_of_ensemble(folder) if is_ensemble(folder) else files_of_run(folder)
+    files = files_of(folder)
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise UserError(f"{folder} names a file outside itself ({name}): it is not given away")

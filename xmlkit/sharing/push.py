@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xmlkit.blend.folder import DESCRIPTION as ENSEMBLE
 from xmlkit.console import say
+from xmlkit.data.writing import check_free
 from xmlkit.errors import UserError
 from xmlkit.files import copy_files, replaced
 from xmlkit.hub import OF_RUNS, checked_name, told_by_hub
@@ -22,8 +23,7 @@ def write(folder: Path, name: str, out: Path) -> list[str]:
     """
     checked_name(name)
     files, text = parcel(folder), card(folder, name)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    check_free(out)
     copy_files(folder, out, files)
     with replaced(out / CARD) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

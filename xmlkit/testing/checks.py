@@ -340,7 +340,7 @@ def resuming(case: Case) -> None:
     """A run that was broken off ends with the weights of an unbroken one: what a part remembers between steps
     is in its buffers."""
     documents_alone = replace(named_corpus(), test=None)
-    resumed = resume(case.broken_off.run.folder, documents_alone).model._opened.model.weights()
+    resumed = resume(case.broken_off.run.folder, documents_alone).model.opened.model.weights()
     for name, weight in case.first.model.weights().items():
         if not torch.equal(weight, resumed[name]):
             raise Broken(f"{name} is another one where the run was broken off and gone on with")

@@ -1,1 +1,1 @@
-"""Training: optimisers, the loop, averaging, what a run folder holds."""
+"""Training: what is read, optimisers, the loop, checkpoints, budgets."""

@@ -89,11 +89,11 @@ class RowAdamW(RowOptimizer):
         gradient_UE = gradient.add_to(torch.zeros_like(rows_UE), 1.0)
         state["mean"].lerp_(gradient_UE, 1 - beta1)
         state["square"].mul_(beta2).addcmul_(gradient_UE, gradient_UE, value=1 - beta2)
-        by_rate_U1 = _debias(beta1, state["steps"]) / group["lr"]
-        scale_U1 = by_rate_U1 * _debias(beta2, state["steps"]).rsqrt_()
+        bias_U1 = _debias(beta1, state["steps"])
+        scale_U1 = bias_U1 * _debias(beta2, state["steps"]).rsqrt_()
         denominator_UE = torch.sqrt(state["square"], out=gradient_UE)
-        denominator_UE.mul_(scale_U1).add_(by_rate_U1 * group["eps"])
-        rows_UE.addcdiv_(state["mean"], denominator_UE, value=-1)
+        denominator_UE.mul_(scale_U1).add_(bias_U1 * group["eps"])
+        rows_UE.addcdiv_(state["mean"], denominator_UE, value=-group["lr"])
 
 
 class RowRMSprop(RowOptimizer):

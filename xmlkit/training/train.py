@@ -26,9 +26,9 @@ from xmlkit.model.folder import (
     Opened,
     Recorded,
     check_is_run,
+    description_of,
     open_description,
     read_config,
-    run_machine,
     save_weights,
     write_json,
 )
@@ -135,15 +135,14 @@ def _resume(folder: Path, corpus: Corpus) -> Trained:
         opened, data = _of_record(recorded, corpus, is_first)
     trainer = _trainer(folder, corpus, opened, data)
     trainer.restore()
-    if other := differences(machine(trainer.device), run_machine(folder)):
+    if other := differences(machine(trainer.device), description_of(folder).machine):
         say(f"{', '.join(other)}: it will end close to an unbroken run, not with its very weights")
     return _finish(trainer, corpus)
 
 
 def _as_recorded(corpus: Corpus, recorded: Recorded, folder: Path) -> Corpus:
     """With labels in the run's order. Raises UserError where it is not the run's."""
-    if corpus.digest != recorded.corpus_digest:
-        raise UserError(f"{folder} was trained on other documents than {corpus.source or corpus.name} holds")
+    corpus.check_same(recorded.corpus_digest, folder)
     if len(corpus.labels) != len(recorded.labels):
         raise UserError(f"{folder} was given labels after its training, which is over: there is no way on")
     corpus = corpus.reordered(np.array([corpus.labels.rows[label] for label in recorded.labels.ids]))

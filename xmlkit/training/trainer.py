@@ -195,6 +195,7 @@ class Trainer:
         config = self.config
         forget_rows(self.rows)  # of a step that was broken off
         set_rates(self.schedules)
+        self.rate = float(self.schedules[0].optimizer.param_groups[0]["lr"])
         in_runs = self.model.in_runs
         if in_runs:
             in_runs.forget()
@@ -329,8 +330,7 @@ class Trainer:
     def _log(self, report: Report, losses: dict[str, Tensor], epochs_done: float, seconds: float) -> None:
         self.finite.check({})
         figures = {name: float(value) for name, value in losses.items()}
-        rate = float(self.schedules[0].get_last_lr()[0])
-        report.figures(self.step_number, epochs_done, seconds, rate, figures)
+        report.figures(self.step_number, epochs_done, seconds, self.rate, figures)
 
     def _call_trained(self, report: Report) -> None:
         """The plugins' event, with the best weights, which then are saved and scored once more."""

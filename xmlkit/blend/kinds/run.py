@@ -17,7 +17,8 @@ from xmlkit.data.corpus import Labels
 from xmlkit.doors import Head
 from xmlkit.model.folder import check_is_run
 
-LEAST = 1e-6  # of a score whose logarithm counts, and of what it lacks to 1
+LEAST = 1e-6  # of a score whose logarithm counts
+NEAREST = 1e-15  # to 1: votes of neighbours add up to 23 to a logit
 
 
 class OfRun(Member):
@@ -45,15 +46,15 @@ class OfRun(Member):
         return self._ranked(texts, top_k, True)
 
     def _ranked(self, texts: Sequence[str], top_k: int, seen: bool) -> Candidates:
-        scores_NK = np.zeros((len(texts), min(top_k, len(self._rows) - 1)), np.float32)
+        scores_NK = np.zeros((len(texts), min(top_k, len(self._rows) - 1)), np.float64)
         ids_NK = np.full(scores_NK.shape, -1, np.int64)
         model, most = self.tower.model, scores_NK.shape[1]
         for at, documents, vectors in self.tower.read(texts):
             documents = replace(documents, seen=seen)
             scores, ids = model.rank_vectors(vectors, documents, most, self._head)
-            scores_NK[at, : ids.shape[1]] = scores.float().cpu().numpy()
+            scores_NK[at, : ids.shape[1]] = scores.cpu().numpy()
             ids_NK[at, : ids.shape[1]] = ids.cpu().numpy()
-        evidence_NK = logit(scores_NK.clip(LEAST, 1 - LEAST))
+        evidence_NK = logit(scores_NK.clip(LEAST, 1 - NEAREST)).astype(np.float32)
         floors_N = floor_N(evidence_NK, len(self._rows) - 1, logit(LEAST))
         return Candidates(self._rows[ids_NK], evidence_NK, floors_N)
 

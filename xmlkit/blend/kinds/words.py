@@ -6,9 +6,10 @@ all words of a name are found, what share has the label.
 
     e_l = max over the label's names found in the text of log((right + 2 r) / (found + 2))
 
-with r that share of all names together. Words are one where they begin alike (fixed prefix stemming: Can et
-al., "Information retrieval on Turkish texts", JASIST 2008): of no language in particular. A qualifier in
-brackets, as thesauri have it (ISO 25964), is not looked for. Where words are not set apart nothing is found.
+with r = (right + 1) / (found + 2) of all names together. Words are one where they begin alike (fixed prefix
+stemming: Can et al., "Information retrieval on Turkish texts", JASIST 2008): of no language in particular. A
+qualifier in brackets, as thesauri have it (ISO 25964), is not looked for. Where words are not set apart
+nothing is found.
 
 N texts, B of them at once, K labels of a text, P names, W words, V pairs of a text and a name.
 """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,6 @@ from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,10 +78,9 @@ def _document(row: Row, texts: tuple[str, ...], dialect: Dialect, path: Path) ->
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """With a column of ids where a document has one; labels in angle brackets."""
-    lost: Counter[str] = Counter()
-    write_splits(folder, corpus, [TEXT, LABELS, ID], partial(_cells, lost=lost))
-    return [*told(lost), *tsv.write(folder, corpus)]
+    write_splits(folder, corpus, [TEXT, LABELS, ID], _cells)
+    return tsv.write(folder, corpus)
 
 
-def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
+def _cells(document: Document, where: str) -> list[str]:
     return [document.text, bracketed(document.labels, where, NAME), document.id or ""]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from xmlkit.data.formats import NOTHING_MORE, TEXT_COLUMNS, Document
 from xmlkit.data.json_lines import first_keys, read_objects
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told, write_lines
+from xmlkit.data.writing import write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,13 +52,12 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """With a `document_id` where a document has one that is not empty."""
-    lost: Counter[str] = Counter()
     for name, split in corpus.splits.items():
-        write_lines(folder / f"{name}.jsonl", (_line(document, lost) for document in split.documents()))
-    return [*told(lost), *tsv.write(folder, corpus)]
+        write_lines(folder / f"{name}.jsonl", map(_line, split.documents()))
+    return tsv.write(folder, corpus)
 
 
-def _line(document: Document, lost: Counter[str]) -> str:
+def _line(document: Document) -> str:
     id = {"document_id": document.id} if document.id else {}
     subjects = [{"uri": label} for label in document.labels]
     return json.dumps({**id, "text": document.text, "subjects": subjects}, ensure_ascii=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,17 +62,16 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """As `..._full.csv`, with the number of words as `length`; there is no patient in `SUBJECT_ID`."""
-    lost: Counter[str] = Counter()
     for name, split in corpus.splits.items():
         rows = (
-            _cells(document, f"{name} document {number}", lost)
+            _cells(document, f"{name} document {number}")
             for number, document in enumerate(split.documents(), start=1)
         )
         write_rows(folder / f"{name}_full.csv", ["SUBJECT_ID", ID, TEXT, LABELS, "length"], rows)
-    return [*told(lost), *tsv.write(folder, corpus)]
+    return tsv.write(folder, corpus)
 
 
-def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
+def _cells(document: Document, where: str) -> list[str]:
     for label in document.labels:
         if ";" in label or label != label.strip():
             raise UserError(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,6 @@ from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document, annif_csv
 from xmlkit.data.lines import find_file, has_suffix
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,10 +53,9 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """Columns `text` and `labels`, and `id` where a document has one; white space between labels."""
-    lost: Counter[str] = Counter()
-    write_splits(folder, corpus, ["text", "labels", "id"], partial(_cells, lost=lost))
-    return [*told(lost), *tsv.write(folder, corpus)]
+    write_splits(folder, corpus, ["text", "labels", "id"], _cells)
+    return tsv.write(folder, corpus)
 
 
-def _cells(document: Document, where: str, lost: Counter[str]) -> list[str]:
+def _cells(document: Document, where: str) -> list[str]:
     return [document.text, bare(document.labels, where, NAME), document.id or ""]

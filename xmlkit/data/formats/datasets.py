@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from xmlkit.data.arrow import load_pyarrow, read_arrow, table_of
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told
 from xmlkit.errors import UserError
 from xmlkit.files import errors_named
 
@@ -68,10 +66,9 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """Columns `text` and `labels`, and `id` where a document has one."""
-    lost: Counter[str] = Counter()
     _write(folder / "dataset_dict.json", {"splits": list(corpus.splits)})
     for name, split in corpus.splits.items():
-        schema, batches = table_of(split, lost)
+        schema, batches = table_of(split)
         place, file_name = folder / name, "data-00000-of-00001.arrow"
         place.mkdir()
         with load_pyarrow().ipc.new_stream(str(place / file_name), schema) as file:
@@ -82,7 +79,7 @@ def write(folder: Path, corpus: Corpus) -> list[str]:
         features["labels"] = {"feature": string, "_type": "List"}
         _write(place / INFO, {"features": features})
         _write(place / STATE, {"_data_files": [{"filename": file_name}], "_split": name, **UNSAID})
-    return [*told(lost), *tsv.write(folder, corpus)]
+    return tsv.write(folder, corpus)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from xmlkit.data.arrow import load_pyarrow, read_arrow, table_of
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import ALL_OF_TABLES, NOTHING_MORE, Document
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,10 +41,9 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """Columns `text` and `labels`, and `id` where a document has one."""
-    lost: Counter[str] = Counter()
     for name, split in corpus.splits.items():
-        schema, batches = table_of(split, lost)
+        schema, batches = table_of(split)
         with load_pyarrow().ipc.new_file(str(folder / f"{name}.feather"), schema) as file:
             for batch in batches:
                 file.write_batch(batch)
-    return [*told(lost), *tsv.write(folder, corpus)]
+    return tsv.write(folder, corpus)

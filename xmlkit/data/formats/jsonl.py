@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from xmlkit.data.formats import NO_COLUMNS, NOTHING_MORE, Document, annif_jsonl
 from xmlkit.data.json_lines import kind, read_objects
 from xmlkit.data.lines import HALF_A_PAIR, find_file, has_suffix, is_unicode
 from xmlkit.data.vocabularies import tsv
-from xmlkit.data.writing import told, write_lines
+from xmlkit.data.writing import write_lines
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,13 +48,12 @@ def read(paths: tuple[Path, ...], dialect: Dialect) -> Iterator[Document | UserE
 
 def write(folder: Path, corpus: Corpus) -> list[str]:
     """With an `"id"` where a document has one."""
-    lost: Counter[str] = Counter()
     for name, split in corpus.splits.items():
-        write_lines(folder / f"{name}.jsonl", (_line(document, lost) for document in split.documents()))
-    return [*told(lost), *tsv.write(folder, corpus)]
+        write_lines(folder / f"{name}.jsonl", map(_line, split.documents()))
+    return tsv.write(folder, corpus)
 
 
-def _line(document: Document, lost: Counter[str]) -> str:
+def _line(document: Document) -> str:
     id = {} if document.id is None else {"id": document.id}
     return json.dumps({**id, "text": document.text, "labels": document.labels}, ensure_ascii=False)
 

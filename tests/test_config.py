@@ -95,6 +95,7 @@ def test_what_is_unknown_is_refused_with_the_nearest_name():
     ("given", "expected"),
     [
         ({"ks": [0]}, "ks=0"),
+        ({"ks": [1, 1001]}, "ks=1001"),
         ({"plugins": 3}, "plugins=3: expected a list"),
         ({"plugins": "se"}, "expected a list of names"),
         ({"options": {"se": {"a": 1}}}, "'options', which is not in use"),

@@ -10,15 +10,16 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from xmlkit.errors import UserError
 from xmlkit.hub import AUTO, chosen_encoder
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DEEPEST = 1_000  # k of a metric, each of which takes memory for every document
 
 
 class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -170,7 +171,7 @@ class Config(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         description="the same numbers on CUDA too, slower; on the CPU they are, for one number of threads",
     )
 
-    ks: tuple[PositiveInt, ...] = Field(
+    ks: tuple[Annotated[int, Field(ge=1, le=DEEPEST)], ...] = Field(
         default=(1, 3, 5), min_length=1, description="the k of P@k and of the others, as in 1,3,5"
     )
     propensity_a: float = Field(default=0.55, gt=0, description="A of PSP and PSnDCG")

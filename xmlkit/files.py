@@ -1,4 +1,4 @@
-"""Files that are replaced whole, and digests by which a damaged one is told."""
+"""Files and folders that are there whole or not at all, and digests by which a damaged one is told."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from xmlkit.errors import UserError
 
 
 @contextmanager
@@ -20,6 +23,7 @@ def replaced(path: Path) -> Iterator[Path]:
     """
     unfinished = path.with_name(f".{path.name}")
     with errors_named(path):
+        unfinished.unlink(missing_ok=True)  # a stranger's folder may have a link there
         try:
             yield unfinished
             _sync(unfinished)
@@ -29,6 +33,37 @@ def replaced(path: Path) -> Iterator[Path]:
             raise
         with suppress(OSError):  # some file systems know no such thing
             _sync(path.parent)
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which then is `out`: that is there whole or not at all.
+
+    Raises UserError where there is something already.
+    """
+    check_free(out)
+    out = out.resolve()
+    with errors_named(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            yield unfinished
+            mask = os.umask(0)
+            os.umask(mask)
+            unfinished.chmod(0o777 & ~mask)  # a temporary folder is for its owner alone
+            if out.exists():
+                out.rmdir()
+            unfinished.rename(out)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_free(out: Path) -> None:
+    """Raises UserError where a folder can't be written: there is something, or it is where we are."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
+    if out.resolve() == Path.cwd():
+        raise UserError(f"{out}: it is the current folder, which can't be replaced; name one within it")
 
 
 @contextmanager
@@ -59,6 +94,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def inside(name: str) -> str:
+    """The name of a file in a folder, as it is. Raises ValueError for one that leads out of the folder."""
+    parts = PurePosixPath(name).parts
+    if not parts or "/" in parts or ".." in parts or "\\" in name or ":" in parts[0]:
+        raise ValueError(f"{name!r} leads out of the folder")
+    return name
+
+
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of these files of a folder, in hexadecimal digits."""
     found = {}
@@ -72,8 +115,12 @@ def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
     """Into the same folders there."""
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        with errors_named(target / name):
-            shutil.copyfile(source / name, target / name)
+        with (
+            (source / name).open("rb") as file,
+            errors_named(target / name),
+            (target / name).open("wb") as copy,
+        ):
+            shutil.copyfileobj(file, copy)
 
 
 def changed(folder: Path, expected: Mapping[str, str]) -> str | None:

@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_runs(found, settings, corpus):
                 figure = row.metrics[metric]
                 assert figure.difference == pytest.approx(value - comparison.rows[0].metrics[metric].value)
                 assert figure.low <= figure.high
-        parameters = sum(p.numel() for p in models[0]._opened.model.parameters())
+        parameters = sum(p.numel() for p in models[0].opened.model.parameters())
         base = xmlkit.load(folder / "base" / "seed-0").num_parameters
         assert row.extra_parameters == parameters - base
     assert comparison.rows[1].extra_parameters > 0

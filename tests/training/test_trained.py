@@ -177,7 +177,7 @@ def test_scores_are_the_models_and_metrics_those_of_the_run(tmp_path, encoder, k
         ids_NK[places_B] = ids_Bk
         z_Bk = read.logits_BC(vectors.rank_BD, ids_Bk)
         votes_Bk = torch.tensor(keeper.votes)[ids_Bk]
-        torch.testing.assert_close(scores_Bk, (z_Bk + votes_Bk).sigmoid(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(scores_Bk, (z_Bk + votes_Bk).double().sigmoid(), rtol=1e-5, atol=1e-6)
     assert read.metrics(ids_NK) == pytest.approx(metrics)
     corpus = tiny.learnable_corpus()
     truth = corpus.train.labels.take(np.flatnonzero(held_out(corpus, event.config)))

@@ -1,6 +1,6 @@
 """What models are compared by: a metric, or the mean of several, and by how much one is better.
 
-N documents, R resamples.
+N documents.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xmlkit.bootstrap import interval, resampled
 from xmlkit.config import Config
 from xmlkit.errors import UserError
+from xmlkit.intervals import cells, interval
 from xmlkit.metrics import METRICS, Terms
 
 
@@ -62,11 +62,9 @@ def at_five(name: str, config: Config) -> str:
 
 def difference(one: Mean, other: Mean) -> tuple[float, float, float]:
     """Points by which one is better, and a 95% interval over documents."""
-    gaps_R = []
-    for ours, theirs in zip(one.terms, other.terms, strict=True):
-        parts_MSN = np.stack([ours.part_N, theirs.part_N])[:, None]
-        wholes_MSN = np.stack([ours.whole_N, theirs.whole_N])[:, None]
-        one_R, other_R = resampled(parts_MSN, wholes_MSN)  # the same documents for each metric
-        gaps_R.append(one_R - other_R)
-    points, documents = one.percent - other.percent, len(one.terms[0].part_N)
-    return points, *interval(np.array([points]), np.mean(gaps_R, axis=0), documents)
+
+    def cells_1N(of: Mean) -> np.ndarray:
+        """What a document adds to the mean of the metrics."""
+        return np.mean([cells(one.part_N[None], one.whole_N[None]) for one in of.terms], axis=0)
+
+    return one.percent - other.percent, *interval(cells_1N(one) - cells_1N(other))

@@ -26,12 +26,12 @@ from xmlkit.blend.opening import source_of
 from xmlkit.blend.reranking import Reranked
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
-from xmlkit.bootstrap import FEWEST
 from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.errors import UserError
 from xmlkit.inference.predict import Scoring
+from xmlkit.intervals import FEWEST
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.fusion import Weights
@@ -27,11 +27,11 @@ from xmlkit.blend.reranking import Reranked, num_shown
 from xmlkit.blend.sums import Sum, sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.blend.trees import Trees
-from xmlkit.config import Precision
+from xmlkit.config import DEEPEST, Precision
 from xmlkit.data.corpus import Labels
 from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.errors import UserError
-from xmlkit.files import changed, digests, errors_named
+from xmlkit.files import changed, digests, errors_named, inside
 from xmlkit.inference.predict import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import files_of_run, write_json
@@ -81,20 +81,20 @@ class Description(_Recorded):
     source: str | None
     dialect: Dialect = PLAIN
     corpus: str
-    training_documents: int
-    held_out_documents: int
+    training_documents: Annotated[int, Field(ge=1)]
+    held_out_documents: Annotated[int, Field(ge=0)]
     validation: list[tuple[float, int]] = []  # `validation` and `validation_max` of each run
     fusion: Literal["fitted", "sum"]
     metric: str
-    ks: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
-    propensity_a: float
-    propensity_b: float
+    ks: Annotated[list[Annotated[int, Field(ge=1, le=DEEPEST)]], Field(min_length=1)]
+    propensity_a: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    propensity_b: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     shrink: float | None
     trees: bool = False
     rare: float = 0.0
     judged: dict[str, float]  # on held-out documents, each by weights that had not seen it
     members: Annotated[list[RecordedMember], Field(min_length=1)]
-    files: dict[str, str]
+    files: dict[Annotated[str, AfterValidator(inside)], str]
 
 
 def write(

@@ -19,7 +19,7 @@ from xmlkit.config import parse_assignments
 from xmlkit.console import say
 
 DOUBT = (
-    "Differences from {base}, with 95% intervals of a paired bootstrap over documents and seeds. "
+    "Differences from {base}, with 95% intervals over documents and seeds. "
     "`could show` is the smallest difference of P@5 that would have been told from 0. Each row is a test of "
     "its own: of twenty without any effect about one shows a difference."
 )

@@ -31,7 +31,7 @@ InArgument = Annotated[
 
 def _free(out: Path) -> Path:
     """Before the work."""
-    from xmlkit.data.writing import check_free
+    from xmlkit.files import check_free
 
     check_free(out)
     return out

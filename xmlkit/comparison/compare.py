@@ -13,12 +13,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from xmlkit.bootstrap import FEWEST, interval, resampled
 from xmlkit.comparison.runs import Run, Tested, held_out, train_all
 from xmlkit.comparison.sets import NO_PLUGINS, PluginSet, parse_sets
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.files import replaced
+from xmlkit.intervals import FEWEST, cells, interval
 from xmlkit.metrics import Terms
 from xmlkit.model.encoder import NONE
 from xmlkit.model.folder import write_json
@@ -155,15 +155,14 @@ def _rows(
             for term in ("part_N", "whole_N")
         )
         percent_MS = np.array([[scores[name, s][metric].percent for s in range(seeds)] for name in names])
-        percent_MR = resampled(part_MSN, whole_MSN)
+        cells_MSN = np.stack([cells(*of) for of in zip(part_MSN, whole_MSN, strict=True)])
         for m, figures in enumerate(metrics):
             value = float(percent_MS[m].mean())
             if m == 0:
                 figures[metric] = Figure(value)
             else:
-                difference_S, difference_R = percent_MS[m] - percent_MS[0], percent_MR[m] - percent_MR[0]
-                ends = interval(difference_S, difference_R, part_MSN.shape[2])
-                figures[metric] = Figure(value, float(difference_S.mean()), *ends)
+                difference = float((percent_MS[m] - percent_MS[0]).mean())
+                figures[metric] = Figure(value, difference, *interval(cells_MSN[m] - cells_MSN[0]))
     seconds = [float(np.mean([runs[name, s].seconds for s in range(seeds)])) for name in names]
     parameters = [runs[name, 0].parameters for name in names]
     base, of_set = names[0], {name: [scores[name, s] for s in range(seeds)] for name in names}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +13,7 @@ from xmlkit.console import counted
 from xmlkit.data.formats import Document, Format
 from xmlkit.data.lines import LONGEST_LINE
 from xmlkit.errors import UserError
-from xmlkit.files import errors_named
+from xmlkit.files import errors_named, whole_folder
 
 if TYPE_CHECKING:
     from xmlkit.data.corpus import Corpus
@@ -29,30 +26,8 @@ def write_corpus(corpus: Corpus, out: Path, format: Format) -> list[str]:
 
     Raises UserError where there is something already, or the format can't hold the corpus.
     """
-    check_free(out)
-    out = out.resolve()
-    with errors_named(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
-            left_out = [*_without_room(corpus, format), *format.write(unfinished, corpus)]
-            mask = os.umask(0)
-            os.umask(mask)
-            unfinished.chmod(0o777 & ~mask)  # a temporary folder is for its owner alone
-            if out.exists():
-                out.rmdir()
-            unfinished.rename(out)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return left_out
-
-
-def check_free(out: Path) -> None:
-    """Raises UserError where a corpus can't be written: there is something, or it is where we are."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out}: there is something already; name a new folder or an empty one")
-    if out.resolve() == Path.cwd():
-        raise UserError(f"{out}: it is the current folder, which can't be replaced; name one within it")
+    with whole_folder(out) as unfinished:
+        return [*_without_room(corpus, format), *format.write(unfinished, corpus)]
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

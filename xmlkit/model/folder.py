@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -39,7 +39,7 @@ from xmlkit.discovery import OF_A_FILE, installed, version_here
 from xmlkit.distributed import ranks
 from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
-from xmlkit.files import changed, copy_files, digests, errors_named, replaced
+from xmlkit.files import changed, copy_files, digests, errors_named, inside, replaced
 from xmlkit.model.encoder import NONE, Encoder, NoEncoder, load_config, load_tokenizer, new_backbone
 from xmlkit.model.finite import not_finite
 from xmlkit.model.inputs import names_of
@@ -78,7 +78,7 @@ class Description(_Recorded):
     training_documents: int
     machine: dict[str, str]  # that it was begun on
     plugins: list[RecordedPlugin]
-    files: dict[str, str]  # the digest of each that was written before this one
+    files: dict[Annotated[str, AfterValidator(inside)], str]  # digests, of what was written before this one
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,8 @@ def open_run(folder: Path) -> Opened:
 
     Raises UserError where the folder holds no finished run, or needs a plugin that is not installed.
     """
+    check_is_run(folder)
+    _check_has_weights(folder)
     return with_weights(folder, open_description(folder))
 
 
@@ -269,9 +271,13 @@ def _check_size(folder: Path, shape: Any) -> None:
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """A run's weights by name. Raises UserError where none were saved or the file is damaged."""
     description_of(folder)
+    _check_has_weights(folder)
+    return read_tensors(folder, WEIGHTS)[0]
+
+
+def _check_has_weights(folder: Path) -> None:
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
-    return read_tensors(folder, WEIGHTS)[0]
 
 
 def read_config(folder: Path) -> Config:
@@ -311,8 +317,7 @@ def files_of_run(folder: Path) -> list[str]:
     """The names of all files that opening a run needs. Raises UserError where one is not as it wrote it."""
     described = list(description_of(folder).files)
     _check(folder, *described)
-    if not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} holds no {WEIGHTS}: its training ended before any weights were saved")
+    _check_has_weights(folder)
     return [*described, DESCRIPTION, WEIGHTS]
 
 

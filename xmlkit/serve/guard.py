@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xmlkit.serve.limits import Limits
 from xmlkit.serve.refusals import Refused, problem
 
-TO_READ, TO_SEND = 30, 30  # seconds: for the whole of a body, for a part of an answer
+TO_READ = 30  # seconds, for the whole of a body
 BEARER = {"WWW-Authenticate": "Bearer"}
 HEALTH = "/healthz"  # open to all: whoever looks after a machine has no token
 
@@ -37,11 +37,11 @@ class Guard:
         if refusal is None:
             with self._door:
                 try:
-                    await self._app(scope, self._bounded(headers, receive), _in_time(send))
+                    await self._app(scope, self._bounded(headers, receive), send)
                     return
                 except asyncio.CancelledError:  # the loop ends at once
                     refusal = _stops()
-        await refusal(scope, receive, _in_time(send))
+        await refusal(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         inside = self._door.inside
@@ -103,13 +103,3 @@ class Door:
 
 def _stops() -> Response:
     return problem(503, "the server stops", {"Retry-After": "5", "Connection": "close"})
-
-
-def _in_time(send: Send) -> Send:
-    """Who does not read answers is left."""
-
-    async def within(message: Message) -> None:
-        async with asyncio.timeout(TO_SEND):
-            await send(message)
-
-    return within

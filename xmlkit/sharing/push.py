@@ -7,9 +7,8 @@ from pathlib import Path
 
 from xmlkit.blend.folder import DESCRIPTION as ENSEMBLE
 from xmlkit.console import say
-from xmlkit.data.writing import check_free
 from xmlkit.errors import UserError
-from xmlkit.files import copy_files, replaced
+from xmlkit.files import copy_files, whole_folder
 from xmlkit.hub import OF_RUNS, checked_name, told_by_hub
 from xmlkit.model.folder import DESCRIPTION
 from xmlkit.sharing.card import CARD, card
@@ -23,10 +22,9 @@ def write(folder: Path, name: str, out: Path) -> list[str]:
     """
     checked_name(name)
     files, text = parcel(folder), card(folder, name)
-    check_free(out)
-    copy_files(folder, out, files)
-    with replaced(out / CARD) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+    with whole_folder(out) as unfinished:
+        copy_files(folder, unfinished, files)
+        (unfinished / CARD).write_text(text, encoding="utf-8")
     return [CARD, *files]
 
 

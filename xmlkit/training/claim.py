@@ -24,7 +24,7 @@ from xmlkit.training.checkpoint import CHECKPOINT
 LOCK, OWNER = ".lock", ".owner"
 LOG = "log.jsonl"
 BEFORE_THE_FIRST_STEP = {LOCK, OWNER, LOG, CHECKPOINT, "config.json", "labels.jsonl", "encoder", DESCRIPTION}
-BEFORE_AN_ENSEMBLE_IS_WHOLE = {"labels.json", "fusion.safetensors", "members", "towers"}
+BEFORE_AN_ENSEMBLE_IS_WHOLE = {"labels.json", "fusion.safetensors", "members", "towers", ".ensemble.json"}
 
 
 @contextmanager
@@ -37,6 +37,9 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (LOCK, OWNER, LOG):
+        if (folder / name).is_symlink():  # which would be written to
+            raise UserError(f"{folder / name} is a link to a file elsewhere: remove it")
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()

@@ -78,6 +78,9 @@ class Names(Member):
         number = read_number(folder)
         kept, _ = load_tensors(folder / "names.safetensors")
         rows_L = kept["rows_L"]
-        if len(rows_L) != len(kept["names_LH"]) or not ((rows_L >= 0) & (rows_L < len(labels))).all():
+        if (
+            kept["names_LH"].shape != (len(rows_L), kept["centre_H"].numel())
+            or not ((rows_L >= 0) & (rows_L < len(labels))).all()
+        ):
             raise ValueError("names.safetensors is not of these labels")
         return cls(number, towers[number], kept["centre_H"], kept["names_LH"], kept["rows_L"])

@@ -47,7 +47,9 @@ def find(folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
         paths = tuple(state.parent / file["filename"] for file in listed)
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{state}: names no Arrow files; save the dataset again") from None
-    for path in paths:
+    for file, path in zip(listed, paths, strict=True):
+        if path.name != file["filename"]:
+            raise UserError(f"{state}: names {file['filename']!r}, which is no file of its folder")
         if not path.is_file():
             raise UserError(f"{path}: missing; {state.relative_to(folder)} names it")
     return paths or None

@@ -27,14 +27,27 @@ def pooled(points):
     return {z: max(min(mean(a, b) for b in zs if b >= z) for a in zs if a <= z) for z in zs}
 
 
+def steps_of(points):
+    """The steps of such a regression: mean logit, how many there are, how many are right."""
+    by_chance = {}
+    chances = pooled(points)
+    for z, is_true in points:
+        by_chance.setdefault(round(chances[z], 12), []).append((z, is_true))
+    return [
+        (np.mean([z for z, _ in step]), len(step), sum(is_true for _, is_true in step))
+        for _, step in sorted(by_chance.items())
+    ]
+
+
 # ------------------------------------------------------------------------------------------ chances
 
 
-def test_adjacent_violators_are_pooled():
-    """1 is right and 2 is not: both are worth a half. Between points there is a straight line."""
-    chances = fitted([0, 1, 2, 4], [0, 1, 0, 1])
+def test_adjacent_violators_are_pooled_into_their_middle():
+    """1 is right and 2 is not: both are a half at 1.5. The first two are wrong, and the last two right."""
+    chances = fitted([0, 0, 1, 2, 4, 4], [0, 0, 1, 0, 1, 1])
     np.testing.assert_allclose(
-        chances(np.array([0, 0.5, 1, 1.7, 2, 3, 4.0])), [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
+        chances(np.array([-3, 0, 0.75, 1.5, 2.75, 4, 9])),
+        [1 / 4, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 3 / 4],
     )
 
 
@@ -43,12 +56,26 @@ def test_three_points_that_fall_have_one_mean():
 
 
 def test_equal_logits_have_one_chance():
-    np.testing.assert_allclose(fitted([0, 0, 0, 1], [1, 0, 0, 1])(np.array([0.0, 1.0])), [1 / 3, 1])
+    np.testing.assert_allclose(fitted([0, 0, 0, 1], [1, 0, 0, 1])(np.array([0.0, 1.0])), [1 / 3, 2 / 3])
 
 
 def test_outside_it_is_the_nearest_that_was_seen():
     chances = fitted([1, 1, 2, 2, 2], [1, 0, 1, 1, 0])
     np.testing.assert_allclose(chances(np.array([-np.inf, -50, 50, np.inf])), [1 / 2, 1 / 2, 2 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_where_all_are_wrong_or_all_are_right_it_is_not_sure(right):
+    expected = (right * 3 + 1) / 5
+    np.testing.assert_allclose(fitted([0, 1, 2], [right] * 3)(np.array([0.0, 9.0])), [expected] * 2)
+
+
+def test_an_end_lies_beyond_what_is_next_to_it():
+    """A single one that is wrong would be worth a third; of the hundred after it one is right."""
+    chances = fitted([0, *[1] * 100], [0, 1, *[0] * 99])
+    np.testing.assert_allclose(chances(np.array([0.0, 1.0])), [1 / 200, 1 / 100])
+    chances = fitted([1, *[0] * 100], [1, 0, *[1] * 99])
+    np.testing.assert_allclose(chances(np.array([0.0, 1.0])), [99 / 100, 199 / 200])
 
 
 def test_the_shape_is_that_of_the_logits():
@@ -57,20 +84,35 @@ def test_the_shape_is_that_of_the_logits():
 
 @given(POINTS)
 def test_chances_are_those_of_a_slow_reference(points):
-    chances, expected = fitted(*zip(*points)), pooled(points)
-    np.testing.assert_allclose(chances(np.array([*expected], float)), [*expected.values()], atol=1e-9)
+    chances, steps = fitted(*zip(*points)), steps_of(points)
+    expected = [right / count for _, count, right in steps]
+    if expected[0] == 0:
+        expected[0] = min(1 / (steps[0][1] + 2), (expected[1] if len(steps) > 1 else 1) / 2)
+    if expected[-1] == 1:
+        expected[-1] = max(1 - 1 / (steps[-1][1] + 2), (1 + (expected[-2] if len(steps) > 1 else 0)) / 2)
+    np.testing.assert_allclose(chances(np.array([z for z, _, _ in steps])), expected, atol=1e-9)
 
 
 @given(POINTS, st.lists(st.floats(-9, 9), min_size=2))
 def test_chances_never_fall_and_lie_between_0_and_1(points, z):
     found = fitted(*zip(*points))(np.sort(z))
-    assert (np.diff(found) >= -1e-12).all() and found.min() >= 0 and found.max() <= 1
+    assert (np.diff(found) >= -1e-12).all() and found.min() > 0 and found.max() < 1
 
 
-@given(POINTS)
-def test_on_average_the_chance_is_how_many_were_right(points):
-    z, true = map(np.array, zip(*points))
-    assert fitted(z, true)(z).mean() == pytest.approx(true.mean())
+def test_what_ranks_higher_scores_higher():
+    """Between the means of the first and the last step."""
+    rng = np.random.default_rng(0)
+    z_V = rng.normal(size=2000)
+    chances = Calibration.fitted(z_V, rng.random(2000) < 1 / (1 + np.exp(-z_V)))
+    inside = np.linspace(chances.z_X[0], chances.z_X[-1], 500)
+    assert (np.diff(chances(inside)) > 0).all() and inside[0] < -1.5 and inside[-1] > 1.5
+
+
+def test_on_average_the_chance_is_nearly_how_many_were_right():
+    rng = np.random.default_rng(1)
+    z_V = rng.normal(size=2000)
+    true_V = rng.random(2000) < 1 / (1 + np.exp(-z_V))
+    assert Calibration.fitted(z_V, true_V)(z_V).mean() == pytest.approx(true_V.mean(), abs=0.005)
 
 
 # ------------------------------------------------------------------------------------------ how far off

@@ -223,6 +223,15 @@ def test_what_it_is_fitted_for(corpus, runs):
     assert json.loads((made.folder / "ensemble.json").read_text())["rare"] in RARE
 
 
+def test_what_train_is_to_fit_for_is_checked_before_the_work_and_used(corpus, tmp_path):
+    settings = {**SETTINGS, "encoder": "none", "lexical": {"buckets": 64, "width": 8}}
+    with pytest.raises(UserError, match="--for P@7: P@7: expected one of"):
+        train_ensemble(corpus, settings, ["bag", "words"], tmp_path / "whole", "P@7")
+    assert not list(tmp_path.iterdir())
+    made = train_ensemble(corpus, settings, ["bag", "words"], tmp_path / "whole", "P@1")
+    assert made.metric == "P@1"
+
+
 def test_a_kind_of_ones_own(corpus, runs, plugin_folder):
     """The guide's example, registered as any distribution may."""
     guide = (ROOT / "plugins" / "README.md").read_text().partition("## Kinds of member")[2]

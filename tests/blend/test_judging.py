@@ -12,8 +12,8 @@ from xmlkit.blend.fusion import fit, pairs_of
 from xmlkit.blend.judging import Judge
 from xmlkit.blend.member import Candidates
 from xmlkit.data.ragged import Ragged
-from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
+from xmlkit.measures.scoring import Scoring
 from xmlkit.metrics import ranking_terms, score_ranking
 
 N, L = 120, 12

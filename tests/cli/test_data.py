@@ -96,3 +96,14 @@ def test_describe_names_what_it_read(folder):
     assert ["format", "jsonl"] in rows and ["files", "train.jsonl"] in rows and ["labels.tsv"] in rows
     assert ["documents", "with", "ids", "30"] in rows
     assert "skipped: in/train.jsonl:31: not an object" in err
+
+
+def test_options_that_a_format_makes_nothing_of_are_told(tmp_path):
+    """A spreadsheet's tabs are read as Annif's TSV, whose columns are fixed."""
+    (tmp_path / "excel.tsv").write_text("Title\tSubjects\n" + "".join(f"text {n}\ta\n" for n in range(9)))
+    named = ["--text-column", "Title", "--label-separator", ";"]
+    for command in (["convert", "excel.tsv", "a", "--format", "jsonl"], ["split", "excel.tsv", "b"]):
+        _, err = xmlkit("data", *command, *named, cwd=tmp_path)
+        said = " ".join(err.split())
+        assert "--text-column is not heeded: excel is read as annif-tsv" in said
+        assert "--label-separator is not heeded" in said

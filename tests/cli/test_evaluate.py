@@ -16,8 +16,8 @@ from xmlkit.cli.display import members_table
 from xmlkit.cli.evaluate import remark_on_limit
 from xmlkit.data.corpus import load_split
 from xmlkit.data.ragged import Ragged
-from xmlkit.inference.predict import Ranking
 from xmlkit.measures.cut import Cut
+from xmlkit.measures.scoring import Ranking
 
 
 def cells(out, name):

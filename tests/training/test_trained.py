@@ -120,10 +120,8 @@ def test_what_it_leaves_in_the_model_is_saved_scored_and_opened(tmp_path, encode
 
 @pytest.mark.parametrize("swa", [{}, {"swa_start": 0, "swa_every": 1}])
 def test_the_model_has_the_best_weights_be_they_not_the_last(tmp_path, encoder, keeper, monkeypatch, swa):
-    real, scores = trainer_module.score_documents, iter([3.0, 7.0, 5.0, 4.0, 6.0])
-    monkeypatch.setattr(
-        trainer_module, "score_documents", lambda *a: {**real(*a), "P@5": next(scores), "nDCG@5": 1.0}
-    )
+    real, scores = Trainer.scores, iter([3.0, 7.0, 5.0, 4.0, 6.0])
+    monkeypatch.setattr(Trainer, "scores", lambda *a: {**real(*a), "P@5": next(scores), "nDCG@5": 1.0})
     saved = []
     real_save = trainer_module.save_weights
 
@@ -177,7 +175,7 @@ def test_scores_are_the_models_and_metrics_those_of_the_run(tmp_path, encoder, k
         ids_NK[places_B] = ids_Bk
         z_Bk = read.logits_BC(vectors.rank_BD, ids_Bk)
         votes_Bk = torch.tensor(keeper.votes)[ids_Bk]
-        torch.testing.assert_close(scores_Bk, (z_Bk + votes_Bk).double().sigmoid(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(scores_Bk, (z_Bk + votes_Bk).sigmoid(), rtol=1e-5, atol=1e-6)
     assert read.metrics(ids_NK) == pytest.approx(metrics)
     corpus = tiny.learnable_corpus()
     truth = corpus.train.labels.take(np.flatnonzero(held_out(corpus, event.config)))

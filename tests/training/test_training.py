@@ -143,7 +143,7 @@ def test_the_best_weights_are_kept_and_it_stops_early(tmp_path, encoder, monkeyp
     trainer = training.prepare(
         tiny.learnable_corpus(), {"encoder": encoder, **QUICK, "eval_every": 2, "patience": 2}, tmp_path / "a"
     )
-    monkeypatch.setattr(trainer_module, "score_documents", score)
+    monkeypatch.setattr(Trainer, "scores", score)
     assert trainer.fit() == "stopped early"
     assert log(tmp_path / "a", "validation/P@5") == [3.0, 7.0, 5.0, 4.0]
     saved = load_file(tmp_path / "a" / "model.safetensors")["head/lightxml/rows.weight"]

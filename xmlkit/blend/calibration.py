@@ -1,7 +1,11 @@
 """Scores that mean chances: what share of labels with such a logit was right on held-out documents.
 
-By isotonic regression (Zadrozny and Elkan, KDD 2002), between whose steps a straight line is drawn. How far
-off scores are is the expected calibration error (Naeini, Cooper and Hauskrecht, AAAI 2015),
+By centred isotonic regression (Oron and Flournoy, Statistics in Biopharmaceutical Research, 2017): each step
+of an isotonic regression (Zadrozny and Elkan, KDD 2002) is one point at its mean logit, with straight lines
+between, so that what ranks higher scores higher. A first step of which all n are wrong is worth 1 / (n + 2),
+and a last one of which all are right as much less than 1, but no more than half of what is next to it, or to
+1: nothing is impossible or certain. How far off scores are is the expected calibration error (Naeini, Cooper
+and Hauskrecht, AAAI 2015),
 
     sum over bins of |right - scored|, over the number of scores
 
@@ -35,8 +39,14 @@ class Calibration:
         # A second and 70 MB, which predictions need not wait for.
         from sklearn.isotonic import IsotonicRegression
 
-        steps = IsotonicRegression(y_min=0.0, y_max=1.0).fit(z_V, true_V)
-        return cls(np.asarray(steps.X_thresholds_, np.float64), np.asarray(steps.y_thresholds_, np.float64))
+        share_V = IsotonicRegression(y_min=0.0, y_max=1.0).fit_transform(z_V, true_V)
+        chance_X, at_V, count_X = np.unique(share_V, return_inverse=True, return_counts=True)
+        z_X = np.bincount(at_V, z_V) / count_X
+        if chance_X[0] == 0:
+            chance_X[0] = min(1 / (count_X[0] + 2), np.append(chance_X, 1)[1] / 2)
+        if chance_X[-1] == 1:
+            chance_X[-1] = max(1 - 1 / (count_X[-1] + 2), (1 + np.insert(chance_X, 0, 0)[-2]) / 2)
+        return cls(z_X, chance_X)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
         """The chances; outside what was seen, that of the nearest that was."""

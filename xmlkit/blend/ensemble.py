@@ -30,8 +30,8 @@ from xmlkit.config import Config
 from xmlkit.console import say
 from xmlkit.data.corpus import Corpus, load_corpus
 from xmlkit.errors import UserError
-from xmlkit.inference.predict import Scoring
 from xmlkit.intervals import FEWEST
+from xmlkit.measures.scoring import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import read_config
 from xmlkit.training.claim import new_folder
@@ -182,7 +182,9 @@ def _fitted(heard: list[Heard], judge: Judge, seen_L: np.ndarray) -> Blend:
     gain, low, high = difference(whole, best.terms)
     aim, name = judge.aim, best.candidate.name
     if gain <= 0:
+        alone = ", ".join(f"{one.candidate.name} {one.terms.percent:.2f}" for one in heard)
         say(f"the blend has no better {aim} than {name} alone ({gain:+.2f}): that one is kept")
+        say(f"alone they have {alone}")
         return _alone(best, seen_L)
     sure = "" if low > 0 and pairs.num_texts >= FEWEST else ", which may be chance"
     say(f"{aim}: {gain:+.2f} ({low:+.2f} to {high:+.2f}) over {name} alone{sure}")

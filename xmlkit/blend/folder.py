@@ -32,7 +32,7 @@ from xmlkit.data.corpus import Labels
 from xmlkit.data.dialect import PLAIN, Dialect
 from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named, inside
-from xmlkit.inference.predict import Scoring
+from xmlkit.measures.scoring import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
 from xmlkit.model.folder import files_of_run, write_json
 from xmlkit.model.tensor_file import load_tensors, save_tensors

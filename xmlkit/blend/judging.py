@@ -18,8 +18,8 @@ from xmlkit.blend.fusion import Pairs, Weights, pairs_of
 from xmlkit.blend.member import NAMED, Candidates
 from xmlkit.blend.reranking import Reranked
 from xmlkit.data.ragged import Ragged
-from xmlkit.inference.predict import Scoring
 from xmlkit.labels.propensity import inverse_propensities
+from xmlkit.measures.scoring import Scoring
 
 TRIED, TRUE = 64, 3  # documents of a trial, and labels of each
 

@@ -23,11 +23,10 @@ from xmlkit.hub import local
 from xmlkit.inference.predict import (
     TEXTS_AT_ONCE,
     Predictor,
-    Ranking,
-    Scoring,
     load_run,
 )
 from xmlkit.measures.left_out import depth_for, without
+from xmlkit.measures.scoring import Ranking, Scoring
 from xmlkit.metrics import hits
 from xmlkit.model.folder import run_source, source_there
 

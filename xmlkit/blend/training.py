@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xmlkit.blend.aim import aim_for
 from xmlkit.blend.budget import choose
 from xmlkit.blend.ensemble import Made, ensemble
 from xmlkit.blend.held_out import held_out_by
@@ -32,18 +33,21 @@ def train_ensemble(
     settings: Mapping[str, Any],
     names: Sequence[str],
     out: Path,
+    metric: str | None = None,
     fast: float | None = None,
     budget: Budget | None = None,
 ) -> Made | None:
     """Trains the members and blends them into `out`; None after Ctrl-C, whereupon the same call goes on.
 
-    `settings` are a document as a config file holds it, for the runs among the members; `fast` is that of
-    `ensemble`. A budget leaves out members that don't fit, and chooses settings of the others. Raises
-    UserError for settings that make none, and for members that are there with other settings.
+    `settings` are a document as a config file holds it, for the runs among the members; `metric` and `fast`
+    are those of `ensemble`. A budget leaves out members that don't fit, and chooses settings of the others.
+    Raises UserError for settings that make none, and for members that are there with other settings.
     """
     _check_free(out)
     encoder = chosen_encoder(settings.get("encoder") or SCRATCH)
     settings = {**settings, "encoder": encoder}
+    config = RECIPES["warm"].config(settings, corpus.source)
+    aim_for(config, metric)  # before the work
     if {*ENCODED, "names"}.intersection(names) and encoder in (SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
     if not corpus.labels.named_L.any():
@@ -66,7 +70,7 @@ def train_ensemble(
     if "names" in names:
         members.append(f"names:{encoder}")
     members += [name for name in ("linear", "words") if name in names]
-    return ensemble(members, corpus, out, fast=fast, config=RECIPES["warm"].config(settings, corpus.source))
+    return ensemble(members, corpus, out, metric, fast=fast, config=config)
 
 
 def train_sum(corpus: Corpus, settings: Sequence[Mapping[str, Any]], out: Path) -> Made | None:

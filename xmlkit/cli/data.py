@@ -91,10 +91,8 @@ def convert(
     read: Read,
 ) -> None:
     """Writes a corpus in another format, and says what that has no room for."""
-    from xmlkit.data.corpus import load_corpus
-
     format = format_named(format_)
-    _write(load_corpus(in_, read.dialect()), out_, format)
+    _write(_read(in_, read), out_, format)
 
 
 @spread
@@ -142,7 +140,6 @@ def split(
 ) -> None:
     """Parts a corpus into train and test: at random, with texts that are nearly the same on one side, or by a
     column."""
-    from xmlkit.data.corpus import load_corpus
     from xmlkit.data.drawing import parted, parted_by_time, parted_by_value, parted_where
 
     if sum(option is not None for option in (by, by_time, where)) > 1:
@@ -159,7 +156,7 @@ def split(
     share, drawn_by = SHARE if test is None else test, seed or 0
     format = format_ and format_named(format_)
     column = by or by_time or chosen or None
-    corpus = load_corpus(in_, read.dialect().model_copy(update={"column": column}))
+    corpus = _read(in_, read, column)
     if column is None:
         found = parted(corpus, share, drawn_by)
         say(f"{found.near_duplicates:,} documents are nearly the same as another one, and lie on its side")
@@ -194,12 +191,22 @@ def sample(
     read: Read,
 ) -> None:
     """Draws documents at random; the list of labels stays whole."""
-    from xmlkit.data.corpus import load_corpus
     from xmlkit.data.drawing import sampled
 
     format = format_ and format_named(format_)
-    corpus = load_corpus(in_, read.dialect())
+    corpus = _read(in_, read)
     _write(sampled(corpus, documents, seed or 0), out_, format or format_named(corpus.format or WITHOUT_ONE))
+
+
+def _read(path: str, read: Read, column: str | None = None) -> Corpus:
+    """With what is parted by; says which options its format makes nothing of."""
+    from xmlkit.data.corpus import load_corpus
+    from xmlkit.data.remarks import unheeded
+
+    corpus = load_corpus(path, read.dialect().model_copy(update={"column": column}))
+    for line in unheeded(corpus):
+        say(line)
+    return corpus
 
 
 def _write(corpus: Corpus, folder: Path, format: Format) -> None:

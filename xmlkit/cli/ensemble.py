@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xmlkit.cli.options import FastOption, OutOption, Read, never_empty, spread
+from xmlkit.cli.options import AimOption, FastOption, OutOption, Read, never_empty, spread
 from xmlkit.cli.saying import print_uncut, say_run
 
 
@@ -29,15 +29,7 @@ def ensemble(
             show_default=False,
         ),
     ] = None,
-    for_: Annotated[
-        str | None,
-        typer.Option(
-            "--for",
-            metavar="METRIC,...",
-            help="What blends are compared by, as `P@5`, of several the mean; default: nDCG@5,PSP@5.",
-            show_default=False,
-        ),
-    ] = None,
+    for_: AimOption = None,
     summed: Annotated[
         bool, typer.Option("--sum", help="Adds up scores label by label, as LightXML does, and fits nothing.")
     ] = False,

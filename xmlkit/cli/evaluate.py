@@ -16,8 +16,9 @@ from xmlkit.distributed.launch import speaks
 from xmlkit.errors import UserError
 
 if TYPE_CHECKING:
-    from xmlkit.inference.predict import Predictor, Ranking
+    from xmlkit.inference.predict import Predictor
     from xmlkit.measures.cut import Cut
+    from xmlkit.measures.scoring import Ranking
 
 
 @spread

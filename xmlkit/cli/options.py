@@ -112,6 +112,15 @@ PrecisionOption = Annotated[
         show_default=False,
     ),
 ]
+AimOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="METRIC,...",
+        help="What blends are compared by, as `P@5`, of several the mean; default: nDCG@5,PSP@5.",
+        show_default=False,
+    ),
+]
 FastOption = Annotated[
     str | None,
     typer.Option(

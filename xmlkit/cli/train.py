@@ -12,6 +12,7 @@ import typer
 import xmlkit
 from xmlkit.cli.options import (
     DEMO,
+    AimOption,
     Chosen,
     DataArgument,
     FastOption,
@@ -105,6 +106,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    for_: AimOption = None,
     fast: FastOption = None,
     track: Annotated[
         list[str] | None,
@@ -130,6 +132,8 @@ def train(
     check_options(
         {"--distil": distil, "--ensemble": ensemble_, "--all-members": all_members, "--budget": budget}
     )
+    if for_ is not None and ensemble_ is None:
+        raise UserError("--for compares blends of --ensemble: name its members, or leave it out")
     if fast is not None and ensemble_ is None:
         raise UserError("--fast chooses among the members of --ensemble: name them, or leave it out")
     if unlabelled:
@@ -153,7 +157,7 @@ def train(
         if all_members and (preset is None or chosen.member is not None):
             raise UserError("--all-members trains those of a preset: name it with --preset, without --member")
         if ensemble_ is not None:
-            return _train_ensemble(data, read, out_, [settings], ensemble_, fast, budget)
+            return _train_ensemble(data, read, out_, [settings], ensemble_, for_, fast, budget)
         numbers = range(num_members(preset or ""))
         each = [replace(chosen, member=n).settings(plugin) for n in numbers]
         if any(one in each[:place] for place, one in enumerate(each)):
@@ -264,6 +268,7 @@ def _train_ensemble(
     out_: Path | None,
     settings: list[dict[str, Any]],
     given: str | None = None,
+    metric: str | None = None,
     fast: str | None = None,
     budget: str | None = None,
 ) -> None:
@@ -287,7 +292,7 @@ def _train_ensemble(
         if names is None:
             made = train_sum(corpus, settings, folder)
         else:
-            made = train_ensemble(corpus, settings[0], names, folder, most, given_time)
+            made = train_ensemble(corpus, settings[0], names, folder, metric, most, given_time)
         if made is None:
             return None
         print_uncut(ensemble_table(made))

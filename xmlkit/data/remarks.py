@@ -20,7 +20,7 @@ COLUMNS = ("label", "labels", "subject", "subjects", "uri", "uris")  # what head
 
 def remarks(corpus: Corpus) -> list[str]:
     """A line each, with an example."""
-    labels, found = corpus.labels, _unheeded(corpus)
+    labels, found = corpus.labels, unheeded(corpus)
     for name, split in corpus.splits.items():
         heads = [split.label_ids[row] for row in split.labels[0].tolist()] if len(split) else []
         if len(heads) == 1 and heads[0].lower() in COLUMNS:
@@ -63,7 +63,7 @@ def remarks(corpus: Corpus) -> list[str]:
     return found
 
 
-def _unheeded(corpus: Corpus) -> list[str]:
+def unheeded(corpus: Corpus) -> list[str]:
     """How it should be read, where files of its format are not read so."""
     format = next((one for one in formats() if corpus.format == one.NAME), None)
     if format is None:

@@ -23,7 +23,8 @@ from xmlkit.data.tokens import token_store, tokenise
 from xmlkit.doors import Head
 from xmlkit.errors import UserError
 from xmlkit.measures.left_out import depth_for, without
-from xmlkit.metrics import Terms, ranking_terms, score_ranking
+from xmlkit.measures.scoring import Ranking, Scoring
+from xmlkit.metrics import Terms
 from xmlkit.model.device import choose_device, use_bfloat16
 from xmlkit.model.folder import Opened, open_run
 from xmlkit.model.inputs import Reader
@@ -41,46 +42,6 @@ class Prediction:
     label: str
     name: str
     score: float
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What metrics are computed with, beside rankings and truth."""
-
-    counts_L: np.ndarray  # training documents of each label, the validation part included
-    num_documents: int  # training documents, the validation part included
-    ks: tuple[int, ...]
-    propensity_a: float
-    propensity_b: float
-
-    def scores(self, ids_NK: np.ndarray, truth: Ragged) -> dict[str, float]:
-        """All metrics of a ranking, in percent."""
-        return score_ranking(ids_NK, truth, *self._counted, self.ks, *self._propensity)
-
-    def of(self, ranking: Ranking) -> dict[str, float]:
-        """The same of the first ranks of a ranking, as many as count."""
-        return self.scores(ranking.ids_NK[:, : max(self.ks)], ranking.truth)
-
-    def terms(self, ids_NK: np.ndarray, truth: Ragged, ks: tuple[int, ...] | None = None) -> dict[str, Terms]:
-        """The same document by document, at these k or its own; coverage left out."""
-        return ranking_terms(ids_NK, truth, *self._counted, ks or self.ks, *self._propensity)
-
-    @property
-    def _counted(self) -> tuple[np.ndarray, int]:
-        return self.counts_L, self.num_documents
-
-    @property
-    def _propensity(self) -> tuple[float, float]:
-        return self.propensity_a, self.propensity_b
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """What a model ranks first of a split's documents, without what they are not asked about."""
-
-    scores_NK: np.ndarray  # in 0..1
-    ids_NK: np.ndarray  # rows of the model's labels, best first; -1 where there are fewer
-    truth: Ragged  # in rows of the model's labels; others follow behind them
 
 
 class Predictor(ABC):
@@ -227,7 +188,8 @@ class RunPredictor(Predictor):
         corpus.check_same(self.opened.corpus_digest, "the model")
         rows = validation_rows(corpus.train.texts, self.config.validation, self.config.validation_max)
         if not rows.any():
-            raise UserError("the run was trained with validation=0, which holds out no document")
+            share = self.config.validation
+            raise UserError(f"the run held out none of {len(rows):,} documents (validation={share:g})")
         return corpus.train.take(np.flatnonzero(rows))
 
     @property

@@ -16,7 +16,8 @@ import numpy as np
 
 from xmlkit.data.corpus import Split
 from xmlkit.data.ragged import Ragged
-from xmlkit.inference.predict import Predictor, RunPredictor, Scoring
+from xmlkit.inference.predict import Predictor, RunPredictor
+from xmlkit.measures.scoring import Scoring
 
 
 @dataclass(frozen=True)

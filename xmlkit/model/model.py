@@ -191,7 +191,8 @@ class Model(Vectoriser):
         `head_for_prediction` gave, where many documents are ranked. `allowed_L` (bool) says which labels may
         be there: of a shortlist those that it holds.
         """
-        return self.rank_vectors(self.vectors(documents), documents, k, head, allowed_L)
+        score_Bk, ids_Bk = self.rank_vectors(self.vectors(documents), documents, k, head, allowed_L)
+        return score_Bk.float(), ids_Bk
 
     @torch.no_grad()
     def rank_vectors(

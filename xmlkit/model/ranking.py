@@ -12,12 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xmlkit.config import Config
 from xmlkit.console import track
 from xmlkit.data.batches import micro_batches
-from xmlkit.data.ragged import Ragged
 from xmlkit.doors import Head
-from xmlkit.metrics import score_ranking
 from xmlkit.model.encoder import Encoder
 from xmlkit.model.inputs import Reader
 from xmlkit.model.model import Model
@@ -119,20 +116,3 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train()
-
-
-def score_documents(
-    model: Model,
-    reader: Reader,
-    rows: np.ndarray,
-    truth: Ragged,
-    counts_L: np.ndarray,
-    num_documents: int,
-    config: Config,
-    ks: tuple[int, ...],
-) -> dict[str, float]:
-    """The metrics of these rows' rankings in percent; counts are those of the whole training file."""
-    head = model.head_for_prediction()
-    _, ids_NK = rank_documents(model, head, reader, rows, max(ks), config.tokens_at_once)
-    a, b = config.propensity_a, config.propensity_b
-    return score_ranking(ids_NK, truth, counts_L, num_documents, ks, a, b)

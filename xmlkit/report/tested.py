@@ -14,11 +14,12 @@ import numpy as np
 from xmlkit.blend.calibration import Bin, bins, calibration_error
 from xmlkit.data.corpus import Labels, Split
 from xmlkit.errors import UserError
-from xmlkit.inference.predict import Predictor, Ranking
+from xmlkit.inference.predict import Predictor
 from xmlkit.measures.assigned import Assigned
 from xmlkit.measures.by_frequency import parts
 from xmlkit.measures.by_label import Decile, deciles
 from xmlkit.measures.cut import DEEPEST, Cut
+from xmlkit.measures.scoring import Ranking
 from xmlkit.metrics import hits
 
 SHOWN = 10  # predictions of a document

@@ -20,6 +20,7 @@ from xmlkit.data.batches import micro_batches
 from xmlkit.data.joined import Joined, joined_means
 from xmlkit.data.ragged import Ragged
 from xmlkit.distributed import ranks
+from xmlkit.measures.scoring import Scoring
 from xmlkit.model.inputs import Reader, ragged_labels
 from xmlkit.passing import Documents, RaggedLabels, Training
 from xmlkit.training.name_documents import NameDocuments
@@ -44,6 +45,11 @@ class TrainingData:
     def num_documents(self) -> int:
         """Of the whole file."""
         return len(self.labels)
+
+    def scoring(self, config: Config) -> Scoring:
+        """How the held-out documents are scored: at the k of the settings and 5."""
+        ks = tuple(sorted({5, *config.ks}))
+        return Scoring(self.counts_L, self.num_documents, ks, config.propensity_a, config.propensity_b)
 
     def places_B(self, rows: np.ndarray) -> Tensor:
         """What `Training.rows_B` says of these rows."""

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from xmlkit.config import Config
 from xmlkit.doors import Head
-from xmlkit.metrics import score_ranking
 from xmlkit.model.inputs import ragged_labels
 from xmlkit.model.model import Model
 from xmlkit.passing import Documents, RaggedLabels, Vectors
@@ -60,15 +59,11 @@ class RunReading:
 
     def rank(self, vectors: Vectors, documents: Documents, k: int) -> tuple[Tensor, Tensor]:
         """As the model is now, but for label vectors that a head computes: those of the first call."""
-        return self._model.rank_vectors(vectors, documents, k, self._head)
+        score_Bk, ids_Bk = self._model.rank_vectors(vectors, documents, k, self._head)
+        return score_Bk.float(), ids_Bk
 
     def metrics(self, ids_NK: Tensor) -> dict[str, float]:
         """At the k of the settings and 5; ranks that are missing are no hits."""
-        data, config = self._data, self._config
-        ks = sorted({5, *config.ks})
-        padded_NK = F.pad(ids_NK, (0, max(max(ks) - ids_NK.shape[1], 0)), value=-1)
-        truth = data.labels.take(data.validation_rows)
-        propensity = (config.propensity_a, config.propensity_b)
-        return score_ranking(
-            padded_NK.cpu().numpy(), truth, data.counts_L, data.num_documents, ks, *propensity
-        )
+        data, by = self._data, self._data.scoring(self._config)
+        padded_NK = F.pad(ids_NK, (0, max(max(by.ks) - ids_NK.shape[1], 0)), value=-1)
+        return by.scores(padded_NK.cpu().numpy(), data.labels.take(data.validation_rows))

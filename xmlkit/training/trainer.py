@@ -27,7 +27,7 @@ from xmlkit.errors import UserError
 from xmlkit.hooks import Run
 from xmlkit.model.folder import WEIGHTS, read_weights, save_weights
 from xmlkit.model.model import Model
-from xmlkit.model.ranking import score_documents
+from xmlkit.model.ranking import rank_documents
 from xmlkit.tables import shares_of
 from xmlkit.training.checkpoint import (
     CHECKPOINT,
@@ -351,17 +351,10 @@ class Trainer:
 
     def scores(self, model: Model) -> dict[str, float]:
         """The metrics on the validation part, in percent."""
-        data, rows = self.data, self.data.validation_rows
-        return score_documents(
-            model,
-            data.reader,
-            rows,
-            data.labels.take(rows),
-            data.counts_L,
-            data.num_documents,
-            self.config,
-            tuple(sorted({5, *self.config.ks})),
-        )
+        data, by, head = self.data, self.data.scoring(self.config), model.head_for_prediction()
+        rows, most = data.validation_rows, self.config.tokens_at_once
+        _, ids_NK = rank_documents(model, head, data.reader, rows, max(by.ks), most)
+        return by.scores(ids_NK, data.labels.take(rows))
 
     def _evaluate(self, report: Report) -> None:
         if not len(self.data.validation_rows):

@@ -32,7 +32,7 @@ def judged(whole: Ensemble, test: Split) -> dict[str, Any]:
     kinds = Counter(one.kind for one in about.members)
     names = []
     for one in about.members:
-        of = Path(one.name).name.removeprefix("whole-")
+        of = Path(one.name.removeprefix(f"{one.kind}:")).name.removeprefix("whole-")
         one_of_many = f"{one.kind}:{of}" if kinds[one.kind] > 1 else one.kind
         names.append(of if one.kind == "run" else one_of_many)
     members = (ids_NK for _, ids_NK in found.members)

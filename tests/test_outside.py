@@ -18,7 +18,7 @@ from xmlkit.files import copy_files, inside, replaced
 from xmlkit.sharing.push import write
 from xmlkit.training import train as training
 
-OUTSIDE = ["../x", "a/../../x", "/x", "..", "", ".", "C:/x", "a\\..\\..\\x"]
+OUTSIDE = ["../x", "a/../../x", "/x", "//x", "///x", "..", "", ".", "C:/x", "a\\..\\..\\x"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -32,7 +32,7 @@ def test_others_are_taken(name):
     assert inside(name) == name
 
 
-@pytest.mark.parametrize("name", ["../mine", "encoder/../../mine", "{whole}"])
+@pytest.mark.parametrize("name", ["../mine", "encoder/../../mine", "{whole}", "/{whole}"])
 def test_a_run_that_names_a_file_outside_is_refused(copied_run, tmp_path, name):
     """Which is there, with the digest that is named."""
     (tmp_path / "mine").write_text("mine")
@@ -46,7 +46,7 @@ def test_a_run_that_names_a_file_outside_is_refused(copied_run, tmp_path, name):
             opened(copied_run)
 
 
-@pytest.mark.parametrize("name", OUTSIDE[:3])
+@pytest.mark.parametrize("name", OUTSIDE[:4])
 def test_an_ensemble_that_names_a_file_outside_is_refused(tmp_path, name):
     recorded = {
         "source": None,

@@ -96,8 +96,8 @@ def _sync(path: Path) -> None:
 
 def inside(name: str) -> str:
     """The name of a file in a folder, as it is. Raises ValueError for one that leads out of the folder."""
-    parts = PurePosixPath(name).parts
-    if not parts or "/" in parts or ".." in parts or "\\" in name or ":" in parts[0]:
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
         raise ValueError(f"{name!r} leads out of the folder")
     return name
 
@@ -118,7 +118,7 @@ def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
         with (
             (source / name).open("rb") as file,
             errors_named(target / name),
-            (target / name).open("wb") as copy,
+            (target / name).open("xb") as copy,
         ):
             shutil.copyfileobj(file, copy)
 

@@ -162,7 +162,7 @@ KINDS = {
             "held-out P@1 / 3 / 5": lambda row: three(row["alone"], "P"),
             "nDCG@5": lambda row: rounded(row["alone"]["nDCG@5"]),
             "PSP@1 / 3 / 5": lambda row: three(row["alone"], "PSP"),
-            "nDCG@5 lost without it": lambda row: spread(row["loss_without"]),
+            "lost without it": lambda row: spread(row["loss_without"]),
         },
         lambda row: row if "alone" in row else {"alone": row},
     ),

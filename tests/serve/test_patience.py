@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 
 import pytest
 import uvicorn
@@ -21,37 +23,44 @@ async def answer(scope, receive, send):
     await send({"type": "http.response.body", "body": b""})
 
 
-LONG = 20_000_000  # bytes: more than the system's buffers hold
+LONG, SHORT, BUFFER = 2_000_000, 100_000, 2**14  # bytes
 
 
-async def answer_at_length(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % LONG)]})
-    await send({"type": "http.response.body", "body": b"x" * LONG})
+def answers(length: int):
+    async def answer(scope, receive, send):
+        head = {"status": 200, "headers": [(b"content-length", b"%d" % length)]}
+        await send({"type": "http.response.start", **head})
+        await send({"type": "http.response.body", "body": b"x" * length})
+
+    return answer
 
 
-async def read_of(before: float, between: float) -> tuple[int, int]:
-    """Bytes that are read by one who waits so many seconds before the first part and between two of them.
+async def read_of(length: int, before: float, between: float) -> tuple[int, int, float]:
+    """What is read by one who waits so many seconds before the first part of an answer, and between parts.
 
-    And connections that are left then.
+    In bytes; the connections that are left then; seconds from the first part on.
     """
-    config = uvicorn.Config(answer_at_length, http=Patient, lifespan="off", log_config=None)
+    config = uvicorn.Config(answers(length), http=Patient, lifespan="off", log_config=None)
     config.load()
     state, loop, found = ServerState(), asyncio.get_running_loop(), 0
     server = await loop.create_server(lambda: Patient(config, state, {}), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname(), limit=2**16)
-    writer.write(GET)
-    await reader.readuntil(b"\r\n\r\n")
+    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    client.setblocking(False)
+    await loop.sock_connect(client, server.sockets[0].getsockname())
+    await loop.sock_sendall(client, GET)
     await asyncio.sleep(before)
+    left, begun = len(state.connections), time.monotonic()
     try:
-        while found < LONG and (part := await reader.read(2**20)):
+        while found < length and (part := await loop.sock_recv(client, 2**15)):
             found += len(part)
             await asyncio.sleep(between)
     except ConnectionResetError:
         pass
-    left = len(state.connections)
-    writer.close()
+    client.close()
     server.close()
-    return found, left
+    return found, left, time.monotonic() - begun
 
 
 async def asked(*parts: bytes) -> bytes:
@@ -86,13 +95,16 @@ def test_a_whole_one_is_answered_however_long_that_takes(monkeypatch, parts):
     assert asyncio.run(asked(*parts)).count(b"HTTP/1.1 204") == len(parts) - 1
 
 
-def test_who_reads_no_answer_is_left(monkeypatch):
+@pytest.mark.parametrize("length", [LONG, SHORT])
+def test_who_reads_no_answer_is_left(monkeypatch, length):
+    """Also where less is unsent than the server would wait with."""
     monkeypatch.setattr(patience, "TO_SEND", 0.1)
-    found, left = asyncio.run(read_of(1.0, 0.0))
-    assert found < LONG and left == 0
+    found, left, _ = asyncio.run(read_of(length, 1.0, 0.0))
+    assert found < length and left == 0
 
 
 def test_who_reads_slowly_gets_all_of_it(monkeypatch):
     """It takes several times as long as nothing may be read."""
-    monkeypatch.setattr(patience, "TO_SEND", 1.0)
-    assert asyncio.run(read_of(0.0, 0.01))[0] == LONG
+    monkeypatch.setattr(patience, "TO_SEND", 0.3)
+    found, _, seconds = asyncio.run(read_of(LONG, 0.0, 0.01))
+    assert found >= LONG and seconds > 2 * patience.TO_SEND

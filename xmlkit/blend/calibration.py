@@ -2,10 +2,10 @@
 
 By centred isotonic regression (Oron and Flournoy, Statistics in Biopharmaceutical Research, 2017): each step
 of an isotonic regression (Zadrozny and Elkan, KDD 2002) is one point at its mean logit, with straight lines
-between, so that what ranks higher scores higher. A first step of which all n are wrong is worth 1 / (n + 2),
-and a last one of which all are right as much less than 1, but no more than half of what is next to it, or to
-1: nothing is impossible or certain. How far off scores are is the expected calibration error (Naeini, Cooper
-and Hauskrecht, AAAI 2015),
+between: from the first to the last, what ranks higher scores higher. A first step of which all n are wrong is
+worth 1 / (n + 2), and a last one of which all are right as much less than 1, but no more than half of what is
+next to it, or to 1: nothing is impossible or certain. How far off scores are is the expected calibration
+error (Naeini, Cooper and Hauskrecht, AAAI 2015),
 
     sum over bins of |right - scored|, over the number of scores
 
@@ -49,7 +49,7 @@ class Calibration:
         return cls(z_X, chance_X)
 
     def __call__(self, z: np.ndarray) -> np.ndarray:
-        """The chances; outside what was seen, that of the nearest that was."""
+        """The chances; beyond the first and the last step's means, those of these steps."""
         chances: np.ndarray = np.interp(z, self.z_X, self.chance_X)
         return chances
 

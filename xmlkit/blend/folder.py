@@ -48,13 +48,17 @@ class _Recorded(BaseModel):
 RecordedT = TypeVar("RecordedT", bound=_Recorded)
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]  # of the training documents, held out
+Most = Annotated[int, Field(ge=0)]  # of these
+
+
 class RecordedLabels(_Recorded):
     """What labels.json holds."""
 
     ids: list[str]
     names: list[str] | None
-    documents: list[Annotated[int, Field(ge=0)]]
-    seen: list[Annotated[int, Field(ge=0)]]
+    documents: list[Annotated[int, Field(ge=0, lt=2**63)]]
+    seen: list[Annotated[int, Field(ge=0, lt=2**63)]]
 
     @model_validator(mode="after")
     def _fit(self) -> RecordedLabels:
@@ -81,9 +85,9 @@ class Description(_Recorded):
     source: str | None
     dialect: Dialect = PLAIN
     corpus: str
-    training_documents: Annotated[int, Field(ge=1)]
+    training_documents: Annotated[int, Field(ge=1, lt=2**63)]
     held_out_documents: Annotated[int, Field(ge=0)]
-    validation: list[tuple[float, int]] = []  # `validation` and `validation_max` of each run
+    validation: list[tuple[Share, Most]] = []  # `validation` and `validation_max` of each run
     fusion: Literal["fitted", "sum"]
     metric: str
     ks: Annotated[list[Annotated[int, Field(ge=1, le=DEEPEST)]], Field(min_length=1)]

@@ -18,9 +18,9 @@ def held_out_by(corpus: Corpus, parts: Iterable[tuple[float, int]]) -> np.ndarra
     each = [validation_rows(corpus.train.texts, share, most) for share, most in parts]
     held_out_N: np.ndarray = np.logical_and.reduce(each)
     if not held_out_N.any():
-        share = min(share for share, _ in parts)
+        share, most = min(parts)
         raise UserError(
-            f"of {len(corpus.train):,} documents none is held out (validation={share:g}): there is nothing "
-            "to fit to"
+            f"of {len(corpus.train):,} documents none is held out (validation={share:g}, "
+            f"validation_max={most:,}): there is nothing to fit to"
         )
     return held_out_N

@@ -188,8 +188,9 @@ class RunPredictor(Predictor):
         corpus.check_same(self.opened.corpus_digest, "the model")
         rows = validation_rows(corpus.train.texts, self.config.validation, self.config.validation_max)
         if not rows.any():
-            share = self.config.validation
-            raise UserError(f"the run held out none of {len(rows):,} documents (validation={share:g})")
+            share, most = self.config.validation, self.config.validation_max
+            how = f"validation={share:g}, validation_max={most:,}"
+            raise UserError(f"the run held out none of {len(rows):,} documents ({how})")
         return corpus.train.take(np.flatnonzero(rows))
 
     @property

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -75,7 +75,7 @@ class Description(_Recorded):
     init_from: str | None
     corpus: str
     labels: int
-    training_documents: int
+    training_documents: Annotated[int, Field(ge=1, lt=2**63)]
     machine: dict[str, str]  # that it was begun on
     plugins: list[RecordedPlugin]
     files: dict[Annotated[str, AfterValidator(inside)], str]  # digests, of what was written before this one

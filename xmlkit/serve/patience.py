@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xmlkit.serve.guard import TO_READ
 
-TO_SEND = 30  # seconds, for any part of an answer
+TO_SEND = 30  # seconds, in which some of an answer is to be read
 
 
 class Patient(H11Protocol):
@@ -18,49 +18,39 @@ class Patient(H11Protocol):
     """
 
     _until: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
+    _looks: asyncio.TimerHandle | None = None
+    _unread = 0  # bytes, when it was looked at last and nothing has come since
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """From now on."""
         super().connection_made(transport)
         self._wait()
+        self._see_it_read()
 
     def data_received(self, data: bytes) -> None:
         """A part of a request."""
+        self._unread = 0
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._wait()
         else:
             self._wait_no_more()
 
-    def pause_writing(self) -> None:
-        """More is to be sent than the client has read."""
-        super().pause_writing()
-        self._see_it_read()
-
-    def resume_writing(self) -> None:
-        """It has read nearly all."""
-        self._see_no_more()
-        super().resume_writing()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing comes any more."""
         self._wait_no_more()
-        self._see_no_more()
+        if self._looks is not None:
+            self._looks.cancel()
         super().connection_lost(exc)
 
-    def _see_it_read(self, left: int | None = None) -> None:
-        """Goes where nothing was read of what was `left` to send; what is left is given up."""
-        now = self.transport.get_write_buffer_size()
-        if now == left:
+    def _see_it_read(self) -> None:
+        """Gives up what is left to send where none of it was read for so long, be it to close or not."""
+        left = self.transport.get_write_buffer_size()
+        if left and left == self._unread:
             self.transport.abort()
         else:
-            self._unread = self.loop.call_later(TO_SEND, self._see_it_read, now)
-
-    def _see_no_more(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+            self._unread = left
+            self._looks = self.loop.call_later(TO_SEND, self._see_it_read)
 
     def _wait(self) -> None:
         if self._until is None:

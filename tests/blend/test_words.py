@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,16 @@ def test_a_label_that_is_found_by_two_names_is_found_once():
 
 def test_found_by_its_name_and_added_up():
     assert kind("words") is Words and Words.of_score == "logarithm"
+
+
+def test_headings_that_are_words_are_found_as_names_are():
+    """As a table of one's own has them: no vocabulary, no names."""
+    named = corpus_of()
+    ids = [NAMES["abcde".index(label)] for label in named.labels.ids]
+    bare = Corpus("some", Labels(ids, None), replace(named.train, label_ids=ids), None)
+    ours, theirs = (made(corpus).candidates(TEXTS, 5) for corpus in (bare, named))
+    np.testing.assert_array_equal(ours.ids_NK, theirs.ids_NK)
+    np.testing.assert_array_equal(ours.evidence_NK, theirs.evidence_NK)
 
 
 def test_no_names_no_member(tmp_path):

@@ -36,6 +36,13 @@ def test_the_text_of_a_label() -> None:
     assert (more.ids[3], more.names[3], more.alternatives[3], more.text(3)) == ("d", "w5", (), "w5")
 
 
+def test_ids_that_are_words_are_names_where_no_label_has_one() -> None:
+    assert LABELS.worded_L.tolist() == LABELS.named_L.tolist()
+    ids = ["tax law", "Überlieferung", "http://a.org/law", "D012345", "12", "os", "role::program"]
+    assert Labels(ids, None).worded_L.tolist() == [True, True, False, False, False, False, True]
+    assert Labels(ids, list(ids)).worded_L.tolist() == Labels(ids, None).worded_L.tolist()
+
+
 def test_what_plugins_read() -> None:
     """As the tokens of these very texts; nothing of a label without a name."""
     text = tokenizer()

@@ -50,7 +50,7 @@ def train_ensemble(
     aim_for(config, metric)  # before the work
     if {*ENCODED, "names"}.intersection(names) and encoder in (SCRATCH, NONE):
         raise UserError("--ensemble needs a pretrained encoder: name it with --encoder")
-    if not corpus.labels.named_L.any():
+    if not corpus.labels.worded_L.any():
         names = [name for name in names if name not in BY_NAMES] if tuple(names) == AUTO else names
         if name := next((name for name in BY_NAMES if name in names), None):
             raise UserError(f"--ensemble {name}: the labels of {corpus.name} have no names; leave it out")

@@ -27,6 +27,7 @@ from xmlkit.errors import UserError
 
 DEMO = "demo"
 DEMO_TEST_SHARE = 0.1
+WORD = re.compile(r"[^\W\d_]{3}")  # letters, be it in a longer one
 HOW_TO_TEST = "name test documents, or part some from train: xmlkit data split"
 
 
@@ -72,6 +73,13 @@ class Labels:
     def named_L(self) -> np.ndarray:
         """Bool (L,): which labels have a name that is more than their id."""
         return np.array([self.name(row) != label for row, label in enumerate(self.ids)], bool)
+
+    @cached_property
+    def worded_L(self) -> np.ndarray:
+        """Bool (L,): which labels have a name; where none has one, which ids are words themselves."""
+        if self.named_L.any():
+            return self.named_L
+        return np.array(["://" not in label and bool(WORD.search(label)) for label in self.ids], bool)
 
     @cached_property
     def rows(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ class Names(Member):
     def make(cls, what: str, making: Making) -> Self:
         """`what` is an encoder as `--encoder` takes one, or a run, whose vectors are then compared."""
         corpus = making.corpus
-        rows_L = np.flatnonzero(corpus.labels.named_L)
+        rows_L = np.flatnonzero(corpus.labels.worded_L)
         if not len(rows_L):
             raise UserError(f"names:{what}: the labels of {corpus.name} have no names; leave it out")
         number, tower = making.tower(what)

@@ -78,7 +78,7 @@ class Words(Member):
         corpus = making.corpus
         named = [
             (row, stems)
-            for row in np.flatnonzero(corpus.labels.named_L).tolist()
+            for row in np.flatnonzero(corpus.labels.worded_L).tolist()
             for stems in _names_of(corpus.labels, row)
         ]
         if not named:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -100,6 +101,16 @@ def test_each_member_is_asked_for_what_it_knows(made):
 def test_the_command(made):
     out, _ = xmlkit("explain", made, looked_up(), "--top-k", 2)
     assert "a run adds " in out and "it looks whole texts up" in out and "the logit of " in out
+    told = re.findall(r"(?:adds|add|together) ([+-][\d.]+)(?:, of which calibration makes ([\d.]+))?", out)
+    parts = [float(number) for number, _ in told]
+    whole = [at for at, (_, score) in enumerate(told) if score]
+    assert len(whole) == 2 and [told[at][1] for at in whole] == re.findall(
+        r"^ +(\d\.\d{3})  ", out, re.MULTILINE
+    )
+    begin = 0
+    for at in whole:
+        assert sum(parts[begin:at]) == pytest.approx(parts[at], abs=0.005 * (at - begin + 1))
+        begin = at + 1
     out, _ = xmlkit("explain", made, looked_up(), "--top-k", 2, "--format", "json")
     [first, _] = json.loads(out)["labels"]
     assert len(first["said"]) == 3 and {"adds", "falls", "silent", "documents"} <= first["said"][0].keys()

@@ -80,7 +80,9 @@ def _lines(one: Reasons) -> list[str]:
                 f"{near.share:.0%} of the vote; its labels: {labels}"
             )
     if one.rest is not None:
+        whole = one.rest + sum(said.adds or 0.0 for said in one.said)
         lines.append(f"          how frequent it is, what all have, and trees, if any, add {one.rest:+.2f}")
+        lines.append(f"          together {whole:+.2f}, of which calibration makes {one.score:.3f}")
     return [*lines, ""]
 
 

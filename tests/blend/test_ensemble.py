@@ -216,7 +216,7 @@ def test_members_that_make_none(runs, made, members, message):
 
 
 def test_what_it_is_fitted_for(corpus, runs):
-    with pytest.raises(UserError, match="--for P@7: P@7: expected one of P@1, P@3, P@5, nDCG@1"):
+    with pytest.raises(UserError, match="--for P@7: no metric 'P@7'; expected one of P@1, P@3, P@5, nDCG@1"):
         xmlkit.ensemble([str(runs / "one"), str(runs / "two")], corpus, runs / "none", "P@7")
     made = xmlkit.ensemble([str(runs / "one"), str(runs / "two")], corpus, runs / "psp", "PSP@3")
     assert made.metric == "PSP@3"
@@ -225,7 +225,7 @@ def test_what_it_is_fitted_for(corpus, runs):
 
 def test_what_train_is_to_fit_for_is_checked_before_the_work_and_used(corpus, tmp_path):
     settings = {**SETTINGS, "encoder": "none", "lexical": {"buckets": 64, "width": 8}}
-    with pytest.raises(UserError, match="--for P@7: P@7: expected one of"):
+    with pytest.raises(UserError, match="--for P@7: no metric 'P@7'; expected one of"):
         train_ensemble(corpus, settings, ["bag", "words"], tmp_path / "whole", "P@7")
     assert not list(tmp_path.iterdir())
     made = train_ensemble(corpus, settings, ["bag", "words"], tmp_path / "whole", "P@1")

@@ -51,7 +51,7 @@ def aim_for(config: Config, given: str | None) -> Aim:
     metrics = tuple(dict.fromkeys(metric.strip() for metric in given.split(",")))
     for metric in metrics:
         if metric not in known:
-            raise UserError(f"--for {given}: {metric or 'nothing'}: expected one of {', '.join(known)}")
+            raise UserError(f"--for {given}: no metric {metric!r}; expected one of {', '.join(known)}")
     return Aim(metrics)
 
 

@@ -12,7 +12,7 @@ A metric is a ratio of sums; a cell's number is what it moves that by, to first 
 about how much seeds differ, so the interval has Student's t, with degrees of freedom by Satterthwaite (1946)
 from both mean squares. In simulations without any effect (300 documents, 1,500 draws each) intervals of three
 and five seeds missed 0 in 1.4 to 7.6 of 100 cases, seldom where nothing but cells differ, most often where
-seeds differ four times as much as documents; those of two seeds in up to 14. With one seed there is no part
+seeds differ four times as much as documents; those of two seeds in up to 13. With one seed there is no part
 for seeds: the interval is that of the documents alone.
 
 Shape suffixes: S seeds, N documents.

@@ -18,6 +18,11 @@ from xmlkit.labels.propensity import inverse_propensities
 METRICS = ("P", "nDCG", "RP", "R", "PSP", "PSnDCG", "coverage")
 
 
+def usual_k(ks: Sequence[int]) -> int:
+    """The k that is looked at where one alone is: 5, or where that is not among them the largest."""
+    return 5 if 5 in ks else max(ks)
+
+
 def score_ranking(
     top_NK: np.ndarray,
     truth: Ragged,

@@ -13,7 +13,7 @@ import numpy as np
 from xmlkit.config import Config
 from xmlkit.errors import UserError
 from xmlkit.intervals import cells, interval
-from xmlkit.metrics import METRICS, Terms
+from xmlkit.metrics import METRICS, Terms, usual_k
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def aim_for(config: Config, given: str | None) -> Aim:
 
 def at_five(name: str, config: Config) -> str:
     """This metric at 5, or where it is not computed there at the largest k."""
-    return f"{name}@{5 if 5 in config.ks else max(config.ks)}"
+    return f"{name}@{usual_k(config.ks)}"
 
 
 def difference(one: Mean, other: Mean) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from xmlkit.data.corpus import Corpus, validation_rows
 from xmlkit.errors import UserError
 
 
-def held_out_by(corpus: Corpus, parts: Iterable[tuple[float, int]]) -> np.ndarray:
+def held_out_by(corpus: Corpus, parts: Sequence[tuple[float, int]]) -> np.ndarray:
     """Those (bool) that all of them hold out, each with its `validation` and `validation_max`.
 
     Raises UserError where there are none.

@@ -161,12 +161,13 @@ def _print_assigned(
     from xmlkit.files import replaced
     from xmlkit.measures import by_label
     from xmlkit.measures.assigned import Assigned, f1_at
+    from xmlkit.metrics import usual_k
 
     kept_NK = cut.assigned_NK(ranking.scores_NK, ranking.ids_NK)
     found = Assigned(ranking.ids_NK, kept_NK, ranking.truth, len(model.labels))
     print(cut_in_words(cut))
     out.print(assigned_table(found.measures))
-    k = 5 if 5 in model.scoring.ks else max(model.scoring.ks)
+    k = usual_k(model.scoring.ks)
     f1 = f1_at(ranking.ids_NK, ranking.truth, k)
     print(f"{found.each:.2f} labels a document; nDCG of them {found.ndcg:.2f}; F1@{k} {f1:.2f}")
     if deciles:

@@ -20,7 +20,7 @@ from xmlkit.measures.by_frequency import parts
 from xmlkit.measures.by_label import Decile, deciles
 from xmlkit.measures.cut import DEEPEST, Cut
 from xmlkit.measures.scoring import Ranking
-from xmlkit.metrics import hits
+from xmlkit.metrics import hits, usual_k
 
 SHOWN = 10  # predictions of a document
 MOST = 20_000  # documents, of more every so many-th
@@ -49,7 +49,7 @@ class Tested:
         self.scoring = scoring = model.scoring
         self.num_parameters, self.num_known = model.num_parameters, len(model.labels)
         self.labels: Labels = model.labels.and_more(split.label_ids[len(model.labels) :])
-        self.first = 5 if 5 in scoring.ks else max(scoring.ks)
+        self.first = usual_k(scoring.ks)
         self.cut = fitted or Cut(0.0, self.first)
         deep = min(max(SHOWN, min(self.cut.limit, DEEPEST)), self.num_known)
         self.ranking: Ranking = model.ranking(split, max(*scoring.ks, deep))

@@ -16,7 +16,7 @@ SERVER = """
 import gc, json, os, socket, sys
 
 import sklearn.feature_extraction, torch, transformers.models.bert.modeling_bert
-import xmlkit.blend, xmlkit.cli, xmlkit.comparison, xmlkit.inference.predict, xmlkit.training.train
+import xmlkit.blend, xmlkit.cli.entry, xmlkit.comparison, xmlkit.inference.predict, xmlkit.training.train
 
 gc.freeze()
 with socket.socket(fileno=int(sys.argv[1])).makefile("rw") as asked:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -54,8 +57,31 @@ def test_plugins_use_no_private_names():
     assert found == []
 
 
+def test_what_is_imported_is_asked_for():
+    """By the package or one of its extras, but for those of its tests."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [needs for name, needs in project["optional-dependencies"].items() if name != "test"]
+    asked = {re.split(r"[<>=\[]", one)[0] for one in chain(project["dependencies"], *extras)}
+    found = {
+        name.partition(".")[0]
+        for path in chain((ROOT / "xmlkit").rglob("*.py"), (ROOT / "plugins").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imported(node)
+    }
+    others = found - sys.stdlib_module_names - {"xmlkit", "xmlkit_plugins"}
+    names = {"sklearn": "scikit-learn", "faiss": "faiss-cpu", "vl_convert": "vl-convert-python"}
+    names |= {"markupsafe": "jinja2", "starlette": "fastapi", "tokenizers": "transformers"}  # parts of them
+    assert {names.get(name, name.replace("_", "-")) for name in others} <= asked
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module] if node.module and not node.level else []
+    return [one.name for one in node.names] if isinstance(node, ast.Import) else []
+
+
 def test_the_help_page_needs_no_torch():
-    code = "import sys, xmlkit.cli; sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
+    code = "import sys, xmlkit.cli.entry; sys.exit(bool({'torch', 'transformers'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

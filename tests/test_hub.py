@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -83,3 +86,44 @@ def test_where_the_hub_answers_it_is_asked_only_on_request(place, hub, tmp_path)
     assert list(hub.glob("models--sentence-transformers--*/snapshots/*/model.safetensors"))
     (tmp_path / "texts").write_text("w3\n")
     assert "w" in xmlkit("predict", tmp_path / "run", tmp_path / "texts")[0]
+
+
+@contextmanager
+def nobody(monkeypatch):
+    """Takes connections in the hub's place and says nothing; how many came."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        came = []
+
+        def hang_up():
+            with suppress(OSError):
+                while True:
+                    connection, address = listening.accept()
+                    connection.close()
+                    came.append(address)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        yield came
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.slow
+def test_a_hub_that_says_nothing_is_asked_once(place, hub_folder, tmp_path, monkeypatch):
+    keep(hub_folder, "some/plain", place / "encoder")
+    train = ["train", place / "corpus", *FEW, "--out", tmp_path / "run", "--encoder"]
+    with nobody(monkeypatch) as came:
+        _, err = xmlkit(*train, "some/other", code=1)
+        assert "or in the hub's cache of that name, and the hub cannot be reached; name a folder" in err
+        assert err.count("\n") == 1
+        xmlkit(*train, "some/plain")
+        assert (tmp_path / "run" / "model.json").exists()
+        assert len(came) <= 4  # a request may be said twice; the hub's library says six, of each file
+
+
+@pytest.mark.slow
+def test_nothing_goes_to_a_hub_that_says_nothing(place, hub_folder, tmp_path, monkeypatch):
+    xmlkit("train", place / "corpus", *FEW, "--out", tmp_path / "run")
+    with nobody(monkeypatch):
+        _, err = xmlkit("push", tmp_path / "run", "me/mine", code=1)
+    assert err == "error: hub:me/mine: the hub cannot be reached\n"

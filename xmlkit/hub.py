@@ -102,15 +102,28 @@ def _is_encoder(revision: CachedRevisionInfo) -> bool:
         return False
 
 
-@cache
 def is_reachable() -> bool:
     """Whether the hub answers, within seconds; not where HF_HUB_OFFLINE is set."""
+    return _has_small() is True
+
+
+def is_silent() -> bool:
+    """Whether nothing answers in its place: its own library would try for minutes, file by file."""
+    return _has_small() is None
+
+
+@cache
+def _has_small() -> bool | None:
+    """None: no answer."""
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         HfApi().model_info(SMALL, timeout=PATIENCE)
-    except Exception:  # of whichever library speaks with it, or of what stands between
+    except HfHubHTTPError:
         return False
+    except Exception:  # of whichever library speaks with it, or of what stands between
+        return None
     return True
 
 
@@ -142,11 +155,11 @@ def checked_name(name: str) -> None:
 @contextmanager
 def told_by_hub(name: str, advice: str) -> Iterator[None]:
     """What goes wrong between here and the hub, in one line."""
-    from httpx import HTTPError
     from huggingface_hub.errors import (
         EntryNotFoundError,
         HfHubHTTPError,
         HFValidationError,
+        HTTPError,  # of httpx or httpx2, whichever that version speaks by
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
     )
@@ -156,9 +169,8 @@ def told_by_hub(name: str, advice: str) -> Iterator[None]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
         if isinstance(error, HfHubHTTPError):
             raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
-        raise UserError(
-            f"{ON_HUB}{name}: the hub cannot be reached, and its cache does not have all of it"
-        ) from None
+        kept = ", and its cache does not have all of it" if isinstance(error, LocalEntryNotFoundError) else ""
+        raise UserError(f"{ON_HUB}{name}: the hub cannot be reached{kept}") from None
     except (HfHubHTTPError, HFValidationError, EntryNotFoundError) as error:
         raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
 

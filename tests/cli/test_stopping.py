@@ -194,3 +194,11 @@ def test_compare_goes_on_after_ctrl_c(place, tmp_path, monkeypatch):
         assert "layer-gain[lr=3e-3]" in found and "verdict on P@5" in found and "P@5" in found
     _, err = xmlkit(*command, *options, "--base", "layer-gain[lr=3e-3]", cwd=place, path=place / "site")
     assert "Differences from layer-gain[lr=3e-3], with 95%" in err and "run 1 of" not in err
+
+
+def test_ctrl_c_while_commands_are_read_in_is_quiet(tmp_path):
+    """As if it came in the middle of an import."""
+    interrupts = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / "typer.py").write_text(interrupts)
+    begun = started(tmp_path, "predict", "run", path=tmp_path)
+    assert begun.communicate(timeout=60) == ("", "") and begun.returncode == 130

@@ -103,6 +103,8 @@ def predict(
     format_ = _layout(out_, format_)
     if file == "-" and launched() > 1:
         raise UserError("standard input can't be split over processes: name a FILE, or leave out torchrun")
+    if file not in ("-", "demo") and not os.path.exists(file):
+        raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
     with uncollected():
         from xmlkit.cli.layouts import LAYOUTS
         from xmlkit.data.asked import asked
@@ -119,7 +121,7 @@ def predict(
         say(
             "of the labels that the model shortlists for a text only those may be suggested: it may get fewer"
         )
-    documents = asked(_there(file, run), format_named(from_, "--from") if from_ else None, read.dialect())
+    documents = asked(file, format_named(from_, "--from") if from_ else None, read.dialect())
     layout = LAYOUTS[format_]
     with ExitStack() as stack:
         answers, done = sys.stdout, 0
@@ -182,9 +184,3 @@ def _checked(
         if old not in (None, (document.text, document.id)):
             raise UserError(f"--out {out}: its line {number} answers another text; name another file")
         yield document
-
-
-def _there(file: str, run: Path) -> str:
-    if file not in ("-", "demo") and not os.path.exists(file):
-        raise UserError(f'{file}: no such file; for a text: echo "{file}" | xmlkit predict {run}')
-    return file

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertConfig, PreTr
 
 from xmlkit.data.template import Template
 from xmlkit.errors import UserError
+from xmlkit.hub import is_silent
 from xmlkit.model.device import full_precision
 from xmlkit.passing import Documents, LayerStates
 
@@ -227,10 +228,13 @@ def new_backbone(config: Any) -> nn.Module:
 def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
     """From files alone: where a model's own code would be needed, nothing is asked and nothing is run."""
     quiet_transformers()
-    if str(source).startswith((".", "/")) and not Path(source).is_dir():  # no name of the hub
+    is_here, is_name = Path(source).is_dir(), not (isinstance(source, Path) or source.startswith((".", "/")))
+    if not (is_here or is_name):
         raise UserError(f"{_named(source)}: no such folder")
+    from_cache = not is_here and is_silent()
+    options |= {"trust_remote_code": False, "local_files_only": is_here or from_cache}
     try:
-        return kind.from_pretrained(str(source), trust_remote_code=False, **options)
+        return kind.from_pretrained(str(source), **options)
     except MemoryError:
         raise
     except Exception as error:  # whatever the library makes of files that are none of a model
@@ -245,10 +249,10 @@ def _fetch(source: str | Path, what: str, kind: Any, **options: Any) -> Any:
             if isinstance(source, Path)
             else "name a folder with config.json, tokenizer.json and model.safetensors"
         )
-        raise UserError(
-            f"{_named(source)}: no usable {what} in a folder or on the hub of that name "
-            f"({text.split('. ')[0][:200]}); {advice}"
-        ) from None
+        where = f"on the hub of that name ({text.split('. ')[0][:200]})"
+        if from_cache:
+            where = "in the hub's cache of that name, and the hub cannot be reached"
+        raise UserError(f"{_named(source)}: no usable {what} in a folder or {where}; {advice}") from None
 
 
 def _named(source: str | Path) -> str:

@@ -322,6 +322,9 @@ def test_runs_that_can_be_given_no_labels(run_of, encoder, tmp_path):
     corpus = named_corpus()
     unnamed = Corpus(corpus.name, Labels(corpus.labels.ids, None), corpus.train, None)
     xmlkit.train(unnamed, {**given, "clustered": False}, tmp_path / "unnamed")
+    blend = tmp_path / "blend"
+    blend.mkdir()
+    (blend / "ensemble.json").write_text("{}")
     refused = {
         run_of("plain"): "scores no label by its name, .* --plugin label-text",
         run_of("plain clusters", clustered=True): "scores no label by its name, .* --plugin label-text",
@@ -329,6 +332,7 @@ def test_runs_that_can_be_given_no_labels(run_of, encoder, tmp_path):
             "every", plugins=["full-head", "label-text"], clustered=True
         ): "in clusters, .* clustered=false$",
         tmp_path / "unnamed": "its labels have no names, .* labels.tsv$",
+        blend: "blend is an ensemble, where a single run is asked for$",
         tmp_path / "nowhere": "nowhere is not a run: it holds no model.json$",
         Path(encoder): "is not a run",
     }

@@ -19,8 +19,8 @@ def test_where_nothing_is_read_they_are_refused(stored_run):
 
 
 def test_a_start_says_how_its_corpus_is_read(tmp_path):
-    (tmp_path / "train.csv").write_text("t,l\n" + "".join(f"w{n},a;b\n" for n in range(20)))
-    given = ["--text-column", "t", "--label-column", "l", "--label-separator", ";"]
+    (tmp_path / "train.csv").write_text("t,l,m\n" + "".join(f"w{n},a;b,c\n" for n in range(20)))
+    given = ["--text-column", "t", "--label-column", "l,m", "--label-separator", ";"]
     _, err = xmlkit(
         "init-weights",
         ".",
@@ -34,7 +34,7 @@ def test_a_start_says_how_its_corpus_is_read(tmp_path):
         cwd=tmp_path,
     )
     said = " ".join(err.split("next: ")[1].split())
-    assert said.startswith("xmlkit train . --text-column t --label-column l --label-separator ';' --config")
+    assert said.startswith("xmlkit train . --text-column t --label-column l,m --label-separator ';' --config")
 
 
 def test_one_file_brings_the_labels_beside_it(tmp_path):

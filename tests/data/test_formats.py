@@ -214,7 +214,7 @@ def test_options_of_tables_where_there_is_none(
     tmp_path: Path, name: str, content: str, unheeded: list[str]
 ) -> None:
     write(tmp_path / name, content)
-    dialect = Dialect(text_columns=("text",), label_column="labels", label_separator=";")
+    dialect = Dialect(text_columns=("text",), label_column=("labels",), label_separator=";")
     found = remarks(load_corpus(tmp_path, dialect))
     assert [line.partition(" is not heeded: ")[0] for line in found] == unheeded
     assert remarks(load_corpus(tmp_path)) == []

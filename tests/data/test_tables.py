@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import csv
 import json
 import subprocess
 import sys
@@ -60,6 +61,12 @@ def write_dataset(folder: Path, table: pa.Table) -> None:
     saved_dataset(folder, table, parts=3)
 
 
+def write_csv(folder: Path, table: pa.Table) -> None:
+    rows = [table.column_names, *([cell or "" for cell in row.values()] for row in table.to_pylist())]
+    with (folder / "train.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
 WRITERS = {"parquet": write_parquet, "feather": write_feather, "datasets": write_dataset}
 
 
@@ -81,7 +88,7 @@ def test_columns_that_are_chosen(tmp_path: Path, write) -> None:
         }
     )
     write(tmp_path, table)
-    dialect = Dialect(text_columns=("title", "body"), label_column="tags", label_separator=";")
+    dialect = Dialect(text_columns=("title", "body"), label_column=("tags",), label_separator=";")
     corpus = load_corpus(tmp_path, dialect)
     assert [(text, labels) for text, labels, *_ in corpus.train.documents()] == [
         ("t\nb", ["a b", "x"]),
@@ -91,7 +98,7 @@ def test_columns_that_are_chosen(tmp_path: Path, write) -> None:
     assert "which column has the texts? name it with --text-column; there are title, body, tags" in error_of(
         tmp_path
     )
-    message = error_of(tmp_path, Dialect(text_columns=("title",), label_column="nope"))
+    message = error_of(tmp_path, Dialect(text_columns=("title",), label_column=("body", "nope")))
     assert message.endswith("--label-column nope: there is no such column; there are title, body, tags")
     message = error_of(tmp_path, Dialect(text_columns=("title",)))
     assert "which column has the labels? name it with --label-column" in message
@@ -146,9 +153,23 @@ def test_a_column_that_is_there_twice(tmp_path: Path, write) -> None:
     assert error_of(tmp_path).endswith(": the column 'text' is there twice; name each once")
 
 
+@pytest.mark.parametrize("write", [write_csv, *WRITERS.values()])
+def test_labels_of_several_columns_are_put_together(tmp_path: Path, write) -> None:
+    table = pa.table({"text": ["t", "u", "v"], "topic": ["a b", "c", None], "place": ["d;c", "c", ""]})
+    write(tmp_path, table)
+    dialect = Dialect(label_column=("place", "topic"), label_separator=";")
+    found = [labels for _, labels, *_ in load_corpus(tmp_path, dialect).train.documents()]
+    assert found == [["a b", "c", "d"], ["c"], []]
+
+
+def test_a_run_of_before_there_could_be_several_columns_of_labels() -> None:
+    assert Dialect.model_validate({"label_column": None}) == Dialect()
+    assert Dialect.model_validate({"label_column": "a,b"}).label_column == ("a,b",)
+
+
 def test_documents_to_be_labelled_need_no_column_of_labels(tmp_path: Path) -> None:
     write_parquet(tmp_path, pa.table({"text": ["a", "b"], "id": [1, 2]}))
-    found = asked(str(tmp_path / "train.parquet"), None, Dialect(label_column="nope"))
+    found = asked(str(tmp_path / "train.parquet"), None, Dialect(label_column=("nope",)))
     assert [(document.text, document.id) for document in found] == [("a", "1"), ("b", "2")]
 
 
@@ -285,10 +306,10 @@ def test_csv_is_annifs_by_its_header_alone(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
     assert load_corpus(tmp_path).format == "annif-csv"
     (tmp_path / "train.csv").write_text("title,subject_uris\na,<x>\n")
-    named = load_corpus(tmp_path, Dialect(text_columns=("title",), label_column="subject_uris"))
+    named = load_corpus(tmp_path, Dialect(text_columns=("title",), label_column=("subject_uris",)))
     assert (named.format, named.labels.ids) == ("annif-csv", ["x"])
     (tmp_path / "train.csv").write_text("text,subject_uris,topic\na,<x>,p q;r\n")
-    chosen = Dialect(label_column="topic", label_separator=";")
+    chosen = Dialect(label_column=("topic",), label_separator=";")
     assert load_corpus(tmp_path, chosen).labels.ids == ["p q", "r"]
     (tmp_path / "train.csv").write_text("text,subjects\na,<x>\n")
     corpus = load_corpus(tmp_path)

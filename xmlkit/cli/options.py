@@ -189,9 +189,9 @@ class Read:
         ),
     ] = None
     label_column: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="NAME",
+            metavar="A,B",
             help="Of a table: where the labels are.",
             show_default=False,
             rich_help_panel=PANEL,
@@ -239,7 +239,7 @@ class Read:
             "encoding": self.encoding,
             "bad_lines": self.bad_lines and self.bad_lines.value,
             "text_columns": tuple(names_in(self.text_column or [])) or None,
-            "label_column": self.label_column,
+            "label_column": tuple(names_in(self.label_column or [])) or None,
             "label_separator": self.label_separator,
             "language": self.language,
         }

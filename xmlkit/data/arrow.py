@@ -75,9 +75,9 @@ def _documents(
     Raises UserError where the columns that are to be read are not there, or one is there twice.
     """
     columns = choose_columns(schema.names, dialect, str(path))
-    read = [*dict.fromkeys(filter(None, [*columns.texts, columns.labels, columns.id, columns.further]))]
+    read = [*dict.fromkeys(filter(None, [*columns.texts, *columns.labels, columns.id, columns.further]))]
     check_once([name for name in schema.names if name in read], str(path))
-    names = None if columns.labels is None else _class_names(schema, columns.labels)
+    of_classes = {name: names for name in columns.labels if (names := _class_names(schema, name)) is not None}
     row = 0
     for batch in batches:
         batch = batch.select(read)
@@ -85,8 +85,8 @@ def _documents(
         for cells in batch.to_pylist():
             row += 1
             try:
-                if columns.labels is not None and names is not None:
-                    cells[columns.labels] = _named(cells[columns.labels], names, columns.labels)
+                for name, names in of_classes.items():
+                    cells[name] = _named(cells[name], names, name)
                 yield document(cells, columns, dialect.label_separator)
             except UserError as error:
                 yield UserError(f"{path}: row {row}: {error}")

@@ -19,7 +19,7 @@ class Columns(NamedTuple):
     """The names of those that are read."""
 
     texts: tuple[str, ...]
-    labels: str | None
+    labels: tuple[str, ...]
     id: str | None
     further: str | None
 
@@ -31,11 +31,11 @@ def choose_columns(there: Sequence[str], dialect: Dialect, where: str) -> Column
     """
     texts = dialect.text_columns or (_plain(there, TEXTS, "text", where),)
     check_columns(texts, there, f"{where}: --text-column")
-    labels = None
+    labels: tuple[str, ...] = ()
     if not dialect.unlabelled:
-        labels = dialect.label_column or _plain(there, LABELS, "label", where)
-        check_columns((labels,), there, f"{where}: --label-column")
-    id = next((name for name in IDS if name in there and name not in (*texts, labels)), None)
+        labels = dialect.label_column or (_plain(there, LABELS, "label", where),)
+        check_columns(labels, there, f"{where}: --label-column")
+    id = next((name for name in IDS if name in there and name not in (*texts, *labels)), None)
     check_further(there, dialect, where)
     return Columns(texts, labels, id, dialect.column)
 
@@ -83,7 +83,7 @@ def document(cells: Mapping[str, Any], columns: Columns, separator: str | None) 
         raise UserError(f"{columns.id} holds {_kind(id)}; an id is a string or an integer")
     return Document(
         joined(_text(cells[name], name) for name in columns.texts),
-        [] if columns.labels is None else _labels(cells[columns.labels], columns.labels, separator),
+        [label for name in columns.labels for label in _labels(cells[name], name, separator)],
         None if id in (None, "") else str(id),
         value=further_value(cells, columns.further),
     )

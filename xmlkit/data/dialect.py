@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Generator, Iterable, Iterator
-from typing import Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from xmlkit.console import say
 from xmlkit.errors import UserError
 
 ItemT = TypeVar("ItemT")
 MOST_BAD = 0.1  # of a file's documents: one with more that can't be read is of another format
+
+
+def _several(columns: Any) -> Any:
+    """A single one, or none, as runs kept it before there could be several."""
+    return (columns,) if isinstance(columns, str) else columns or ()
 
 
 class Dialect(BaseModel):
@@ -23,7 +28,7 @@ class Dialect(BaseModel):
     encoding: str = "utf-8"  # of text files
     bad_lines: Literal["error", "skip"] = "error"
     text_columns: tuple[str, ...] = ()  # of a table: whose texts are put together
-    label_column: str | None = None  # of a table
+    label_column: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()  # of a table, one or several
     label_separator: str | None = None  # between the labels of a cell; None: white space
     language: str | None = None  # of labels' names, where there are several
     column: str | None = None  # a further one of a table, or key of an object: its values are read too

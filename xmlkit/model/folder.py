@@ -369,6 +369,8 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
 def check_is_run(folder: Path) -> None:
     """Raises UserError where it is no run's folder."""
     if not (folder / DESCRIPTION).is_file():
+        if (folder / "ensemble.json").is_file():
+            raise UserError(f"{folder} is an ensemble, where a single run is asked for")
         raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
 
 

@@ -36,7 +36,7 @@ def takes(path: Path, dialect: Dialect) -> bool:
     """`.csv` with Annif's columns, where the labels are not said to be elsewhere."""
     if (
         not has_suffix(path, SUFFIXES)
-        or dialect.label_column not in (None, LABELS)
+        or dialect.label_column not in ((), (LABELS,))
         or dialect.label_separator
     ):
         return False

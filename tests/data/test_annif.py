@@ -13,6 +13,7 @@ from xmlkit.data.asked import asked
 from xmlkit.data.corpus import Corpus, Labels, load_corpus, load_split
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.formats import annif_csv
+from xmlkit.data.remarks import remarks
 from xmlkit.errors import UserError
 
 CATS, DOGS = "http://example.org/cats", "http://example.org/dogs"
@@ -204,6 +205,31 @@ def test_names_that_several_labels_have_or_none(tmp_path: Path) -> None:
     write(tmp_path / "labels.tsv", "<a>\tcats\n<b>\tdogs\n")
     assert load_split(path, load_corpus(tmp_path).labels).labels[0].tolist() == [0]
     assert load_split(tmp_path, Labels(["z", "c"], ["z", "cats"]), "train").labels[0].tolist() == [1]
+
+
+def test_names_where_ids_should_be(tmp_path: Path) -> None:
+    """As a spreadsheet has them, beside a vocabulary; an id goes before a name, and who is unknown stays."""
+    path = write(tmp_path / "train.csv", "text,labels\none,cats;b\ntwo,a;mice\nthree,dogs\n")
+    write(tmp_path / "labels.tsv", "<a>\tcats\n<b>\ta\n<c>\tdogs\n<d>\tdogs\n")
+    parted = Dialect(label_separator=";", labels_by_name=True)
+    with pytest.raises(UserError) as told:
+        load_corpus(tmp_path, parted)
+    assert (
+        str(told.value) == f"{path}: the label 'dogs' comes by its name: c and d are called so; give the id"
+    )
+    write(tmp_path / "labels.tsv", "<a>\tcats\n<b>\ta\n<c>\tdogs\n")
+    corpus = load_corpus(tmp_path, parted)
+    assert [labels for _, labels, *_ in corpus.train.documents()] == [["a", "b"], ["a", "mice"], ["c"]]
+    assert corpus.labels.ids == ["a", "b", "c", "mice"]
+    assert load_split(path, corpus.labels, dialect=parted).labels[2].tolist() == [2]
+    by_id = load_corpus(tmp_path, Dialect(label_separator=";"))
+    assert by_id.labels.ids == ["a", "b", "c", "cats", "dogs", "mice"]
+    advice = "2 of 5 labels of documents are called as others in the list of labels, as 'cats'"
+    assert any(line.startswith(advice) for line in remarks(by_id)) and not remarks(corpus)
+    (tmp_path / "labels.tsv").unlink()
+    assert "--labels-by-name is not heeded: there is no list of labels" in remarks(
+        load_corpus(tmp_path, parted)
+    )
 
 
 def test_unknown_names_are_bad_lines(tmp_path: Path) -> None:

@@ -279,7 +279,15 @@ def test_a_missing_library_is_named(reported, tmp_path, monkeypatch, capsys, nam
         report(folders=[reported / RUN], data=None, out_=tmp_path / "page.html", **dict.fromkeys(READ))
 
 
-READ = ("encoding", "bad_lines", "text_column", "label_column", "label_separator", "language")
+READ = (
+    "encoding",
+    "bad_lines",
+    "text_column",
+    "label_column",
+    "label_separator",
+    "labels_by_name",
+    "language",
+)
 
 
 @pytest.mark.slow

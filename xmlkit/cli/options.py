@@ -206,6 +206,15 @@ class Read:
             rich_help_panel=PANEL,
         ),
     ] = None
+    labels_by_name: Annotated[
+        bool | None,
+        typer.Option(
+            "--labels-by-name",
+            help="Documents call labels by the names of the vocabulary, not by its ids.",
+            show_default=False,
+            rich_help_panel=PANEL,
+        ),
+    ] = None
     language: Annotated[
         str | None,
         typer.Option(
@@ -219,9 +228,11 @@ class Read:
     @property
     def words(self) -> list[str]:
         """The options as they are typed."""
-        given = ((field.name, getattr(self, field.name)) for field in fields(self))
+        given = ((f"--{field.name.replace('_', '-')}", getattr(self, field.name)) for field in fields(self))
         return [
-            f"--{name.replace('_', '-')} {shlex.quote(','.join(value) if isinstance(value, list) else value)}"
+            name
+            if value is True
+            else f"{name} {shlex.quote(','.join(value) if isinstance(value, list) else value)}"
             for name, value in given
             if value is not None
         ]
@@ -241,6 +252,7 @@ class Read:
             "text_columns": tuple(names_in(self.text_column or [])) or None,
             "label_column": tuple(names_in(self.label_column or [])) or None,
             "label_separator": self.label_separator,
+            "labels_by_name": self.labels_by_name,
             "language": self.language,
         }
         given = {key: value for key, value in said.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Labels that a file calls by name, as keyword files do, looked up in the list of labels."""
+"""Labels that a file calls by name, as keyword files and spreadsheets do, looked up in the list of labels."""
 
 from __future__ import annotations
 
@@ -12,21 +12,35 @@ if TYPE_CHECKING:
     from xmlkit.data.corpus import Labels
 
 
-def looked_up(items: Iterable[Document | UserError], labels: Labels) -> Iterator[Document | UserError]:
-    """The documents with ids in place of names; why, in place of one with a name that none or two have."""
+def looked_up(
+    items: Iterable[Document | UserError], labels: Labels, source: str | None = None
+) -> Iterator[Document | UserError]:
+    """The documents with ids in place of names; why, in place of one with a name that none or two have.
+
+    With a `source`, for messages, a label that is no id there, but what one is called, is that one, too.
+    """
     rows: dict[str, list[int]] | None = None
     for item in items:
-        if isinstance(item, UserError) or not item.by_name:
+        if isinstance(item, UserError) or not (item.by_name or source):
             yield item
             continue
         if rows is None:
             rows = _rows_of(labels)
         try:
-            ids = [labels.ids[_only(named, rows, labels)] for named in item.by_name]
+            ids = (
+                item.labels if source is None else [_id(label, rows, labels, source) for label in item.labels]
+            )
+            ids = ids + [labels.ids[_only(named, rows, labels)] for named in item.by_name]
         except UserError as error:
             yield error
         else:
-            yield item._replace(labels=item.labels + ids, by_name=())
+            yield item._replace(labels=ids, by_name=())
+
+
+def _id(label: str, rows: dict[str, list[int]], labels: Labels, source: str) -> str:
+    if label in labels.rows or label not in rows:
+        return label
+    return labels.ids[_only(ByName(label, source), rows, labels)]
 
 
 def _rows_of(labels: Labels) -> dict[str, list[int]]:

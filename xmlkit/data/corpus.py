@@ -408,7 +408,7 @@ class _Found(NamedTuple):
         """Those that can be read; labels that come by name are some of these."""
         found = self.format.read(self.paths, self.dialect)
         if labels is not None:
-            found = looked_up(found, labels)
+            found = looked_up(found, labels, str(self.paths[0]) if self.dialect.labels_by_name else None)
         return readable(found, self.dialect, str(self.paths[0]))
 
 

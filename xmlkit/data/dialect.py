@@ -30,6 +30,7 @@ class Dialect(BaseModel):
     text_columns: tuple[str, ...] = ()  # of a table: whose texts are put together
     label_column: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()  # of a table, one or several
     label_separator: str | None = None  # between the labels of a cell; None: white space
+    labels_by_name: bool = False  # documents may call labels as the list of labels does, not by their ids
     language: str | None = None  # of labels' names, where there are several
     column: str | None = None  # a further one of a table, or key of an object: its values are read too
     unlabelled: bool = False  # documents to be labelled, which need not say labels of their own

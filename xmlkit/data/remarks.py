@@ -5,7 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from xmlkit.data.corpus import Corpus
+import numpy as np
+
+from xmlkit.data.corpus import Corpus, Labels
 from xmlkit.data.formats import OfTables, formats
 
 BETWEEN, OF_LISTS = (";", ",", "|"), ("['", '["')  # how labels end that were cut at white space alone
@@ -49,6 +51,14 @@ def remarks(corpus: Corpus) -> list[str]:
             f"{len(within):,} of {len(labels):,} labels are like {within[0]!r}, in which the brackets count"
             f"{advice if told else ''}"
         )
+    used = np.unique(corpus.train.labels.values)
+    if len(called := _called_as_others(labels, used)) > SEEMINGLY * len(used):
+        found.append(
+            f"{len(called):,} of {len(used):,} labels of documents are called as others in the list of "
+            f"labels, as {called[0]!r}: if they are these, --labels-by-name"
+        )
+    if corpus.dialect.labels_by_name and labels.names is None:
+        found.append("--labels-by-name is not heeded: there is no list of labels")
     if same := _alike(labels.ids):
         first, second = (labels.ids[row] for row in same[0])
         found.append(
@@ -73,6 +83,13 @@ def unheeded(corpus: Corpus) -> list[str]:
         for field, option in OPTIONS.items()
         if getattr(corpus.dialect, field) and field not in format.HEEDS
     ]
+
+
+def _called_as_others(labels: Labels, rows: np.ndarray) -> list[str]:
+    """Those without a name, of these rows, whose id is one."""
+    named = np.flatnonzero(labels.named_L)
+    names = {labels.name(row) for row in named.tolist()}
+    return [labels.ids[row] for row in rows[~labels.named_L[rows]] if labels.ids[row] in names]
 
 
 def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:

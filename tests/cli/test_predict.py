@@ -14,7 +14,6 @@ from commands import QUICK, XMLKIT, xmlkit
 
 from xmlkit.blend.opening import load
 from xmlkit.cli.options import Read
-from xmlkit.cli.predict import Layout
 from xmlkit.cli.predict import predict as predict_command
 from xmlkit.errors import UserError
 from xmlkit.inference import predict as inference
@@ -122,7 +121,7 @@ def test_what_is_gone_on_with_is_read_in_the_same_groups(odd_run, tmp_path, monk
     (tmp_path / "texts").write_text("\n".join(texts))
 
     given = {"run": odd_run, "file": str(tmp_path / "texts"), "top_k": 5, "threshold": 0.0}
-    given |= {"format_": Layout.jsonl, "out_": tmp_path / "found", "from_": None}
+    given |= {"format_": "jsonl", "out_": tmp_path / "found", "from_": None}
     given |= {field.name: None for field in fields(Read)}
 
     def predict():

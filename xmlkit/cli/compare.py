@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,12 +26,6 @@ ONE_SEED = (
     " With one seed the intervals leave out how much seeds differ: give --seeds 3 before you believe them."
 )
 SECONDS = " Up to {at_once} runs were trained at once: seconds can't be compared, as those of --jobs 1 can."
-
-
-class Final(StrEnum):
-    """What the last look is at."""
-
-    test = "test"
 
 
 @spread
@@ -60,7 +53,7 @@ def compare(
         ),
     ] = 1,
     final: Annotated[
-        Final | None,
+        Literal["test"] | None,
         typer.Option(help="Scores the test split instead of the validation part: once, at the very end."),
     ] = None,
     *,

@@ -6,8 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,20 +23,13 @@ if TYPE_CHECKING:
 SHOWN = 8  # words, or documents, of each kind of reason
 
 
-class Layout(StrEnum):
-    """Of reasons."""
-
-    table = "table"
-    json = "json"
-
-
 def explain(
     run: RunArgument,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="The text itself; `-`: standard input.")] = "-",
     top_k: Annotated[int, typer.Option(min=1, help="Labels, at most.")] = 5,
-    format_: Annotated[Layout, typer.Option("--format", help="`json` has all, `table` the strongest.")] = (
-        Layout.table
-    ),
+    format_: Annotated[
+        Literal["table", "json"], typer.Option("--format", help="`json` has all, `table` the strongest.")
+    ] = "table",
 ) -> None:
     """Says why a text gets its labels: which words and which training documents speak for each."""
     if os.path.isfile(text):  # false, too, of what no name can be, which Path's own raises an error for
@@ -50,7 +42,7 @@ def explain(
     if text == "-":
         text = "\n".join(line for _, line in standard_input())
     found = explained(model, text, top_k)
-    if format_ == Layout.json:
+    if format_ == "json":
         line = json.dumps({"labels": [asdict(one) for one in found]}, ensure_ascii=not in_unicode(sys.stdout))
         print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
         return

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import Field, dataclass, fields
-from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 from pydantic import ValidationError
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 PANEL = "How files of data are read"
-
-
-class BadLines(StrEnum):
-    """What is done with them."""
-
-    error = "error"
-    skip = "skip"
 
 
 def never_empty(given: str | None) -> str | None:
@@ -171,7 +163,7 @@ class Read:
         ),
     ] = None
     bad_lines: Annotated[
-        BadLines | None,
+        Literal["error", "skip"] | None,
         typer.Option(
             help=f"`skip`: counts and names lines that can't be read, up to {MOST_BAD:.0%} of all; "
             "default: `error`.",
@@ -248,7 +240,7 @@ class Read:
         """What they say."""
         said = {
             "encoding": self.encoding,
-            "bad_lines": self.bad_lines and self.bad_lines.value,
+            "bad_lines": self.bad_lines,
             "text_columns": tuple(names_in(self.text_column or [])) or None,
             "label_column": tuple(names_in(self.label_column or [])) or None,
             "label_separator": self.label_separator,

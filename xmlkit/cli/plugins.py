@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,21 +19,12 @@ from xmlkit.errors import UserError
 
 
 class Hook(StrEnum):
-    """Where a plugin may stand."""
+    """Where a plugin may stand: typer takes no list of a Literal."""
 
     representation = "representation"
     shortlist = "shortlist"
     head = "head"
     loss = "loss"
-
-
-class License(StrEnum):
-    """What a new plugin may be published under; `none` leaves that open."""
-
-    mit = "MIT"
-    bsd = "BSD-3-Clause"
-    apache = "Apache-2.0"
-    none = "none"
 
 
 @spread
@@ -69,8 +60,9 @@ def new(
         list[Hook] | None, typer.Option(help="Where it stands; may be repeated. Default: representation.")
     ] = None,
     license_: Annotated[
-        License, typer.Option("--license", help="What it may be published under.")
-    ] = License.mit,
+        Literal["MIT", "BSD-3-Clause", "Apache-2.0", "none"],
+        typer.Option("--license", help="What it may be published under; `none` leaves that open."),
+    ] = "MIT",
 ) -> None:
     """Writes a plugin that works, its tests and what pip needs, into the new folder `xmlkit-NAME`.
 
@@ -78,5 +70,5 @@ def new(
     """
     from xmlkit.scaffold.new import new_plugin
 
-    folder = new_plugin(name, hook or [Hook.representation], None if license_ == License.none else license_)
+    folder = new_plugin(name, hook or [Hook.representation], None if license_ == "none" else license_)
     say(f'plugin: {folder}; next: cd {folder} && pip install -e ".[test]" && pytest')

@@ -7,10 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from enum import StrEnum
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,12 +26,7 @@ if TYPE_CHECKING:
     from xmlkit.data.formats import Document
 
 
-class Layout(StrEnum):
-    """Of predictions."""
-
-    text = "text"
-    jsonl = "jsonl"
-    tsv = "tsv"
+Layout = Literal["text", "jsonl", "tsv"]
 
 
 @spread
@@ -128,18 +122,18 @@ def predict(
         if out_ and speaks():
             stack.enter_context(errors_named(out_))
             stack.enter_context(only_writer(out_))
-            done = answered(out_, format_.value)
+            done = answered(out_, format_)
             answers = stack.enter_context(out_.open("a", encoding="utf-8"))
         done = of_first(done)
         if done:
-            say(f"{out_} has {done:,} texts already")
-        old = answered_texts(out_) if out_ and done and format_ == Layout.jsonl and speaks() else ()
+            say(f"{out_} has {done:,} texts already, which stay; without it they are answered anew")
+        old = answered_texts(out_) if out_ and done and format_ == "jsonl" and speaks() else ()
         checked = _checked(documents, islice(old, done), out_)
         # A score's last digits depend on its company: texts are read in the groups that they were read in.
         begin = done - done % TEXTS_AT_ONCE
         some, again = tee(islice(checked, begin, None))
         texts = (document.text for document in some)
-        spelt_out = format_ == Layout.jsonl and not in_unicode(answers)
+        spelt_out = format_ == "jsonl" and not in_unicode(answers)
         found_of = model.stream(texts, top_k, least, allowed)
         for number, (document, found) in enumerate(zip(again, found_of), begin + 1):
             if number > done and (block := layout(document.text, found, number, document.id)):
@@ -148,13 +142,14 @@ def predict(
 
 def _layout(out: Path | None, asked: Layout | None) -> Layout:
     if out is None:
-        return asked or Layout.text
-    of_name = {".jsonl": Layout.jsonl, ".ndjson": Layout.jsonl, ".tsv": Layout.tsv}.get(out.suffix.lower())
+        return asked or "text"
+    names: dict[str, Layout] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv"}
+    of_name = names.get(out.suffix.lower())
     found = asked or of_name
-    if found is None or found == Layout.text:
+    if found is None or found == "text":
         raise UserError(f"--out {out}: add --format jsonl or --format tsv")
     if of_name not in (None, found):
-        raise UserError(f"--out {out} --format {found.value}: these are two formats; leave out --format")
+        raise UserError(f"--out {out} --format {found}: these are two formats; leave out --format")
     return found
 
 

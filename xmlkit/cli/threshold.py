@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from xmlkit.cli.options import Read, RunArgument, never_empty, spread
 from xmlkit.cli.saying import out
 from xmlkit.console import say
-
-
-class Measure(StrEnum):
-    """What a cut may be the best for."""
-
-    micro_f1 = "micro-F1"
-    macro_f1 = "macro-F1"
-    example_f1 = "example-F1"
 
 
 @spread
@@ -33,8 +24,9 @@ def threshold(
         ),
     ] = None,
     for_: Annotated[
-        Measure, typer.Option("--for", help="What the one that is kept is the best for.")
-    ] = Measure.micro_f1,
+        Literal["micro-F1", "macro-F1", "example-F1"],
+        typer.Option("--for", help="What the one that is kept is the best for."),
+    ] = "micro-F1",
     *,
     read: Read,
 ) -> None:

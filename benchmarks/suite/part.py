@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 OUT, CORPUS, ENCODER = "{out}", "{corpus}", "{encoder}"  # what stands for them in a part's command
 NOISE = 0.05  # of a figure: by less no machine is the same on two days
 LEFT_OUT = 77  # what a command ends with that lacks something; the last line it says is the reason
@@ -41,6 +43,7 @@ class Part:
     words: tuple[str, ...]  # of the command, behind the Python interpreter
     figures: Callable[[Any], Mapping[str, Figure]]
     repeats: int = 1  # where one run says too little
+    on_cuda: bool = False  # alone: elsewhere it takes days
 
     @property
     def of_a_corpus(self) -> bool:
@@ -53,6 +56,8 @@ class Part:
             return "needs a corpus: --corpora DIR"
         if ENCODER in self.words and not given.encoder:
             return "needs a pretrained encoder: --encoder FOLDER"
+        if self.on_cuda and not torch.cuda.is_available():
+            return "needs a CUDA device"
         return None
 
     def command(self, out: Path, given: Given, corpus: Path | None) -> list[str]:

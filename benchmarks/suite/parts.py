@@ -1,4 +1,4 @@
-"""The parts. Minutes are those of two cores without AMX."""
+"""The parts. Minutes are those of two cores without AMX; of what is for CUDA alone they are a guess."""
 
 from __future__ import annotations
 
@@ -86,6 +86,8 @@ def _peer(name: str, minutes: float, *options: str) -> Part:
     return Part(name, "peers", minutes, ("-m", "benchmarks.peers", name, OUT, CORPUS, *options), _metrics)
 
 
+LIGHTXML = ("--encoder", ENCODER, "--recipe", "lightxml", "--set", "epochs=20")  # as long as on EUR-Lex
+
 SETS = (
     "base;lexical;neighbours;lexical,neighbours;base[start=prior];se;loss-fix;loss-fix[mode=gradnorm];"
     "astec-negatives;combination;combination[where=classifier];se,loss-fix,astec-negatives,combination"
@@ -121,6 +123,14 @@ PARTS = (
     _peer("annif-ensemble", 6),
     _peer("pecos-xr-transformer", 45, "--encoder", ENCODER),
     _peer("transformers", 45, "--encoder", ENCODER),
+    Part(
+        "lightxml",
+        "peers",
+        15,
+        ("-m", "benchmarks.suite.trained", OUT, CORPUS, *LIGHTXML),
+        _metrics,
+        on_cuda=True,
+    ),
     Part(
         "ablation",
         "ablation",

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.suite import comparing
 from benchmarks.suite import parts as shipped
@@ -57,6 +58,14 @@ def test_what_does_not_fit_or_lacks_something_is_named(tmp_path):
     assert index["texts-1"]["left_out"] == "needs a corpus: --corpora DIR"
     assert index["read-1"]["left_out"] == "needs a pretrained encoder: --encoder FOLDER"
     assert index["quick-1"]["status"] == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_lightxml_at_full_length_is_for_cuda_alone(tmp_path):
+    (lightxml,) = (one for one in shipped.PARTS if one.name == "lightxml")
+    index = run([lightxml], Given((tmp_path,), "small"), tmp_path / "out", 30, quiet)
+    (told,) = index["parts"].values()
+    assert told["left_out"] == "needs a CUDA device"
 
 
 def test_a_part_that_fails_costs_no_other(tmp_path):

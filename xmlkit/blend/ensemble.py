@@ -18,7 +18,7 @@ from xmlkit.blend.calibration import Calibration
 from xmlkit.blend.costs import Costs, affordable, measured
 from xmlkit.blend.folder import write
 from xmlkit.blend.forms import Form
-from xmlkit.blend.fusion import Pairs, Weights, pairs_of
+from xmlkit.blend.fusion import Fusion, Pairs, Weights, pairs_of
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge
 from xmlkit.blend.member import NAMED, Making, Member, checked, kind, kinds
@@ -156,7 +156,7 @@ class Blend:
     """Members, how their words are weighed, and logits of held-out pairs by weights that didn't see them."""
 
     heard: list[Heard]
-    fusion: Weights | Reranked | Sum
+    fusion: Fusion
     form: Form
     pairs: Pairs
     z_V: np.ndarray

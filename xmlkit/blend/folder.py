@@ -21,10 +21,10 @@ import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from xmlkit.blend.calibration import Calibration
-from xmlkit.blend.fusion import Weights
+from xmlkit.blend.fusion import Fusion, Weights
 from xmlkit.blend.member import Member, kind
 from xmlkit.blend.reranking import Reranked, num_shown
-from xmlkit.blend.sums import Sum, sum_of
+from xmlkit.blend.sums import sum_of
 from xmlkit.blend.towers import Towers
 from xmlkit.blend.trees import Trees
 from xmlkit.config import DEEPEST, Precision
@@ -109,7 +109,7 @@ def write(
     seen_L: np.ndarray,
     members: list[Member],
     towers: Towers,
-    fusion: Weights | Reranked | Sum,
+    fusion: Fusion,
     calibration: Calibration,
 ) -> None:
     """Fills the folder; what says that it is whole comes last."""
@@ -199,7 +199,7 @@ class Whole:
 
 def _fusion(
     path: Path, described: Description, members: list[Member], num_labels: int
-) -> tuple[Weights | Reranked | Sum, Calibration]:
+) -> tuple[Fusion, Calibration]:
     tensors, _ = load_tensors(path)
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     width = len(members) + 2
@@ -208,7 +208,7 @@ def _fusion(
         fits = calibration.z_X.shape == calibration.chance_X.shape and bool(len(calibration.z_X))
         fits &= all(np.isfinite(array).all() for array in arrays.values())
         if described.fusion == "sum":
-            fusion: Weights | Reranked | Sum = sum_of(members)
+            fusion: Fusion = sum_of(members)
             fits &= not described.trees
         else:
             fusion = weights = Weights(arrays["w_F"], known_U := arrays["known_U"], arrays["d_UF"])

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -108,6 +109,20 @@ def pairs_of(said: Sequence[Candidates], counts_L: np.ndarray) -> Pairs:
     numbers_VF[:, -2] = np.log1p(counts_L[labels_V])
     numbers_VF[:, -1] = 1
     return Pairs(num_texts, texts_V, labels_V, numbers_VF, below_V if below_V.any() else None)
+
+
+class Fusion(Protocol):
+    """How members' words become one: by weights, by these and trees, or as a sum."""
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is written."""
+
+    def read(self, said: Sequence[Candidates], counts_L: np.ndarray) -> tuple[Pairs, np.ndarray]:
+        """The pairs, and the logit of each."""
+
+    def adds_VF(self, pairs: Pairs) -> np.ndarray:
+        """What is said of each pair, a part of it for each member and the rest, (V, S + 1)."""
 
 
 @dataclass(frozen=True)

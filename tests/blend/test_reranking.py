@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import xmlkit
 from xmlkit.blend import judging, reranking
+from xmlkit.blend.aim import Aim
 from xmlkit.blend.forms import Form
 from xmlkit.blend.fusion import Weights, fit, pairs_of
+from xmlkit.blend.judging import Judge
 from xmlkit.blend.member import Candidates
 from xmlkit.blend.reranking import Reranked, more_V, num_shown, reranked, shown_VX
 from xmlkit.blend.trees import Trees
@@ -157,7 +159,8 @@ def test_what_is_written_is_what_was_fitted(made, corpus):
     held_out = model.held_out(corpus)
     said = [member.candidates(held_out.texts, 50) for member in model.whole.members]
     pairs, z_V = model.whole.fusion.read(said, model.whole.seen_L)
-    again = reranked(pairs, held_out.labels)
+    judge = Judge(held_out.labels, model.scoring, Aim(("P@1",)))
+    again = reranked(pairs, held_out.labels, judge.gain_L(model.whole.described.rare))
     np.testing.assert_array_equal(again.z_V(pairs), z_V)
     assert model.evaluate(corpus.test)["P@1"] > 60
 

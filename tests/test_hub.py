@@ -89,30 +89,33 @@ def test_where_the_hub_answers_it_is_asked_only_on_request(place, hub, tmp_path)
 
 
 @contextmanager
-def nobody(monkeypatch):
-    """Takes connections in the hub's place and says nothing; how many came."""
+def nobody(monkeypatch, hangs_up):
+    """Takes connections in the hub's place and says nothing, or ends them; how many came."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         came = []
 
-        def hang_up():
+        def take():
             with suppress(OSError):
                 while True:
-                    connection, address = listening.accept()
-                    connection.close()
-                    came.append(address)
+                    connection, _ = listening.accept()
+                    came.append(connection)
+                    if hangs_up:
+                        connection.close()
 
-        threading.Thread(target=hang_up, daemon=True).start()
+        threading.Thread(target=take, daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
         yield came
         listening.shutdown(socket.SHUT_RDWR)
+        for connection in came:
+            connection.close()
 
 
 @pytest.mark.slow
 def test_a_hub_that_says_nothing_is_asked_once(place, hub_folder, tmp_path, monkeypatch):
     keep(hub_folder, "some/plain", place / "encoder")
     train = ["train", place / "corpus", *FEW, "--out", tmp_path / "run", "--encoder"]
-    with nobody(monkeypatch) as came:
+    with nobody(monkeypatch, hangs_up=True) as came:
         _, err = xmlkit(*train, "some/other", code=1)
         assert "or in the hub's cache of that name, and the hub cannot be reached; name a folder" in err
         assert err.count("\n") == 1
@@ -122,8 +125,13 @@ def test_a_hub_that_says_nothing_is_asked_once(place, hub_folder, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_nothing_goes_to_a_hub_that_says_nothing(place, hub_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_nothing_goes_to_a_hub_that_says_nothing_and_nothing_comes(
+    place, hub_folder, tmp_path, monkeypatch, hangs_up
+):
     xmlkit("train", place / "corpus", *FEW, "--out", tmp_path / "run")
-    with nobody(monkeypatch):
+    with nobody(monkeypatch, hangs_up):
         _, err = xmlkit("push", tmp_path / "run", "me/mine", code=1)
-    assert err == "error: hub:me/mine: the hub cannot be reached\n"
+        assert err == "error: hub:me/mine: the hub cannot be reached\n"
+        _, err = xmlkit("predict", "hub:me/mine", stdin="w3\n", code=1)
+    assert err == "error: hub:me/mine: the hub cannot be reached, and its cache does not have all of it\n"

@@ -142,6 +142,7 @@ def test_what_the_hub_does_not_take_is_said(copied_run, monkeypatch):
         raise OfflineModeIsEnabled("offline")
 
     monkeypatch.setattr(HfApi, "create_repo", refused)
+    monkeypatch.setattr("xmlkit.sharing.push.is_silent", lambda: False)
     with pytest.raises(UserError, match="the hub cannot be reached"):
         push(copied_run, NAME)
 
@@ -172,6 +173,7 @@ def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, 
     old = ["ensemble.json", "members/0/model.json", "threshold.json", "README.md", "model.json", *others]
     api = Taken(old, private=False)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    monkeypatch.setattr("xmlkit.sharing.push.is_silent", lambda: False)
     push(copied_run, NAME)
     gone = {name for kind, name in api.changes if kind == "Delete"}
     assert gone == {"ensemble.json", "members/0/model.json", "threshold.json"}

@@ -108,7 +108,7 @@ def is_reachable() -> bool:
 
 
 def is_silent() -> bool:
-    """Whether nothing answers in its place: its own library would try for minutes, file by file."""
+    """Whether nothing answers in its place: its own library would try for minutes, or wait for good."""
     return _has_small() is None
 
 
@@ -140,7 +140,10 @@ def local(run: str | Path) -> Path:
     repository, _, revision = name.removeprefix(ON_HUB).partition("@")
     checked_name(repository)
     with told_by_hub(repository, "is the name right, and may you read it (`hf auth login`)?"):
-        folder = Path(snapshot_download(repository, revision=revision or None, allow_patterns=OF_RUNS))
+        found = snapshot_download(
+            repository, revision=revision or None, allow_patterns=OF_RUNS, local_files_only=is_silent()
+        )
+    folder = Path(found)
     if not any((folder / file).is_file() for file in ("model.json", "ensemble.json")):
         raise UserError(f"{name} holds no run of xmlkit: name one that `xmlkit push` has made")
     return folder

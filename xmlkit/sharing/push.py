@@ -9,7 +9,7 @@ from xmlkit.blend.folder import DESCRIPTION as ENSEMBLE
 from xmlkit.console import say
 from xmlkit.errors import UserError
 from xmlkit.files import copy_files, whole_folder
-from xmlkit.hub import OF_RUNS, checked_name, told_by_hub
+from xmlkit.hub import OF_RUNS, ON_HUB, checked_name, is_silent, told_by_hub
 from xmlkit.model.folder import DESCRIPTION
 from xmlkit.sharing.card import CARD, card
 from xmlkit.sharing.parcel import members_with_texts, parcel
@@ -38,6 +38,8 @@ def push(folder: Path, name: str, private: bool = False) -> str:
 
     checked_name(name)
     files, text = parcel(folder), card(folder, name)
+    if is_silent():
+        raise UserError(f"{ON_HUB}{name}: the hub cannot be reached")
     with told_by_hub(name, "log in with `hf auth login` as somebody who may write there"):
         api = HfApi()
         url = api.create_repo(name, private=private, exist_ok=True)

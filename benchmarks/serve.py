@@ -4,7 +4,8 @@
 
 TEXTS has a text a line. In one run, in turn: `model.predict` of one text after the other and of all at once;
 1, 8 and 32 clients, each a connection that asks about one text as soon as it has the answer to the last; the
-server's resident memory before so many requests more, of 32 clients, and after each tenth of them.
+server's resident memory before so many requests more, of 32 clients, and after each tenth of them. It needs
+httpx, which the tests' extra brings.
 """
 
 from __future__ import annotations

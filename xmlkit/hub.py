@@ -35,6 +35,7 @@ ENCODERS = {
     "xlnet",
 }
 PATIENCE = 3.0  # seconds
+TOO_MANY_REQUESTS = 429
 ON_HUB = "hub:"
 # Of a run or an ensemble; files of other kinds are left there.
 OF_RUNS = ["*.json", "*.jsonl", "*.safetensors", "encoder/*", "members/*", "towers/*"]
@@ -171,6 +172,8 @@ def told_by_hub(name: str, advice: str) -> Iterator[None]:
         yield
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
         if isinstance(error, HfHubHTTPError):
+            if error.response.status_code >= 500 or error.response.status_code == TOO_MANY_REQUESTS:
+                advice = "try again later"
             raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
         kept = ", and its cache does not have all of it" if isinstance(error, LocalEntryNotFoundError) else ""
         raise UserError(f"{ON_HUB}{name}: the hub cannot be reached{kept}") from None

@@ -83,15 +83,23 @@ def _measured(command: list[str], out: Path) -> dict[str, Any]:
     if status:
         out.unlink(missing_ok=True)
     if status == LEFT_OUT:
-        said = out.with_suffix(".log").read_text(errors="replace").strip().rpartition("\n")[2]
-        return {"left_out": said.removeprefix("error: ")}
-    return {"status": status, "seconds": round(time.monotonic() - begun, 1)}
+        return {"left_out": _last_line(out)}
+    told = {"status": status, "seconds": round(time.monotonic() - begun, 1)}
+    return {**told, "why": _last_line(out)} if status else told
 
 
 def _outcome(told: dict[str, Any]) -> str:
     if "left_out" in told:
         return f"left out: {told['left_out']}"
-    return f"{'failed' if told['status'] else 'done'} in {told['seconds']:.0f} s"
+    if told["status"]:
+        return f"failed in {told['seconds']:.0f} s: {told['why']}"
+    return f"done in {told['seconds']:.0f} s"
+
+
+def _last_line(out: Path) -> str:
+    """That a part has said, which is why it ended where it did not end well."""
+    said = out.with_suffix(".log").read_text(errors="replace").strip().rpartition("\n")[2]
+    return said.removeprefix("error: ")
 
 
 def _key(part: Part, given: Given, corpus: Path | None) -> str:

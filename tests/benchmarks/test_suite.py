@@ -69,8 +69,10 @@ def test_lightxml_at_full_length_is_for_cuda_alone(tmp_path):
 
 
 def test_a_part_that_fails_costs_no_other(tmp_path):
-    index = run([part("broken", code="raise SystemExit(3)"), part()], Given(), tmp_path, 30, quiet)["parts"]
+    broken = part("broken", code="import sys; print('error: no room', file=sys.stderr); raise SystemExit(3)")
+    index = run([broken, part()], Given(), tmp_path, 30, quiet)["parts"]
     assert (index["broken-1"]["status"], index["quick-1"]["status"]) == (3, 0)
+    assert index["broken-1"]["why"] == "no room"
     assert not (tmp_path / "broken-1.json").exists()
     assert json.loads((tmp_path / INDEX).read_text())["parts"] == index
 

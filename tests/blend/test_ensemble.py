@@ -21,6 +21,7 @@ import xmlkit
 from benchmarks.blended import judged
 from xmlkit.blend.folder import Whole
 from xmlkit.blend.forms import RARE
+from xmlkit.blend.kinds.linear import Linear
 from xmlkit.blend.member import Candidates
 from xmlkit.blend.recipes import names_of
 from xmlkit.blend.sums import Sum
@@ -204,7 +205,8 @@ def test_where_a_blend_gains_nothing_the_best_member_is_kept(corpus, runs, capsy
         (["{one}", "nowhere"], "nowhere: neither a run's folder nor KIND:WHAT; kinds are linear, names"),
         (["{one}", "run:nowhere"], "nowhere is not a run"),
         (["linear", "linear"], "no member is a run, whose corpus could be read: name it with --data"),
-        (["{one}", "{whole}"], "neither a run's folder nor KIND:WHAT"),
+        (["{one}", "{whole}"], "whole is an ensemble, where a single run is asked for"),
+        (["{one}", "neighbours:{whole}"], "whole is an ensemble, where a single run is asked for"),
     ],
 )
 def test_members_that_make_none(runs, made, members, message):
@@ -213,6 +215,13 @@ def test_members_that_make_none(runs, made, members, message):
     with pytest.raises(UserError, match=message):
         xmlkit.ensemble(members, corpus, runs / "none")
     assert not (runs / "none").exists()
+
+
+def test_a_missing_package_is_named_before_the_work(corpus, runs, monkeypatch, capsys):
+    monkeypatch.setattr(Linear, "needs", ("no-such-package",))
+    with pytest.raises(UserError, match=r"^linear needs no-such-package: pip install no-such-package$"):
+        xmlkit.ensemble([str(runs / "one"), "linear"], corpus, runs / "none")
+    assert "member 1" not in capsys.readouterr().err
 
 
 def test_what_it_is_fitted_for(corpus, runs):

@@ -303,3 +303,6 @@ def test_an_ensemble(tmp_path):
         (part.name, part.loss_without) for part in made.parts
     ]
     assert page.listed == [] and "Blended" in page.facts
+    (tmp_path / "whole" / "members" / "0" / "member.json").unlink()  # as one whose library is missing
+    _, err = xmlkit("report", tmp_path / "whole", "-o", tmp_path / "without.html")
+    assert "without test documents: " in err and "Blended" in Page(tmp_path / "without.html").facts

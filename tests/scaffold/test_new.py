@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from installing import ROOT, install
@@ -138,4 +139,4 @@ def test_the_command_line_offers_what_there_is():
 
     assert [str(hook) for hook in Hook] == HOOKS
     files = ROOT / "xmlkit" / "scaffold" / "files" / "licenses"
-    assert sorted({str(choice) for choice in License} - {"none"}) == sorted(p.name for p in files.iterdir())
+    assert sorted({*get_args(License)} - {"none"}) == sorted(p.name for p in files.iterdir())

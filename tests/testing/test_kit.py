@@ -9,10 +9,15 @@ from marking import mostly_slow
 from xmlkit.discovery import load, shipped
 from xmlkit.testing import ContractError, check_plugin, tiny_model, tiny_run
 from xmlkit.testing.checks import CHECKS, Case
-from xmlkit.testing.kit import _check, compositions
+from xmlkit.testing.kit import _check, at_hook_points, compositions
 
 SHIPPED = shipped()
 ONE_A_DOOR = ("se", "astec-negatives", "loss-fix", "full-head", "track")  # and one that stands at none
+
+
+def test_a_plugin_is_tried_beside_those_that_a_model_is_made_of():
+    """And so without the libraries of what only looks on."""
+    assert set(SHIPPED).difference(at_hook_points()) == {"track"}
 
 
 @pytest.mark.parametrize("name", mostly_slow(SHIPPED, ONE_A_DOOR))

@@ -21,7 +21,7 @@ from xmlkit.blend.forms import Form
 from xmlkit.blend.fusion import Fusion, Pairs, Weights, pairs_of
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.judging import Judge
-from xmlkit.blend.member import NAMED, Making, Member, checked, kind, kinds
+from xmlkit.blend.member import NAMED, Making, Member, check_needs, checked, kind, kinds
 from xmlkit.blend.opening import source_of
 from xmlkit.blend.reranking import Reranked
 from xmlkit.blend.sums import Sum, sum_of
@@ -33,7 +33,7 @@ from xmlkit.errors import UserError
 from xmlkit.intervals import FEWEST
 from xmlkit.measures.scoring import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
-from xmlkit.model.folder import read_config
+from xmlkit.model.folder import check_no_ensemble, read_config
 from xmlkit.training.claim import new_folder
 
 TIMED = 256  # held-out documents, at most, by which is seen how long members take
@@ -96,6 +96,8 @@ def ensemble(
     named = [_kind_of(given) for given in members]
     if len(named) < 2:
         raise UserError("an ensemble needs two members or more: runs, or KIND:WHAT")
+    for name, _ in named:
+        check_needs(name)
     runs = [Path(what) for _, what in named if what and (Path(what) / RUN).is_file()]
     if corpus is None:
         if not runs:
@@ -297,6 +299,7 @@ def _kind_of(given: str) -> tuple[str, str]:
     """The kind of a member, and what it is made of."""
     if (Path(given) / RUN).is_file():
         return "run", given
+    check_no_ensemble(Path(given))
     name, _, what = given.partition(":")
     if name not in kinds():
         raise UserError(

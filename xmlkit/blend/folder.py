@@ -142,6 +142,11 @@ def describe(folder: Path) -> Description:
     return _read(folder / DESCRIPTION, Description)
 
 
+def documents_of_labels(folder: Path) -> list[int]:
+    """How many training documents each label has, held out or not. Raises UserError where it is damaged."""
+    return _read(folder / LABELS, RecordedLabels).documents
+
+
 def files_of(folder: Path) -> list[str]:
     """The names of all files that opening a run or an ensemble needs.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Literal, Self
 
@@ -149,6 +149,15 @@ def parted(name: str) -> tuple[str, str]:
     """A member's kind with its colon, where its name begins with one, and what stands behind: a path, say."""
     first, colon, what = name.partition(":")
     return (f"{first}:", what) if colon and first in kinds() else ("", name)
+
+
+def check_needs(name: str) -> None:
+    """Raises UserError where a package that members of this kind need is missing."""
+    for package in kind(name).needs:
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            raise UserError(f"{name} needs {package}: pip install {package}") from None
 
 
 def kind(name: str) -> type[Member]:

@@ -32,6 +32,7 @@ from xmlkit.model.folder import (
     Opened,
     Recorded,
     check_is_run,
+    check_no_ensemble,
     files_of_run,
     open_description,
     with_weights,
@@ -362,6 +363,7 @@ def _tower(
 ) -> Tower:
     if (Path(what) / DESCRIPTION).is_file():
         return RunTower(Path(what), memory, precision, finished)
+    check_no_ensemble(Path(what))
     return EncoderTower(what, memory, precision, finished)
 
 

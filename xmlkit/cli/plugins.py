@@ -27,6 +27,9 @@ class Hook(StrEnum):
     loss = "loss"
 
 
+License = Literal["MIT", "BSD-3-Clause", "Apache-2.0", "none"]
+
+
 @spread
 def plugins(
     verbose: Annotated[
@@ -60,8 +63,7 @@ def new(
         list[Hook] | None, typer.Option(help="Where it stands; may be repeated. Default: representation.")
     ] = None,
     license_: Annotated[
-        Literal["MIT", "BSD-3-Clause", "Apache-2.0", "none"],
-        typer.Option("--license", help="What it may be published under; `none` leaves that open."),
+        License, typer.Option("--license", help="What it may be published under; `none` leaves that open.")
     ] = "MIT",
 ) -> None:
     """Writes a plugin that works, its tests and what pip needs, into the new folder `xmlkit-NAME`.

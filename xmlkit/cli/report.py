@@ -66,7 +66,8 @@ def report(
     from xmlkit.report.run import OfRun
 
     named = Source(data, read.dialect()) if data else None
-    sources = [_read(folder, named) for folder in folders]
+    there = [_folder(one) for one in folders]
+    sources = [_read(folder, named) for folder in there]
     if named and not any(isinstance(one, OfRun) for one in sources):
         raise UserError("--data is for runs and ensembles, and none is named: leave it out")
     write(sources, out_)
@@ -75,17 +76,22 @@ def report(
 
 def _read(folder: Path, data: Source | None) -> OfRun | OfComparison | OfSuite:
     from xmlkit.blend.folder import is_ensemble
-    from xmlkit.hub import local
     from xmlkit.model.folder import DESCRIPTION
     from xmlkit.report.comparison import read_comparison
     from xmlkit.report.run import read_run
     from xmlkit.report.suite import is_suite, read_suite
 
-    folder = local(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; name one that train, ensemble or compare has filled")
     if is_ensemble(folder) or (folder / DESCRIPTION).is_file():
         return read_run(folder, data)
     if is_suite(folder):
         return read_suite(folder)
     return read_comparison(folder)
+
+
+def _folder(given: Path) -> Path:
+    from xmlkit.hub import local
+
+    folder = local(given)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name one that train, ensemble or compare has filled")
+    return folder

@@ -369,9 +369,14 @@ def _check_plugins(folder: Path, recorded: list[RecordedPlugin]) -> None:
 def check_is_run(folder: Path) -> None:
     """Raises UserError where it is no run's folder."""
     if not (folder / DESCRIPTION).is_file():
-        if (folder / "ensemble.json").is_file():
-            raise UserError(f"{folder} is an ensemble, where a single run is asked for")
+        check_no_ensemble(folder)
         raise UserError(f"{folder} is not a run: it holds no {DESCRIPTION}")
+
+
+def check_no_ensemble(folder: Path) -> None:
+    """Raises UserError where it is the folder of one."""
+    if (folder / "ensemble.json").is_file():
+        raise UserError(f"{folder} is an ensemble, where a single run is asked for")
 
 
 def description_of(folder: Path) -> Description:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xmlkit.blend.folder import DESCRIPTION, Whole, describe, is_ensemble
+from xmlkit.blend.folder import DESCRIPTION, describe, documents_of_labels, is_ensemble
 from xmlkit.blend.folder import Description as WholeDescription
 from xmlkit.blend.opening import load, tested_on
 from xmlkit.blend.threshold import kept
@@ -137,7 +137,7 @@ def _training(log: Path) -> str:
 
 
 def _of_ensemble(folder: Path) -> Told:
-    described, counts_L = describe(folder), Whole(folder).scoring.counts_L
+    described, counts_L = describe(folder), np.array(documents_of_labels(folder), np.int64)
     facts = [
         *_of_corpus(described.source, described.training_documents, counts_L, ""),
         ("Held out", f"{described.held_out_documents:,} of these, which weights were fitted on"),

@@ -34,7 +34,7 @@ class OfSuite:
 
     folder: Path
     measured: list[Measured]
-    left_out: dict[str, str]  # why, by the name of the run
+    left_out: dict[str, str]  # or failed: why, by the name of the run
 
     @property
     def title(self) -> str:
@@ -66,6 +66,7 @@ def read_suite(folder: Path) -> OfSuite:
     if not measured:
         raise UserError(f"{folder} holds no model's figures; run the suite with --only quality,peers")
     reasons = {run: str(one["left_out"]) for run, one in told.items() if "left_out" in one}
+    reasons |= {run: f"failed: {one.get('why', '')}" for run, one in told.items() if one.get("status")}
     return OfSuite(folder, measured, reasons)
 
 

@@ -29,16 +29,16 @@ def check_plugin(
     """Checks an installed plugin with its default options, or these, in tiny models, in a minute or two.
 
     Where its module has `tiny_options`, they come before its defaults. It is trained alone, with clusters and
-    with every label scored, and together with each plugin that comes with xmlkit, or those of `beside`: with
-    clusters behind it, and with every label scored before it, unless that is refused as Incompatible. Raises
-    ContractError at the first contract that is broken; UserError where the plugin can't be loaded or has no
-    such options.
+    with every label scored, and together with each plugin that comes with xmlkit and stands at a hook
+    point, or those of `beside`: with clusters behind it, and with every label scored before it, unless that
+    is refused as Incompatible. Raises ContractError at the first contract that is broken; UserError where the
+    plugin can't be loaded or has no such options.
     """
     plugin = load(name)
     if options:
         activate([name], {name: options})
     if beside is None:
-        beside = [other for other in shipped() if other != name]
+        beside = [other for other in at_hook_points() if other != name]
     with aside() as scratch:
         reached: dict[tuple[str, ...], set[str]] = {}
         for number, (plugins, clustered) in enumerate(compositions(plugin, beside)):
@@ -46,6 +46,11 @@ def check_plugin(
             folder.mkdir()
             so_far = reached.setdefault(tuple(sorted(plugins)), set())  # be it with clusters or without
             _check(Case(name, plugins, options or {}, clustered, folder, so_far))
+
+
+def at_hook_points() -> list[str]:
+    """Of the plugins that come with xmlkit those that a model is made of, and not what only looks on."""
+    return [name for name in shipped() if not set(DOORS).isdisjoint(load(name).implementations)]
 
 
 def _check(case: Case) -> None:

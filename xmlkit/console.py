@@ -64,6 +64,9 @@ def _told(items: Sequence[T], what: str) -> Iterator[T]:
 
 def counted(items: Iterable[T], what: str) -> Iterator[T]:
     """The items, however many; where they take over two seconds, with a count that vanishes at the end."""
+    if not console.is_terminal:
+        yield from items
+        return
     begin, items = time.monotonic(), iter(items)
     for number, item in enumerate(items, start=1):
         yield item
@@ -76,8 +79,7 @@ def counted(items: Iterable[T], what: str) -> Iterator[T]:
         TextColumn("{task.completed:,}"),
         TimeElapsedColumn(),
     )
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(visible(what), total=None, completed=number)
         for number, item in enumerate(items, start=1):
             yield item

@@ -113,7 +113,7 @@ def ranking_terms(
 
     true_T = truth.values.astype(np.int64)
     document_T = np.repeat(np.arange(len(truth)), truth.lengths)
-    num_unknown = max(true_T.max(initial=-1) + 1 - len(counts_L), 0)
+    num_unknown = max(int(true_T.max(initial=-1)) + 1 - len(counts_L), 0)
     weights_L = inverse_propensities(np.pad(counts_L, (0, num_unknown)), num_documents, a, b)
 
     hits_NK = hits(top_NK, truth)

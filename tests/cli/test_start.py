@@ -7,12 +7,18 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from commands import QUICK, xmlkit
+from packaging.version import Version
 
 from xmlkit.quick import uncollected
 
+LIGHT = pytest.mark.skipif(
+    Version(version("transformers")) < Version("5.21"),
+    reason="until 5.21 transformers imports scikit-learn and PyTorch's compiler",
+)
 # Slow to import, and needed where models are trained, compared, drawn or served.
 NOT_TO_ASK = {"sklearn", "scipy.stats", "pyarrow", "fastapi", "xmlkit.comparison", "xmlkit.blend.ensemble"}
 
@@ -34,11 +40,13 @@ def test_help_and_version_need_no_library_of_numbers(option):
     assert not imported(option) & {"torch", "transformers", "numpy", "scipy", "sklearn"}
 
 
+@LIGHT
 def test_predict_imports_nothing_that_only_training_needs(place):
     names = imported("predict", "run", cwd=place, path=place / "site", stdin="w3 w44\n")
     assert "transformers.modeling_utils" in names and not names & NOT_TO_ASK
 
 
+@LIGHT
 def test_a_bag_alone_is_asked_without_any_transformer(place, tmp_path):
     xmlkit(
         *["train", "corpus", "--encoder", "none", "--plugin", "lexical", "--set", "lexical.buckets=64"],

@@ -170,14 +170,15 @@ def told_by_hub(name: str, advice: str) -> Iterator[None]:
 
     try:
         yield
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status >= 500 or status == TOO_MANY_REQUESTS:
+            advice = "try again later"
+        raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
-        if isinstance(error, HfHubHTTPError):
-            if error.response.status_code >= 500 or error.response.status_code == TOO_MANY_REQUESTS:
-                advice = "try again later"
-            raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
         kept = ", and its cache does not have all of it" if isinstance(error, LocalEntryNotFoundError) else ""
         raise UserError(f"{ON_HUB}{name}: the hub cannot be reached{kept}") from None
-    except (HfHubHTTPError, HFValidationError, EntryNotFoundError) as error:
+    except (HFValidationError, EntryNotFoundError) as error:
         raise UserError(f"{ON_HUB}{name}: {_first_line(error)}; {advice}") from None
 
 

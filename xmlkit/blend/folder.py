@@ -34,10 +34,10 @@ from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named, inside
 from xmlkit.measures.scoring import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
-from xmlkit.model.folder import files_of_run, write_json
+from xmlkit.model.folder import ENSEMBLE, files_of_run, write_json
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 
-DESCRIPTION = "ensemble.json"
+DESCRIPTION = ENSEMBLE
 LABELS, FUSION = "labels.json", "fusion.safetensors"
 
 

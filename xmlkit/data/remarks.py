@@ -87,9 +87,11 @@ def unheeded(corpus: Corpus) -> list[str]:
 
 def _called_as_others(labels: Labels, rows: np.ndarray) -> list[str]:
     """Those without a name, of these rows, whose id is one."""
-    named = np.flatnonzero(labels.named_L)
-    names = {labels.name(row) for row in named.tolist()}
-    return [labels.ids[row] for row in rows[~labels.named_L[rows]] if labels.ids[row] in names]
+    unnamed = [labels.ids[row] for row in rows[~labels.named_L[rows]].tolist()]
+    if not unnamed:
+        return []
+    names = {labels.name(row) for row in np.flatnonzero(labels.named_L).tolist()}
+    return [label for label in unnamed if label in names]
 
 
 def _alike(texts: Sequence[str]) -> list[tuple[int, int]]:

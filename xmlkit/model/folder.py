@@ -52,6 +52,7 @@ from xmlkit.plugins import Active, activate
 from xmlkit.tables import ClusterTable
 
 DESCRIPTION = "model.json"
+ENSEMBLE = "ensemble.json"  # what the folder of an ensemble has in its place
 WEIGHTS = "model.safetensors"
 
 
@@ -375,7 +376,7 @@ def check_is_run(folder: Path) -> None:
 
 def check_no_ensemble(folder: Path) -> None:
     """Raises UserError where it is the folder of one."""
-    if (folder / "ensemble.json").is_file():
+    if (folder / ENSEMBLE).is_file():
         raise UserError(f"{folder} is an ensemble, where a single run is asked for")
 
 

@@ -5,8 +5,9 @@
     python -m benchmarks.suite --compare BEFORE AFTER
 
 Parts that fit into the budget run one after the other, each a process of its own, and write into
-benchmarks/results/DATE-MACHINE; the same command goes on after Ctrl-C. `--compare` says what is better or
-worse beyond the noise, and ends with 1 where something is worse.
+benchmarks/results/DATE-MACHINE; the same command goes on after Ctrl-C. Models and peers are of the embedded
+corpus `demo` where none is named. `--compare` says what is better or worse beyond the noise, and ends with 1
+where something is worse.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks.suite.comparing import compared, undone, unlike
 from benchmarks.suite.part import Given
 from benchmarks.suite.parts import PARTS
 from benchmarks.suite.running import run
+from xmlkit.data.corpus import DEMO
 from xmlkit.errors import UserError
 from xmlkit.training.budget import seconds_in
 
@@ -35,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default=",".join(GROUPS), help="groups of parts, or names of single ones")
-    parser.add_argument("--corpora", type=Path, nargs="*", default=[])
+    parser.add_argument("--corpora", nargs="+", default=[DEMO], metavar="CORPUS", help="folders, or demo")
     parser.add_argument("--encoder", help="a pretrained one, in a folder")
     parser.add_argument("--budget", default="30m")
     parser.add_argument("--out", type=Path)
@@ -47,7 +49,7 @@ def main() -> None:
     known = [*GROUPS, *(part.name for part in PARTS if part.name not in GROUPS)]
     if unknown := [name for name in asked if name not in known]:
         parser.error(f"--only {unknown[0]}: there are {', '.join(known)}")
-    if missing := [folder for folder in given.corpora if not folder.is_dir()]:
+    if missing := [one for one in given.corpora if one != DEMO and not Path(one).exists()]:
         parser.error(f"--corpora {missing[0]}: no such folder")
     try:
         seconds = seconds_in(given.budget)
@@ -64,7 +66,8 @@ def main() -> None:
         print(f"interrupted; the same command with --out {folder} goes on")
         sys.exit(130)
     print(f"results: {folder}")
-    sys.exit(any(told.get("status") for told in index["parts"].values()))
+    asked_for = {part.name for part in parts}
+    sys.exit(any(told.get("status") for told in index["parts"].values() if told["part"] in asked_for))
 
 
 def _name() -> str:
@@ -78,6 +81,9 @@ def _compare(before: Path, after: Path) -> int:
         found = compared(PARTS, before, after)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not found:
+        print(f"error: {before} and {after} have no figure in common", file=sys.stderr)
         return 2
     for one in found:
         print(f"{one.name}: {one.before:.4g} -> {one.after:.4g}, {one.verdict}")

@@ -8,11 +8,10 @@ The runs lie beside OUT.json, so that the same command goes on with what was bro
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.ending import leave_on_sigterm
+from benchmarks.ending import leave_on_sigterm, run_to_its_end
 
 
 def main(out: str, corpus: str, encoder: str, sets: str) -> None:
@@ -20,8 +19,7 @@ def main(out: str, corpus: str, encoder: str, sets: str) -> None:
     folder = Path(out).with_suffix("")
     command = ["-m", "xmlkit", "compare", corpus, "--encoder", encoder, "--plugin-sets", sets]
     command += ["--set", "clustered=true", "--out", str(folder)]
-    status = subprocess.run([sys.executable, *command]).returncode
-    if status:
+    if status := run_to_its_end([sys.executable, *command]):
         sys.exit(status)
     shutil.copy(folder / "validation.json", out)
 

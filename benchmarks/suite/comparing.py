@@ -44,16 +44,23 @@ def undone(before: Path, after: Path) -> dict[str, str]:
 
 def unlike(before: Path, after: Path) -> list[str]:
     """What was measured with other settings, or on another machine."""
-    one, other = map(_index, (before, after))
-    found = [
-        f"{name}: other settings"
-        for name, told in one["parts"].items()
-        if {"given"} <= told.keys() & (theirs := other["parts"].get(name, {})).keys()
-        and told["given"] != theirs["given"]
+    one, other = (_index(folder)["parts"] for folder in (before, after))
+    both = [(name, told, other[name]) for name, told in one.items() if name in other]
+    of_others = {"other settings": _given, "another machine": _machine}
+    return [
+        f"{name}: {what}"
+        for name, *told in both
+        for what, of in of_others.items()
+        if all("status" in here for here in told) and of(told[0]) != of(told[1])
     ]
-    keys = ("cpu", "threads", "cuda")
-    here, there = ([index.get("machine", {}).get(key) for key in keys] for index in (one, other))
-    return [*found, *(["another machine"] if here != there else [])]
+
+
+def _given(told: dict[str, Any]) -> Any:
+    return told.get("given")
+
+
+def _machine(told: dict[str, Any]) -> list[Any]:
+    return [told.get("machine", {}).get(key) for key in ("cpu", "threads", "cuda")]
 
 
 def _index(folder: Path) -> dict[str, Any]:

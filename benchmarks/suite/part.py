@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from xmlkit.data.corpus import DEMO
+
 OUT, CORPUS, ENCODER = "{out}", "{corpus}", "{encoder}"  # what stands for them in a part's command
 NOISE = 0.05  # of a figure: by less no machine is the same on two days
 LEFT_OUT = 77  # what a command ends with that lacks something; the last line it says is the reason
@@ -19,7 +21,7 @@ LEFT_OUT = 77  # what a command ends with that lacks something; the last line it
 class Given:
     """What the parts may use."""
 
-    corpora: tuple[Path, ...] = ()
+    corpora: tuple[str, ...] = (DEMO,)  # or folders, or files
     encoder: str | None = None
 
 
@@ -44,6 +46,7 @@ class Part:
     figures: Callable[[Any], Mapping[str, Figure]]
     repeats: int = 1  # where one run says too little
     on_cuda: bool = False  # alone: elsewhere it takes days
+    goes_on: bool = False  # from where it was broken off, so that any time is worth something
 
     @property
     def of_a_corpus(self) -> bool:
@@ -52,15 +55,13 @@ class Part:
 
     def lacks(self, given: Given) -> str | None:
         """Why it can't be run with what is given."""
-        if self.of_a_corpus and not given.corpora:
-            return "needs a corpus: --corpora DIR"
         if ENCODER in self.words and not given.encoder:
             return "needs a pretrained encoder: --encoder FOLDER"
         if self.on_cuda and not torch.cuda.is_available():
             return "needs a CUDA device"
         return None
 
-    def command(self, out: Path, given: Given, corpus: Path | None) -> list[str]:
+    def command(self, out: Path, given: Given, corpus: str | None) -> list[str]:
         """To be run, with its places filled."""
         filled = {OUT: str(out), CORPUS: str(corpus), ENCODER: str(given.encoder)}
         return [sys.executable, *(filled.get(word, word) for word in self.words)]

@@ -1,4 +1,4 @@
-"""One `xmlkit train` as a user would type it: figures of the test split, seconds, memory, size on disk.
+"""One `xmlkit train` as a user would type it: figures of the test split, and what it took.
 
 python -m benchmarks.suite.trained OUT.json CORPUS [OPTION ...]
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,16 +14,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ending import leave_on_sigterm
+import xmlkit
+from benchmarks.ending import leave_on_sigterm, run_to_its_end
 from benchmarks.machine import machine
+from benchmarks.peers.given import TOP
+from xmlkit.data.corpus import load_split
+
+COMMANDS = 1  # that a user writes
 
 
 def trained(run: Path, corpus: str, options: Sequence[str]) -> dict[str, Any]:
     """Trains into a new folder, and says what that cost. Ends as the training did where it failed."""
     begun = time.perf_counter()
     command = ["-m", "xmlkit", "train", corpus, *options, "--out", str(run)]
-    status = subprocess.run([sys.executable, *command]).returncode
-    if status:
+    if status := run_to_its_end([sys.executable, *command]):
         sys.exit(status)
     return {
         "corpus": Path(corpus).name,
@@ -32,7 +35,17 @@ def trained(run: Path, corpus: str, options: Sequence[str]) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - begun, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
         "megabytes": round(sum(f.stat().st_size for f in run.rglob("*") if f.is_file()) / 1e6, 1),
+        "lines_written": COMMANDS,
     }
+
+
+def documents_per_second(run: Path, corpus: str) -> float:
+    """All test documents in one call, as peers are given them, by a model that is loaded."""
+    model = xmlkit.load(run)
+    texts = load_split(corpus, "test", model.labels).texts
+    begun = time.perf_counter()
+    model.predict(texts, TOP)
+    return round(len(texts) / (time.perf_counter() - begun), 1)
 
 
 def main(out: str, corpus: str, *options: str) -> None:
@@ -40,7 +53,9 @@ def main(out: str, corpus: str, *options: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         costs = trained(run, corpus, options)
-        found = {"machine": machine(), **costs, **json.loads((run / "metrics.json").read_text())}
+        speed = {"documents_per_second": documents_per_second(run, corpus)}
+        figures = json.loads((run / "metrics.json").read_text())
+        found = {"machine": machine(), **costs, **speed, **figures}
     Path(out).write_text(json.dumps(found, indent=2) + "\n")
 
 

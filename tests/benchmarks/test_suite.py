@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from benchmarks.suite.__main__ import main
 from benchmarks.suite.comparing import compared, undone, unlike
 from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Given, Part
 from benchmarks.suite.running import INDEX, run
+from xmlkit.errors import UserError
+from xmlkit.training.claim import claimed
 
 ROOT = Path(__file__).parents[2]
 WRITES = "import sys, json, pathlib; pathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
@@ -39,7 +42,7 @@ def test_parts_run_once_and_what_is_there_stays(tmp_path):
     those = [part(repeats=2), part("of texts", words=(CORPUS, "--encoder", ENCODER))]
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-    given = Given((tmp_path / "one", tmp_path / "two"), "small")
+    given = Given((str(tmp_path / "one"), str(tmp_path / "two")), "small")
     index = run(those, given, tmp_path / "out", 60, quiet)
     assert list(index["parts"]) == ["quick-1", "quick-2", "of-texts-one-1", "of-texts-two-1"]
     found = json.loads((tmp_path / "out" / "of-texts-two-1.json").read_text())
@@ -52,18 +55,67 @@ def test_parts_run_once_and_what_is_there_stays(tmp_path):
 
 
 def test_what_does_not_fit_or_lacks_something_is_named(tmp_path):
-    those = [part("long", 100), part("texts", words=(CORPUS,)), part("read", words=(ENCODER,))]
+    those = [part("long", 100), part("read", words=(ENCODER,))]
     index = run([*those, part()], Given(), tmp_path, 30, quiet)["parts"]
     assert index["long-1"]["left_out"] == "takes 100 minutes, 30 are left"
-    assert index["texts-1"]["left_out"] == "needs a corpus: --corpora DIR"
     assert index["read-1"]["left_out"] == "needs a pretrained encoder: --encoder FOLDER"
     assert index["quick-1"]["status"] == 0
+
+
+def test_a_corpus_is_demo_where_none_is_named(tmp_path):
+    index = run([part("texts", words=(CORPUS,))], Given(), tmp_path, 30, quiet)["parts"]
+    assert index["texts-demo-1"]["status"] == 0
+    assert json.loads((tmp_path / "texts-demo-1.json").read_text()) == ["demo"]
+
+
+def test_where_and_how_each_was_measured_is_told(tmp_path):
+    (told,) = run([part("texts", words=(CORPUS,))], Given(), tmp_path, 30, quiet)["parts"].values()
+    assert told["command"] == f"python -c {WRITES} texts-demo-1.json demo"
+    assert told["machine"]["threads"] == torch.get_num_threads() and told["machine"]["date"]
+
+
+SLEEPS = "import time; time.sleep(600)"
+SAVES = """
+import pathlib, signal, sys, time
+saved = pathlib.Path(sys.argv[1]).with_suffix(".saved")
+if saved.exists():
+    pathlib.Path(sys.argv[1]).write_text("[]")
+    sys.exit()
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), saved.touch(), sys.exit(143)))
+time.sleep(600)
+"""
+
+
+def test_what_takes_longer_than_the_budget_is_ended(tmp_path):
+    slow = part("slow", minutes=0.001, code=SLEEPS)
+    index = run([slow, part()], Given(), tmp_path, 0.02, quiet)["parts"]
+    assert index["slow-1"] == {"part": "slow", "left_out": "the budget ended before it did"}
+    assert index["quick-1"]["left_out"] == "takes 1 minutes, 0 are left"
+
+
+def test_what_can_go_on_is_begun_in_any_time_and_may_save_what_it_has(tmp_path):
+    long = replace(part("long", minutes=600, code=SAVES), goes_on=True)
+    index = run([long], Given(), tmp_path, 0.02, quiet)["parts"]
+    assert index["long-1"]["left_out"] == "the budget ended before it did"
+    assert (tmp_path / "long-1.saved").exists()
+    assert run([long], Given(), tmp_path, 0.5, quiet)["parts"]["long-1"]["status"] == 0
+
+
+def test_a_result_that_its_index_lacks_is_measured_again(tmp_path):
+    run([part()], Given(), tmp_path, 30, quiet)
+    (tmp_path / INDEX).unlink()  # as where the suite was killed between the two
+    assert run([part()], Given(), tmp_path, 30, quiet)["parts"]["quick-1"]["status"] == 0
+
+
+def test_two_suites_do_not_fill_one_folder(tmp_path):
+    with claimed(tmp_path), pytest.raises(UserError, match="is at work in it"):
+        run([part()], Given(), tmp_path, 30, quiet)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_lightxml_at_full_length_is_for_cuda_alone(tmp_path):
     (lightxml,) = (one for one in shipped.PARTS if one.name == "lightxml")
-    index = run([lightxml], Given((tmp_path,), "small"), tmp_path / "out", 30, quiet)
+    index = run([lightxml], Given(encoder="small"), tmp_path / "out", 30, quiet)
     (told,) = index["parts"].values()
     assert told["left_out"] == "needs a CUDA device"
 
@@ -109,34 +161,44 @@ def test_two_folders(tmp_path, before, after, better, verdict):
         runs = {f"step-{number}": value for number, value in enumerate(values, 1)}
         for run_name, value in runs.items():
             (tmp_path / name / f"{run_name}.json").write_text(json.dumps(value))
-        index = {"machine": {}, "parts": {run_name: {"part": "step"} for run_name in runs}}
+        index = {"parts": {run_name: {"part": "step"} for run_name in runs}}
         (tmp_path / name / INDEX).write_text(json.dumps(index))
     (found,) = compared([measured], tmp_path / "one", tmp_path / "other")
     assert (found.name, found.verdict) == ("step: ratio", verdict)
 
 
 def test_what_is_not_done_any_more_is_told(tmp_path):
-    def index(machine, **parts):
-        return {"machine": {"cpu": machine}, "parts": {name: told for name, told in parts.items()}}
+    def done(given, machine="a"):
+        return {"status": 0, "given": given, "machine": {"cpu": machine}}
 
-    one = index(
-        "a", bag={"status": 0, "given": "x"}, kills={"status": 0}, slow={"status": 0}, gone={"status": 0}
-    )
-    other = index(
-        "b", bag={"status": 0, "given": "y"}, kills={"status": 1}, slow={"left_out": "takes 9 minutes"}
-    )
-    for name, found in (("one", one), ("other", other)):
+    one = {"bag": done("x"), "kills": done("k"), "slow": done("s"), "gone": done("g"), "tree": done("t")}
+    other = {
+        "bag": done("y"),
+        "kills": {**done("k"), "status": 1},
+        "slow": {"left_out": "takes 9 minutes"},
+        "tree": done("t", "b"),
+    }
+    for name, parts in (("one", one), ("other", other)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / INDEX).write_text(json.dumps(found))
+        (tmp_path / name / INDEX).write_text(json.dumps({"parts": parts}))
     folders = tmp_path / "one", tmp_path / "other"
     assert undone(*folders) == {"kills": "failed", "slow": "takes 9 minutes", "gone": "not asked for"}
-    assert unlike(*folders) == ["bag: other settings", "another machine"]
+    assert unlike(*folders) == ["bag: other settings", "tree: another machine"]
     assert undone(folders[0], folders[0]) == {} and unlike(folders[0], folders[0]) == []
 
 
-def test_a_point_is_the_noise_of_percents(tmp_path):
-    figures = shipped.PARTS[[part.name for part in shipped.PARTS].index("bag")].figures({"P@1": 45.0})
-    assert (figures["P@1"].room, figures["P@1"].noise) == (1.0, 0)
+@pytest.mark.parametrize(
+    ("after", "verdict"),
+    [
+        ({"P@1": 44.1, "P@5": 22.7, "seconds": 120.0}, {"no difference shown"}),
+        ({"P@1": 45.0, "P@5": 22.5, "seconds": 100.0}, {"no difference shown", "worse"}),
+        ({"P@1": 45.0, "P@5": 23.0, "seconds": 140.0}, {"no difference shown", "worse"}),
+    ],
+)
+def test_a_model_is_worse_by_more_than_a_standard_error_and_by_what_it_takes(after, verdict):
+    (bag,) = (one for one in shipped.PARTS if one.name == "bag")
+    one, other = (bag.figures(found) for found in ({"P@1": 45.0, "P@5": 23.0, "seconds": 100.0}, after))
+    assert {comparing._difference(name, [one[name]], [other[name]]).verdict for name in one} == verdict
 
 
 @pytest.mark.slow
@@ -189,7 +251,7 @@ def test_the_command_measures_is_interrupted_and_goes_on(tmp_path):
     [
         (
             ("--only", "sped"),
-            "--only sped: there are speed, quality, peers, ablation, reliability, step, rows",
+            "--only sped: there are quality, peers, speed, reliability, ablation, bag, omikuji-bonsai",
         ),
         (("--corpora", "nowhere"), "--corpora nowhere: no such folder"),
         (("--budget", "soon"), "--budget"),
@@ -201,6 +263,16 @@ def test_typing_errors(arguments, said, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_nothing_in_common_is_an_error(tmp_path, monkeypatch, capsys):
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        run([part()], Given(), folder, 30, quiet)  # none that is shipped
+    monkeypatch.setattr(sys, "argv", ["benchmarks.suite", "--compare", *map(str, folders)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "have no figure in common" in capsys.readouterr().err
 
 
 def test_figures_of_results_that_are_there():
@@ -217,20 +289,20 @@ def test_figures_of_results_that_are_there():
 
 def test_what_is_there_with_other_settings_is_not_taken(tmp_path):
     those, out = [part("texts", words=(CORPUS, ENCODER))], tmp_path / "out"
-    for folder in ("a", "b"):
+    for folder, text in (("a", "a line"), ("b", "another"), ("c", "a line")):
         (tmp_path / folder / "eur").mkdir(parents=True)
-    run(those, Given((tmp_path / "a" / "eur",), "small"), out, 60, quiet)
-    for given in (Given((tmp_path / "a" / "eur",), "large"), Given((tmp_path / "b" / "eur",), "small")):
+        (tmp_path / folder / "eur" / "train.tsv").write_text(text)
+
+    def given(folder, encoder="small"):
+        return Given((str(tmp_path / folder / "eur"),), encoder)
+
+    run(those, given("a"), out, 60, quiet)
+    for other in (given("a", "large"), given("b")):
         with pytest.raises(ValueError, match=r"texts-eur-1\.json was measured with other settings"):
-            run(those, given, out, 60, quiet)
+            run(those, other, out, 60, quiet)
+    run(those, given("c"), out, 60, quiet)  # the same files elsewhere
     with pytest.raises(ValueError, match="two are called eur"):
-        run(
-            those,
-            Given((tmp_path / "a" / "eur", tmp_path / "b" / "eur"), "small"),
-            tmp_path / "new",
-            60,
-            quiet,
-        )
+        run(those, Given((*given("a").corpora, *given("b").corpora), "small"), tmp_path / "new", 60, quiet)
 
 
 def test_a_part_that_failed_and_is_then_left_out_has_not_failed(tmp_path):

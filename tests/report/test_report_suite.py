@@ -84,6 +84,25 @@ def test_the_page_holds_them(folder, tmp_path):
     assert page.facts["pecos-one-1"] == f"no environment: {hostile}" and "img" not in page.tags
 
 
+def test_steps_alone_are_drawn_against_labels_and_how_is_told(tmp_path):
+    lines = [
+        {"shape": "minilm", "documents": 16, "labels": labels, "ratio": [ratio, 1.0, 2.0]}
+        for labels, ratio in ((131_073, 1.2), (4_000, 1.1))
+    ]
+    (tmp_path / "step-1.json").write_text(json.dumps({"results": lines}))
+    machine = {"date": "2026-11-28", "cpu": "a CPU", "cuda": None}
+    told = {"part": "step", "status": 0, "command": "python -m benchmarks.step", "machine": machine}
+    (tmp_path / "suite.json").write_text(json.dumps({"parts": {"step-1": told}}))
+    found = read_suite(tmp_path)
+    assert points(charts.over_labels(found.steps)) == [
+        {"name": "minilm, 16 documents a step", "labels": 4_000, "ratio": 1.1},
+        {"name": "minilm, 16 documents a step", "labels": 131_073, "ratio": 1.2},
+    ]
+    xmlkit("report", tmp_path, "-o", tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert page.facts["step-1"] == "python -m benchmarks.step, 2026-11-28, a CPU"
+
+
 def test_a_name_that_would_meet_another_stands_below_its_point():
     """Within 0.032 of the values' range, 0.32, and 1.03 to the sixteenth, 1.6, times the seconds."""
     rows = [{"name": 4 * "name", "seconds": seconds, "value": value} for seconds, value in PLACES]

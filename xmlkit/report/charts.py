@@ -17,7 +17,7 @@ import numpy as np
 from xmlkit.blend.calibration import Bin
 from xmlkit.comparison.compare import SHOWN, Comparison
 from xmlkit.report.curves import Curve
-from xmlkit.report.suite import DRAWN, Measured
+from xmlkit.report.suite import DRAWN, Measured, Step
 from xmlkit.report.tested import Tenth
 
 MOST_POINTS = 600  # of a curve; of more every so many-th and the last
@@ -249,6 +249,27 @@ def costs(found: Sequence[Measured]) -> Spec:
         *names,
     )
     return _spec(chart, height=2 * HEIGHT)
+
+
+def over_labels(found: Sequence[Step]) -> Spec:
+    """What a step takes beside the encoder's own, against the number of labels."""
+    rows = [{"name": one.name, "labels": one.labels, "ratio": one.ratio} for one in found]
+    names = list(dict.fromkeys(one.name for one in found))
+    counts = sorted({one.labels for one in found})
+    axis = alt.Axis(values=counts, format="~s")
+    chart = alt.Chart(alt.Data(values=rows)).mark_line(point=alt.OverlayMarkDef(size=55, filled=True))
+    return _spec(
+        chart.encode(
+            x=alt.X("labels:Q", title="labels", axis=axis, scale=alt.Scale(type="log", nice=False)),
+            y=alt.Y("ratio:Q", title="times the encoder's step", scale=alt.Scale(zero=False, nice=True)),
+            color=_colour("name", names, True),
+            tooltip=[
+                alt.Tooltip("name:N", title="step"),
+                alt.Tooltip("labels:Q", format=","),
+                alt.Tooltip("ratio:Q", title="times the encoder's step", format=".2f"),
+            ],
+        )
+    )
 
 
 def part_names(rows: list[dict[str, Any]]) -> None:

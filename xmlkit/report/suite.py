@@ -1,9 +1,9 @@
-"""What a folder of the benchmark suite tells: how good each trained model is, and what it took."""
+"""What a folder of the benchmark suite tells: how good models are, what they took, and what labels cost."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,23 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One training step of so many labels."""
+
+    name: str
+    labels: int
+    ratio: float  # to the same step of the encoder alone
+
+
+@dataclass(frozen=True)
 class OfSuite:
-    """The models of one folder, the quickest first."""
+    """The models of one folder, the quickest first, and steps, by their labels."""
 
     folder: Path
     measured: list[Measured]
-    left_out: dict[str, str]  # or failed: why, by the name of the run
+    steps: list[Step]
+    how: dict[str, str]  # the command, the day and the machine, by the name of the run
+    left_out: dict[str, str]  # or failed: why, likewise
 
     @property
     def title(self) -> str:
@@ -54,20 +65,23 @@ def is_suite(folder: Path) -> bool:
 
 
 def read_suite(folder: Path) -> OfSuite:
-    """Raises UserError where a file is damaged, or where no model was measured."""
+    """Raises UserError where a file is damaged, or where neither a model nor a step was measured."""
     told = _read(folder / INDEX).get("parts")
     if not isinstance(told, dict) or not all(isinstance(one, dict) for one in told.values()):
         raise UserError(f"{folder / INDEX} is damaged: it lists no parts; measure once more")
     files = {run: folder / f"{run}.json" for run in told}
-    found = [
-        _measured(told[run].get("part", run), _read(file)) for run, file in files.items() if file.is_file()
-    ]
-    measured = sorted((one for one in found if one), key=lambda one: one.seconds)
-    if not measured:
-        raise UserError(f"{folder} holds no model's figures; run the suite with --only quality,peers")
+    found = {run: _read(file) for run, file in files.items() if file.is_file()}
+    models = [_measured(told[run].get("part", run), one) for run, one in found.items()]
+    measured = sorted((one for one in models if one), key=lambda one: one.seconds)
+    steps = sorted((one for result in found.values() for one in _steps(result)), key=lambda one: one.labels)
+    if not measured and not steps:
+        raise UserError(
+            f"{folder} holds no figures of models or steps; run the suite with --only quality,peers"
+        )
+    how = {run: said for run in found if (said := _how(told[run]))}
     reasons = {run: str(one["left_out"]) for run, one in told.items() if "left_out" in one}
     reasons |= {run: f"failed: {one.get('why', '')}" for run, one in told.items() if one.get("status")}
-    return OfSuite(folder, measured, reasons)
+    return OfSuite(folder, measured, steps, how, reasons)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -78,6 +92,23 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{file} is damaged: it holds no JSON object; measure once more")
     return found
+
+
+def _how(told: Mapping[str, Any]) -> str:
+    machine = told.get("machine")
+    here = machine if isinstance(machine, dict) else {}
+    said = (told.get("command"), here.get("date"), here.get("cuda") or here.get("cpu"))
+    return ", ".join(str(one) for one in said if one)
+
+
+def _steps(found: Mapping[str, Any]) -> Iterator[Step]:
+    """None of a result that is not of steps."""
+    lines = found.get("results")
+    for line in lines if isinstance(lines, list) else []:
+        ratio = line.get("ratio") if isinstance(line, dict) else None
+        if isinstance(ratio, list) and ratio and all(map(_is_number, (ratio[0], line.get("labels")))):
+            name = f"{line.get('shape', '')}, {line.get('documents', '')} documents a step"
+            yield Step(name, int(line["labels"]), float(ratio[0]))
 
 
 def _measured(name: Any, found: dict[str, Any]) -> Measured | None:

@@ -14,7 +14,9 @@ from hub_here import hub_with
 
 import xmlkit
 from xmlkit import UserError
+from xmlkit.blend.threshold import Fitted, keep
 from xmlkit.hub import local
+from xmlkit.model.tensor_file import load_digest
 from xmlkit.sharing.parcel import members_with_texts
 from xmlkit.sharing.push import push, write
 
@@ -190,8 +192,13 @@ def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, 
     assert not [name for kind, name in api.changes if kind == "Delete"]
 
 
-def test_a_link_to_elsewhere_is_not_given_away(copied_run, tmp_path):
-    shutil.move(copied_run / "labels.jsonl", tmp_path / "elsewhere")
-    (copied_run / "labels.jsonl").symlink_to(tmp_path / "elsewhere")
+@pytest.mark.parametrize("name", ["labels.jsonl", "metrics.json", "threshold.json"])
+def test_a_link_to_elsewhere_is_not_given_away(copied_run, tmp_path, name):
+    (copied_run / "metrics.json").write_text('{"P@1": 41.257}')
+    fitted = {"measure": "micro-F1", "percent": 40.0, "threshold": 0.2, "limit": 5, "labels_each": 2.0}
+    weights = load_digest(copied_run / "model.safetensors")
+    keep(copied_run, Fitted(**fitted, documents=9, weights=weights))
+    shutil.move(copied_run / name, tmp_path / "elsewhere")
+    (copied_run / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link to a file elsewhere"):
         write(copied_run, NAME, tmp_path / "out")

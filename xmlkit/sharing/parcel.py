@@ -18,15 +18,15 @@ from xmlkit.training.train import METRICS
 def parcel(folder: Path) -> list[str]:
     """Names of files in the folder. Raises UserError where one is not as it was written."""
     files = files_of(folder)
+    if (folder / METRICS).is_file():
+        files.append(METRICS)
+    if kept(folder) is not None:  # raises for one that belongs to other weights
+        files.append(THRESHOLD)
     for name in files:
         place, target = folder.resolve(), (folder / name).resolve()
         in_cache = target.parent == place.parent.parent / "blobs"  # where the hub's cache has its files
         if not (target.is_relative_to(place) or in_cache):
             raise UserError(f"{folder / name} is a link to a file elsewhere: it is not given away")
-    if (folder / METRICS).is_file():
-        files.append(METRICS)
-    if kept(folder) is not None:  # raises for one that belongs to other weights
-        files.append(THRESHOLD)
     return sorted(files)
 
 

@@ -10,6 +10,8 @@ import tiny
 
 from xmlkit.blend.member import NAMED
 from xmlkit.serve.limits import Limits
+from xmlkit.serve.served import opened
+from xmlkit.serve.watch import Watch
 from xmlkit.serve.wish import Wish
 from xmlkit.serve.worker import Full, Stopped, Worker
 
@@ -206,3 +208,15 @@ def test_a_threshold_is_compared_as_predict_compares_it():
     scores_K, ids_K = np.array([0.9], np.float32), np.array([4])
     assert float(scores_K[0]) < 0.9 and Wish(3, 0.9).taken(scores_K, ids_K) == []
     assert Wish(3, float(scores_K[0])).taken(scores_K, ids_K) == [(4, float(scores_K[0]))]
+
+
+def test_no_thread_is_left_of_a_model_that_is_not_served(run, monkeypatch):
+    def gone(folder):
+        raise FileNotFoundError(folder)
+
+    made = []
+    monkeypatch.setattr("xmlkit.serve.served._modified", gone)
+    monkeypatch.setattr("xmlkit.serve.served.Worker", lambda *given: made.append(given))
+    with pytest.raises(FileNotFoundError), opened([run], None, None, Limits(), Watch()):
+        pass
+    assert made == []

@@ -41,7 +41,6 @@ class Served:
     """A model, and the thread that asks it."""
 
     id: str
-    folder: Path
     model: Predictor
     worker: Worker
     vocabulary: Listed
@@ -84,8 +83,9 @@ def opened(
     try:
         for (id, model), run in zip(models.items(), runs):
             model.rank(["warm"], 1)  # what is made at the first text, is made before anyone waits for it
-            worker = Worker(model, limits, watch.batches_of(id))
-            served[id] = Served(id, run, model, worker, vocabulary or _own(id, model), _modified(run))
+            listed, modified = vocabulary or _own(id, model), _modified(run)
+            worker = Worker(model, limits, watch.batches_of(id))  # its thread runs from here on
+            served[id] = Served(id, model, worker, listed, modified)
             watch.queue_of(id, worker)
             if (listed_L := served[id].listed_L) is not None and not listed_L.any():
                 raise UserError(f"--vocab: it has none of the labels of {run}; give the one that is its own")

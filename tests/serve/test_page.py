@@ -150,6 +150,26 @@ def test_a_label_shows_its_words_and_its_documents(opened, telling_server):
     assert page.locator("[aria-expanded=true]").count() == 0 and page.locator("#marks mark").count() == 0
 
 
+def test_of_many_labels_of_a_document_no_number_is_told(opened):
+    """The server tells the first ones alone."""
+    page = opened()
+
+    def many(route):
+        answer = route.fetch()
+        told = answer.json()
+        for one in told["labels"]:
+            for part in one["why"]["parts"]:
+                for vote in part["documents"]:
+                    vote["labels"] = [f"label {number}" for number in range(32)]
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/explain", many)
+    [article, _] = typed(page)
+    panel = open_label(page, article.get_by_role("button").nth(1))
+    tags = panel.locator(".documents .tags").all_text_contents()
+    assert tags and all(" label 6 and more" in one for one in tags)
+
+
 def test_with_the_keyboard_alone(opened):
     page = opened(reduced_motion="reduce")
     assert page.evaluate("document.activeElement.id") == "text"
@@ -218,6 +238,8 @@ def test_what_the_server_refuses_is_told(opened):
     page = opened()
     for article in typed(page, "w" * 2_001):
         assert "2,001 characters" in article.locator(".failed").text_content()
+    said = page.get_by_role("status").text_content()
+    assert said.count("2,001 characters") == 2 and "no labels" not in said
 
 
 @pytest.mark.slow
@@ -253,5 +275,6 @@ def test_what_can_not_be_explained_now_can_be_asked_again(opened):
     article.get_by_role("button").first.click()
     panel = page.locator(".why:not([hidden])")
     assert panel.locator(".failed").text_content() == refused["detail"]
+    assert page.get_by_role("status").text_content() == refused["detail"]
     panel.get_by_role("button", name="Ask again").click()
     panel.locator(".rows").first.wait_for()

@@ -156,29 +156,31 @@ function changed() {
 
 async function askAll(signal) {
   const told = await Promise.all([...models.keys()].map((id) => predict(id, signal)));
-  if (!signal.aborted) $("status").textContent = told.join(". ");
+  if (!signal.aborted) $("status").textContent = told.join("; ");
 }
 
 async function predict(id, signal) {
   const model = models.get(id);
   const question = { texts: text.value, model: id, top_k: Number($("count").value) };
+  let said;
   try {
     const { results } = await ask("predict", question, signal);
     model.labels = results[0].labels;
     model.explained = null;
     model.list.replaceChildren(...model.labels.map((label) => labelled(id, label, signal)));
     if (!model.labels.length) model.list.append(node("li", "none", "No label."));
+    const [best] = model.labels;
+    const count = `${model.labels.length} labels`;
+    said = best ? `${count}, first ${best.name}, ${best.score.toFixed(2)}` : "no labels";
   } catch (error) {
     if (error.name === "AbortError") return "";
     model.labels = [];
     model.list.replaceChildren(node("li", "failed", error.message));
+    said = error.message;
   }
   model.article.setAttribute("aria-busy", "false");
   model.list.inert = false;
   show(id);
-  const [best] = model.labels;
-  const count = `${model.labels.length} labels`;
-  const said = best ? `${count}, first ${best.name}, ${best.score.toFixed(2)}` : "no labels";
   return models.size > 1 ? `${id}: ${said}` : said;
 }
 
@@ -251,6 +253,7 @@ async function tell(id, label, button, panel, signal) {
     model.explained = null; // open it again to ask again
     if (error.name === "AbortError") return;
     panel.replaceChildren(node("p", "failed", error.message));
+    if (open === mine) $("status").textContent = error.message;
     if (error.status !== 422) panel.append(again(id, label, button, panel, signal));
   } finally {
     panel.removeAttribute("aria-busy");
@@ -328,7 +331,7 @@ function votes(part, name) {
     tags.append(node("b", "", name));
     const others = one.labels.filter((label) => label !== name);
     for (const label of others.slice(0, TAGS - 1)) tags.append("\u00a0· ", label);
-    if (others.length >= TAGS) tags.append(` and ${others.length - TAGS + 1} more`);
+    if (others.length >= TAGS) tags.append(" and more"); // how many is not known: the server tells the first
     tags.append(node("small", "", `document ${one.place}, likeness ${one.likeness.toFixed(2)}`));
     item.append(share, tags);
     list.append(item);

@@ -52,8 +52,10 @@ def test_what_members_add_is_the_wholes_own_logit(made, text):
         (best.label, best.score) for best in model.predict([text], 4)[0]
     ]
     for one in found:
-        whole = sum(said.adds for said in one.said) + one.rest
-        if model.whole.described.fusion == "sum":
+        summed = model.whole.described.fusion == "sum"
+        assert (one.rest is None) == summed
+        whole = sum(said.adds for said in one.said) + (one.rest or 0.0)
+        if summed:
             whole = np.log(whole / (1 - whole))
         assert whole == pytest.approx(z_of[model.labels.rows[one.label]], abs=1e-4)
         assert [said.member for said in one.said] == [name for name, _ in model.members]
@@ -101,6 +103,7 @@ def test_each_member_is_asked_for_what_it_knows(made):
 def test_the_command(made):
     out, _ = xmlkit("explain", made, looked_up(), "--top-k", 2)
     assert "a run adds " in out and "it looks whole texts up" in out and "the logit of " in out
+    assert ("how frequent it is" in out) == (load(made).whole.described.fusion == "fitted")
     told = re.findall(r"(?:adds|add|together) ([+-][\d.]+)(?:, of which calibration makes ([\d.]+))?", out)
     parts = [float(number) for number, _ in told]
     whole = [at for at, (_, score) in enumerate(told) if score]

@@ -170,6 +170,29 @@ def test_of_many_labels_of_a_document_no_number_is_told(opened):
     assert tags and all(" label 6 and more" in one for one in tags)
 
 
+@pytest.mark.parametrize("summed", [True, False])
+def test_members_add_to_what_the_ensemble_is(opened, summed):
+    """Where scores are summed there is no logit, and nothing beside the members."""
+    page = opened()
+
+    def as_a_sum(route):
+        answer = route.fetch()
+        told = answer.json()
+        for one in told["labels"]:
+            one["why"]["rest"] = None
+        route.fulfill(response=answer, json=told)
+
+    if summed:
+        page.route("**/explain", as_a_sum)
+    [_, article] = typed(page)
+    panel = open_label(page, article.get_by_role("button").first)
+    whole = "the mean of their scores" if summed else "its logit"
+    shares = panel.locator("section").nth(1)
+    assert shares.locator("h3").text_content() == f"What members of the ensemble add to {whole}"
+    assert shares.locator("li").count() == (3 if summed else 4)
+    assert ("its frequency" in shares.text_content()) == (not summed)
+
+
 def test_with_the_keyboard_alone(opened):
     page = opened(reduced_motion="reduce")
     assert page.evaluate("document.activeElement.id") == "text"

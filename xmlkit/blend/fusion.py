@@ -122,7 +122,7 @@ class Fusion(Protocol):
         """The pairs, and the logit of each."""
 
     def adds_VF(self, pairs: Pairs) -> np.ndarray:
-        """What is said of each pair, a part of it for each member and the rest, (V, S + 1)."""
+        """What is said of each pair, a part of it for each member, (V, S), and the rest, if any, behind."""
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ class Sum:
         return pairs, logit(mean_V.clip(CLOSEST, 1 - CLOSEST))
 
     def adds_VF(self, pairs: Pairs) -> np.ndarray:
-        """What the mean score of each pair is a sum of, (V, S + 1): members, and 0."""
-        parts_VS = pairs.numbers_VF[:, : len(self.of_score)] / len(self.of_score)
-        return np.pad(parts_VS, ((0, 0), (0, 1)))
+        """What the mean score of each pair is a sum of, (V, S): members alone."""
+        adds_VF: np.ndarray = pairs.numbers_VF[:, : len(self.of_score)] / len(self.of_score)
+        return adds_VF
 
 
 def sum_of(members: Sequence[Member]) -> Sum:

@@ -71,10 +71,12 @@ def _lines(one: Reasons) -> list[str]:
                 f"          kept document {near.place} votes for it{of}: likeness {near.likeness:.2f}, "
                 f"{near.share:.0%} of the vote; its labels: {labels}"
             )
+    adds = [said.adds for said in one.said if said.adds is not None]
     if one.rest is not None:
-        whole = one.rest + sum(said.adds or 0.0 for said in one.said)
+        adds.append(one.rest)
         lines.append(f"          how frequent it is, what all have, and trees, if any, add {one.rest:+.2f}")
-        lines.append(f"          together {whole:+.2f}, of which calibration makes {one.score:.3f}")
+    if adds:
+        lines.append(f"          together {sum(adds):+.2f}, of which calibration makes {one.score:.3f}")
     return [*lines, ""]
 
 

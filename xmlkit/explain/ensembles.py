@@ -15,7 +15,7 @@ from xmlkit.explain.occlusion import Numbers
 
 
 def numbers_of(model: Ensemble, text: str, rows: Sequence[int], top_k: int) -> Numbers:
-    """Of variants of a text, for each of these labels: the score, what each member adds, and the rest.
+    """Of variants of a text, for each of these labels: the score, what each member adds, and any rest.
 
     Who looks whole texts up knows nothing of a variant: what it says of the text stays.
     """

@@ -24,7 +24,7 @@ class Reasons:
     score: float
     falls: tuple[Fall, ...]  # of the score, in the order of the text
     said: tuple[Said, ...]  # by the run, or by each member of an ensemble
-    rest: float | None = None  # of an ensemble's logit: how frequent the label is, and what all have
+    rest: float | None = None  # of a fitted ensemble's logit: how frequent the label is, and what all have
 
 
 def explain(
@@ -52,7 +52,8 @@ def explaining(
     if isinstance(model, Ensemble):
         lost = yield from occluded(text, numbers_of(model, text, rows, top_k))
         parts = yield from _members(model, text, best, lost)
-        rests: list[float | None] = lost.numbers_UX[:, -1].tolist()
+        behind = lost.numbers_UX[:, 1 + len(model.members) :].tolist()  # the score and members
+        rests: list[float | None] = [rest[0] if rest else None for rest in behind]
     else:
         assert isinstance(model, RunPredictor)
         lost = yield from occluded(text, scores_of(model, rows))

@@ -81,7 +81,7 @@ class Why(BaseModel):
     falls: list[Loss] = Field(description="Of the score, in the order of the text.")
     parts: list[Part] = Field(description="The run, or each member of the ensemble.")
     rest: float | None = Field(
-        description="Of an ensemble's logit: how frequent the label is, and what all have."
+        description="Of a fitted ensemble's logit: how frequent the label is, and what all have."
     )
 
 

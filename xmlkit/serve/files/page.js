@@ -282,8 +282,10 @@ function reasons({ name, why }) {
   const members = why.parts.filter((one) => one.adds !== null);
   if (!members.length) return [beside(left, ...why.parts.flatMap(bag)), ...why.parts.flatMap((one) => votes(one, name))];
   const items = members.map((one) => ({ text: one.member, value: one.adds }));
-  items.push({ text: "its frequency, and the rest", value: why.rest });
-  const shares = section("What members of the ensemble add to its logit", rows(items, 2, "member"));
+  const summed = why.rest === null;
+  if (!summed) items.push({ text: "its frequency, and the rest", value: why.rest });
+  const whole = summed ? "the mean of their scores" : "its logit";
+  const shares = section(`What members of the ensemble add to ${whole}`, rows(items, 2, "member"));
   return [beside(left, shares), ...members.map((one) => ofMember(one, name)).filter(Boolean)];
 }
 

@@ -28,9 +28,10 @@ def model(run):
 
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory):
-    """Seven of the ten labels, and one that the model lacks."""
+    """Seven of the ten labels, the odd ones with notations, and one that the model lacks."""
     path = tmp_path_factory.mktemp("vocabulary") / "words.tsv"
-    path.write_text("".join(f"w{i}\tword {i}\n" for i in (0, 1, 2, 3, 4, 5, 6, 77)))
+    rows = [f"w{i}\tword {i}" + (f"\t{i}.9" if i % 2 else "") for i in (0, 1, 2, 3, 4, 5, 6, 77)]
+    path.write_text("\n".join(rows) + "\n")
     return path
 
 

@@ -40,7 +40,8 @@ def test_suggest(server, model):
         assert [one["uri"] for one in found] == [one.label for one in expected]
         assert [one["label"] for one in found] == [f"word {one.label[1:]}" for one in expected]
         assert [one["score"] for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
-        assert all(one["notation"] is None for one in found)
+        numbers = [int(one.label[1:]) for one in expected]
+        assert [one["notation"] for one in found] == [f"{i}.9" if i % 2 else None for i in numbers]
     assert len(server.post("/v1/projects/a-run/suggest", data={"text": "w1"}).json()["results"]) == 7
     assert server.post("/v1/projects/a-run/suggest", data={"text": "w1", "limit": 0}).json() == {
         "results": []

@@ -69,8 +69,6 @@ async def ask_why(
 def _check(texts: Sequence[str], wish: Wish, limits: Limits, malformed: int) -> None:
     if len(texts) > limits.texts:
         raise Refused(malformed, f"{len(texts):,} texts; at most {limits.texts:,} may be asked about at once")
-    if wish.top_k > limits.top_k:
-        raise Refused(malformed, f"{wish.top_k:,} labels a text; at most {limits.top_k:,} may be asked for")
     if len(texts) * wish.top_k > limits.answer:
         raise Refused(
             malformed,

@@ -117,11 +117,7 @@ def slug(name: str) -> str:
 
 def _own(id: str, model: Predictor) -> Listed:
     labels = model.labels
-    notations = labels.notations or [None] * len(labels)
-    listed = {
-        label: Label("", label, labels.name(row), notation=notations[row])
-        for row, label in enumerate(labels.ids)
-    }
+    listed = {label: Label("", label, labels.name(row)) for row, label in enumerate(labels.ids)}
     return Listed(id, listed, UNKNOWN)
 
 

@@ -91,6 +91,21 @@ def test_what_may_not_be_ranked_together_waits_for_the_next_batch(worker, watche
     assert [k for _, k in watched.asked] == [3, 3, 10]
 
 
+def test_an_array_that_wishes_share_is_not_read_to_compare_them(worker, watched):
+    read = []
+
+    class Told(np.ndarray):
+        def tobytes(self):
+            read.append(self)
+            return super().tobytes()
+
+    shared_L = (np.arange(10) < 4).view(Told)
+    answers = [worker.ask([f"w{i}"], Wish(2, 0.0, shared_L)) for i in range(3)]
+    watched.may_go.set()
+    assert all(len(answer.result(60)) == 1 for answer in answers)
+    assert [part for part, _ in watched.asked] == [["w0"], ["w0", "w1", "w2"]] and not read
+
+
 def test_a_full_queue_takes_nothing_of_a_request(worker):
     worker.ask(["w1"] * 10, PLAIN)
     with pytest.raises(Full):

@@ -19,9 +19,12 @@ class Wish:
     threshold: float
     allowed_L: np.ndarray | None = None  # bool; None: all
 
+    def is_among(self, other: Wish) -> bool:
+        """Whether the same labels are allowed. By a vocabulary that is one array, which need not be read."""
+        return self.allowed_L is other.allowed_L or self._among == other._among
+
     @cached_property
-    def among(self) -> bytes | None:
-        """Equal where the same labels are allowed."""
+    def _among(self) -> bytes | None:
         return None if self.allowed_L is None else self.allowed_L.tobytes()
 
     def taken(self, scores_K: np.ndarray, ids_K: np.ndarray) -> list[tuple[int, float]]:

@@ -189,7 +189,7 @@ class Worker:
         of_a_kind = [
             job
             for job in self._jobs
-            if job.wish.among == first.wish.among
+            if job.wish.is_among(first.wish)
             and (job.depth == first.depth or max(job.depth, first.depth) <= NAMED)
         ]
         room = max(1, min(self._limits.batch, PAIRS_AT_ONCE // max(job.depth for job in of_a_kind)))

@@ -84,7 +84,8 @@ def test_an_ensemble_goes_whole_and_says_that_it_holds_texts(tmp_path):
     members = [str(tmp_path / "run"), f"scores:{scores}", "linear"]
     xmlkit.ensemble(members, corpus, out=tmp_path / "whole", summed=True)
     assert len(members_with_texts(tmp_path / "whole")) == 1
-    write(tmp_path / "whole", NAME, tmp_path / "out")
+    _, err = command("push", tmp_path / "whole", NAME, "--dry-run", "--out", tmp_path / "out")
+    assert f"hold texts and their scores; once uploaded, all who may read {NAME} may read them\n" in err
     shutil.rmtree(tmp_path / "run")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "pip install xmlkit-xmc omikuji\n" in card
@@ -126,7 +127,9 @@ def test_without_the_hub_what_was_fetched_serves(copied_run, hub, tmp_path, monk
     (tmp_path / "texts").write_text("w3\n")
     first, _ = command("predict", f"hub:{NAME}", tmp_path / "texts", fresh=True)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert command("predict", f"hub:{NAME}", tmp_path / "texts", fresh=True)[0] == first
+    again, err = command("predict", f"hub:{NAME}", tmp_path / "texts", fresh=True)
+    assert again == first
+    assert err.count(f"hub:{NAME}: from the hub's cache, as the hub cannot be reached\n") == 1
     _, err = command("predict", "hub:some/other", tmp_path / "texts", code=1, fresh=True)
     assert "the hub cannot be reached" in err and err.count("\n") == 1
 

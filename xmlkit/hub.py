@@ -144,6 +144,8 @@ def local(run: str | Path) -> Path:
         found = snapshot_download(
             repository, revision=revision or None, allow_patterns=OF_RUNS, local_files_only=is_silent()
         )
+    if is_silent():
+        say(f"{name}: from the hub's cache, as the hub cannot be reached")
     folder = Path(found)
     if not any((folder / file).is_file() for file in ("model.json", "ensemble.json")):
         raise UserError(f"{name} holds no run of xmlkit: name one that `xmlkit push` has made")

@@ -44,7 +44,8 @@ def push(
     if private and dry_run:
         raise UserError("--private is for what is uploaded: leave it or --dry-run out")
     if texts := members_with_texts(run):
-        say(f"the members {', '.join(texts)} hold texts and their scores, for all to read")
+        held = f"the members {', '.join(texts)} hold texts and their scores"
+        say(f"{held}; once uploaded, all who may read {name} may read them")
     if dry_run:
         whole = run.resolve()
         folder = out_ or whole.with_name(f"{whole.name}-to-push")

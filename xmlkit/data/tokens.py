@@ -14,30 +14,37 @@ from xmlkit.data.ragged import Ragged
 from xmlkit.data.tokenizer_errors import tokenizer_errors
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 TEXTS_AT_ONCE = 4096
 CHARACTERS_A_TOKEN = 200
 
 
 def tokenise(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:
-    """Token ids of each text, without special tokens, at most `cap` of them; in memory.
-
-    Of a text no more is read than 200 characters for each of them, so that none of any length is waited for.
-    The fast tokenizers spread a list of texts over all cores.
-    """
+    """Token ids of each text, without special tokens, at most `cap` of them; in memory."""
     if not texts:  # of which transformers makes an error
         return Ragged.of([], np.int32)
+    return Ragged.of(encodings(texts, tokenizer, cap)["input_ids"], np.int32)
+
+
+def encodings(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int, offsets: bool = False
+) -> BatchEncoding:
+    """`input_ids` of each text, and `offset_mapping`, where each token stands in it, if asked for.
+
+    Of a text no more is read than 200 characters for each token, so that none of any length is waited for.
+    The fast tokenizers spread a list of texts over all cores.
+    """
     with tokenizer_errors():
-        ids = tokenizer(
+        return tokenizer(
             [text[: cap * CHARACTERS_A_TOKEN] for text in texts],
             add_special_tokens=False,
             truncation=True,
             max_length=cap,
             return_attention_mask=False,
             return_token_type_ids=False,
-        )["input_ids"]
-    return Ragged.of(ids, np.int32)
+            return_offsets_mapping=offsets,
+        )
 
 
 def token_store(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, cap: int) -> Ragged:

@@ -17,7 +17,7 @@ import torch
 
 from xmlkit.data.corpus import Labels
 from xmlkit.data.ragged import Ragged
-from xmlkit.data.tokens import CHARACTERS_A_TOKEN
+from xmlkit.data.tokens import encodings
 from xmlkit.explain.occlusion import Fall
 from xmlkit.explain.words import widened, words
 from xmlkit.model.folder import Opened
@@ -62,15 +62,8 @@ class Said:
 def said(name: str, opened: Opened, text: str, labels: Sequence[str]) -> dict[str, Said]:
     """For each of these labels, by ids, that the run knows; of a shortlist those that it holds."""
     model, rows = opened.model, opened.labels.rows
-    cap = opened.config.text_cap
-    read = opened.tokenizer(
-        text[: cap * CHARACTERS_A_TOKEN],
-        add_special_tokens=False,
-        truncation=True,
-        max_length=cap,
-        return_offsets_mapping=True,
-    )
-    tokens = Ragged.of([read["input_ids"]], np.int32)
+    read = encodings([text], opened.tokenizer, opened.config.text_cap, offsets=True)
+    tokens = Ragged.of(read["input_ids"], np.int32)
     reader = Reader(tokens, model.encoder.template, opened.config.max_len)
     documents = reader.documents(np.zeros(1, np.int64)).to(model.device)
     with model.encoder.rounded(documents):
@@ -97,7 +90,7 @@ def said(name: str, opened: Opened, text: str, labels: Sequence[str]) -> dict[st
         directions_UD = model.head.directions_UD(rank_1D, _label_vectors(model.head, ids_U))
         if directions_UD is not None:
             contributions = model.representation.contributions(states, directions_UD)
-    adds = _by_words(text, read["offset_mapping"], contributions, len(known))
+    adds = _by_words(text, read["offset_mapping"][0], contributions, len(known))
     voters = neighbours(model.shortlister.voters(vectors, documents), opened.labels)
     found = {}
     for number, label in enumerate(known):

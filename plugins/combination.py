@@ -295,6 +295,8 @@ def step_ended(run: Run, step: int, report: dict[str, Tensor]) -> None:
 @hookimpl
 def run_ended(run: Run, outcome: str) -> None:
     """How far the weights came by the last step, and whether any term was pushed to zero."""
+    if outcome == "failed":  # what is said of it is said elsewhere
+        return
     for module in run.model.modules():
         if isinstance(module, Weights):
             reach = float(module.rates)

@@ -53,10 +53,13 @@ class Tracking:
     """The trackers of a run; one that fails is told of, and not asked any more."""
 
     def __init__(self, run: Run):
-        options = Options(**run.config.options.get("track", {}))
         self._file = run.folder / FILE
         self._ids = _ids_in(self._file)
         self._trackers: dict[str, Tracker] = {}
+
+    def begin(self, run: Run) -> None:
+        """Raises UserError where a library is missing."""
+        options = Options(**run.config.options.get("track", {}))
         for name in options.to:
             tracked = Tracked(
                 run.folder, options.project, _settings(run), run.steps_done, self._ids.get(name)
@@ -120,9 +123,10 @@ _tracked: dict[Path, Tracking] = {}  # by a run's folder, while it is trained
 
 @hookimpl
 def run_started(run: Run) -> None:
-    """Raises UserError where a library is missing."""
+    """Raises UserError where a library is missing, and for a damaged file."""
     if run.is_first:
-        _tracked[run.folder] = Tracking(run)
+        _tracked[run.folder] = tracking = Tracking(run)
+        tracking.begin(run)
 
 
 @hookimpl
@@ -134,6 +138,6 @@ def logged(run: Run, step: int, figures: dict[str, float]) -> None:
 
 @hookimpl
 def run_ended(run: Run, outcome: Outcome) -> None:
-    """Closes what is open, also after Ctrl-C."""
-    if run.is_first:
-        _tracked.pop(run.folder).close(outcome)
+    """Closes what is open, also after Ctrl-C and an error."""
+    if tracking := _tracked.pop(run.folder, None):  # none where nothing was begun
+        tracking.close(outcome)

@@ -272,5 +272,11 @@ class Hooks(Protocol):
         """
 
     @hookspec
-    def run_ended(self, run: Run, outcome: Literal["finished", "stopped early", "interrupted"]) -> None:
-        """Training is over and the best weights are in the run's folder."""
+    def run_ended(
+        self, run: Run, outcome: Literal["finished", "stopped early", "interrupted", "failed"]
+    ) -> None:
+        """Training is over and the best weights are in the run's folder, unless it has "failed".
+
+        Then an error or a second Ctrl-C has broken it off, be it in `run_started` or in one process of
+        several: what is open can be closed. That error is what is told, and none that comes here.
+        """

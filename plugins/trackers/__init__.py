@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from xmlkit import UserError
 
-Outcome = Literal["finished", "stopped early", "interrupted"]
+Outcome = Literal["finished", "stopped early", "interrupted", "failed"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def close(self, outcome: Outcome) -> None:
-        """Nothing more comes; after "interrupted" it may go on later."""
+        """Nothing more comes; after "interrupted" and "failed" it may go on later."""
 
 
 def trackers() -> list[str]:

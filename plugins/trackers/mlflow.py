@@ -9,7 +9,12 @@ from typing import Any
 
 from . import Outcome, Tracked, Tracker
 
-STATUS = {"finished": "FINISHED", "stopped early": "FINISHED", "interrupted": "KILLED"}
+STATUS = {
+    "finished": "FINISHED",
+    "stopped early": "FINISHED",
+    "interrupted": "KILLED",
+    "failed": "FAILED",
+}
 MOST_SETTINGS = 100  # that it takes at once
 
 

@@ -35,7 +35,7 @@ class OfRun(Tracker):
 
     def close(self, outcome: Outcome) -> None:
         """Waits until all is sent."""
-        self._run.finish()
+        self._run.finish(exit_code=int(outcome == "failed"))
 
 
 def begin(run: Tracked) -> OfRun:

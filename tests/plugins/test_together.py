@@ -144,6 +144,13 @@ def test_label_names_are_encoded_by_the_start_that_a_run_takes(tmp_path):
     assert torch.equal(*names) and not torch.allclose(names[0], plain)
 
 
+def test_of_a_run_that_failed_nothing_is_said_at_the_end(tmp_path, capsys):
+    settings = {"encoder": tiny.save_encoder(tmp_path / "encoder"), **CLUSTERED, "plugins": list(ALL)}
+    with tiny.killed_before_step(2):
+        training.train(named_corpus(), settings, tmp_path / "run")
+    assert "moved by" not in capsys.readouterr().err
+
+
 def test_figures_in_the_log_and_what_is_said_at_the_end(tmp_path, capsys):
     encoder = tiny.save_encoder(tmp_path / "encoder")
     settings = {"encoder": encoder, **CLUSTERED, "plugins": list(ALL), "epochs": 1}

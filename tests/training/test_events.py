@@ -144,6 +144,53 @@ def evaluated(metrics): seen.add(("P@5", "P@5" in metrics))
     assert all(line["loss"] > 0 for line in losses if "loss" in line)
 
 
+HEARS = """
+from xmlkit import hookimpl
+heard = []
+@hookimpl
+def run_ended(outcome):
+    heard.append(outcome)
+    if FAILS: raise ValueError("not to be told")
+"""
+ENDS = """
+import os, signal
+from xmlkit import UserError, hookimpl
+@hookimpl
+def {event}: {does}
+"""
+ERROR = "raise UserError('the first')"
+CTRL_C_TWICE = "[os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]"
+
+
+@pytest.mark.parametrize(
+    ("event", "does", "error"),
+    [
+        ("step_ended(run, step)", ERROR, UserError),
+        ("run_started(run)", ERROR, UserError),  # what others have opened there is open
+        ("trained(run, read)", ERROR, UserError),
+        ("step_ended(run, step)", CTRL_C_TWICE, KeyboardInterrupt),
+    ],
+)
+def test_all_hear_of_an_error_which_stays_the_one_to_tell(
+    tmp_path, encoder, plugin_folder, event, does, error
+):
+    for name, fails in (("hears", False), ("fails", True)):
+        install(plugin_folder, name, HEARS.replace("FAILS", str(fails)))
+    install(plugin_folder, "ends", ENDS.format(event=event, does=does))
+    with pytest.raises(error) as told:
+        trained(tmp_path / "a", encoder, plugins=["hears", "ends", "fails"])
+    assert told.value.__cause__ is told.value.__context__ is None
+    assert error is KeyboardInterrupt or str(told.value) == "the first"
+    assert __import__("hears").heard == __import__("fails").heard == ["failed"]
+
+
+def test_an_error_of_the_last_event_is_told_and_comes_once(tmp_path, encoder, plugin_folder):
+    install(plugin_folder, "fails", HEARS.replace("FAILS", "True"))
+    with pytest.raises(ValueError, match="not to be told"):
+        trained(tmp_path / "a", encoder, plugins=["fails"])
+    assert __import__("fails").heard == ["finished"]
+
+
 KEEPS_TEXT = """
 import torch
 from xmlkit import Representation, hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import signature
 from numbers import Real
 from typing import Any
@@ -63,6 +64,16 @@ class Events:
     def run_ended(self, run: Run, outcome: Outcome) -> None:
         """At the end."""
         self._call("run_ended", run=run, outcome=outcome)
+
+    def run_failed(self, run: Run) -> None:
+        """The same at an error, which stays the one that is told: whatever fails here, all others hear of it.
+
+        The generators are left alone, which a device that has failed can't be asked for.
+        """
+        given = {"run": run, "outcome": "failed"}
+        for _, function, asked in self._heard["run_ended"]:
+            with suppress(Exception):
+                function(*(given[key] for key in asked))
 
     def _call(self, name: str, run: Run, **given: Any) -> None:
         heard = self._heard[name]

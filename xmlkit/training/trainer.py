@@ -106,6 +106,20 @@ class Trainer:
         self.data = with_means(self.model, self.data, self.config)
         self.watch.reader = self.data.reader
         self.run.steps_done = self.step_number
+        try:
+            outcome = self._fit()
+        except BaseException:  # of Ctrl-C and of an exit, too
+            self.events.run_failed(self.run)
+            raise
+        self.events.run_ended(self.run, outcome)
+        if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
+            over = outcome != "interrupted"
+            what = "the training is over; score the test split" if over else "interrupted; go on"
+            say(f"{what} with: xmlkit train --resume {self.run.folder}")
+            signal.raise_signal(self.stop_asked)
+        return outcome
+
+    def _fit(self) -> Outcome:
         self.events.run_started(self.run)
         self._agree()
         if not self.step_number:
@@ -128,12 +142,6 @@ class Trainer:
             self.save()
         elif ranks.is_first():
             (self.run.folder / CHECKPOINT).unlink(missing_ok=True)
-        self.events.run_ended(self.run, outcome)
-        if self.stop_asked is not None and self.stop_asked != signal.SIGINT:
-            over = outcome != "interrupted"
-            what = "the training is over; score the test split" if over else "interrupted; go on"
-            say(f"{what} with: xmlkit train --resume {self.run.folder}")
-            signal.raise_signal(self.stop_asked)
         return outcome
 
     def _train(self, report: Report) -> Outcome:

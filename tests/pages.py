@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
+
+from xmlkit.comparison.compare import SHOWN, Comparison, Figure, Row
+from xmlkit.model.folder import write_json
 
 HOSTILE = (
     "</script><script>window.taken=1</script><img src=x onerror=window.taken=2>{{7*7}}\u2028'\"&amp;<!--"
@@ -79,6 +83,19 @@ class Page(HTMLParser):
                 self.listed.append(found)
             else:
                 self.pictures[self._title] = found
+
+
+def write_comparison(
+    folder: Path, command: str | None = f"xmlkit compare {HOSTILE.split()[0]}"
+) -> Comparison:
+    """A comparison's folder as it is where the runs are gone."""
+    base = Row("base", {name: Figure(40.25) for name in SHOWN}, 10.0, 0.0, 0, None, "")
+    figures = {name: Figure(42.0, 1.75, 0.5, 3.0) for name in SHOWN}
+    rows = [base, Row("se,loss-fix[mode=split]", figures, 12.0, 2.0, 1000, 1.25, "better")]
+    versions = {"lightxml": "1.0", "se": "1.0"}
+    found = Comparison("validation", "2026-01-31", 400, 3, rows, SETTINGS, versions, command=command)
+    write_json(folder / "validation.json", asdict(found))
+    return found
 
 
 def points(picture: dict) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 import sys
 from dataclasses import replace
@@ -19,8 +20,9 @@ import xmlkit
 from xmlkit.comparison.compare import SHOWN, Figure, _verdict, compare, read
 from xmlkit.comparison.runs import held_out
 from xmlkit.comparison.sets import parse_sets
-from xmlkit.config import resolve
+from xmlkit.config import parse_assignments, resolve
 from xmlkit.data.corpus import Labels
+from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
 from xmlkit.metrics import Terms
 from xmlkit.training.train import store_start
@@ -168,6 +170,22 @@ def test_the_test_part_once_and_on_request(found, settings, corpus):
     other = xmlkit.load(folder / "se" / "seed-1").evaluate(corpus.test)["P@5"]
     assert final.rows[1].metrics["P@5"].value == pytest.approx((value + other) / 2)
     assert (folder / "test.json").is_file()
+
+
+def test_its_command(found, settings, corpus):
+    """Of a corpus that was read from somewhere; nothing is trained for it."""
+    folder, comparison = found
+    assert comparison.command is None
+    read_in = replace(corpus, source="a folder", dialect=Dialect(bad_lines="skip", labels_by_name=True))
+    given = {**settings, "plugins": []}
+    command = compare(read_in, f" {SETS.replace(';', ' ; ')}", given, 2, "test", folder, base="se").command
+    sets = "se;base;loss-fix[mode=upstream];base[lr=1e-2,head_lr=5e-2]"
+    expected = ["xmlkit", "compare", "a folder", "--bad-lines", "skip", "--labels-by-name"]
+    expected += ["--plugin-sets", sets, "--seeds", "2", "--base", "se", "--final", "test"]
+    words = shlex.split(command)
+    assert words[: len(expected)] == expected
+    options, assigned = words[len(expected) :: 2], words[len(expected) + 1 :: 2]
+    assert set(options) == {"--set"} and parse_assignments(assigned) == settings
 
 
 def test_a_folder_of_other_runs_is_refused(found, settings, corpus):

@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
-from xmlkit.cli.options import Read
+from xmlkit.cli.options import Read, spread
 from xmlkit.data.corpus import load_corpus
 from xmlkit.data.dialect import Dialect
 from xmlkit.errors import UserError
@@ -33,6 +34,28 @@ def test_bad_lines_are_skipped_counted_and_named(tmp_path: Path, capsys: pytest.
 def test_a_file_with_more_bad_lines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"5 of 40 documents can't be read, more than 10%.*another format"):
         load_corpus(lines(tmp_path, 35, 5), SKIP)
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        Dialect(),
+        Dialect(
+            encoding="latin-1", bad_lines="skip", label_separator=" ; ", labels_by_name=True, language="fi"
+        ),
+        Dialect(text_columns=("a title", "text"), label_column=("subject", "place"), label_separator="\t"),
+    ],
+)
+def test_its_words_are_read_as_it(dialect: Dialect) -> None:
+    app, read = typer.Typer(), []
+
+    @app.command()
+    @spread
+    def command(*, given: Read) -> None:
+        read.append(given.dialect())
+
+    app(dialect.words, standalone_mode=False)
+    assert read == [dialect]
 
 
 def test_an_encoding_of_ones_own(tmp_path: Path) -> None:

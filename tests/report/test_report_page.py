@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 from commands import xmlkit
-from pages import HOSTILE, RUN, SETTINGS, Page, points
+from pages import HOSTILE, RUN, SETTINGS, Page, points, write_comparison
 
 import xmlkit as library
 from xmlkit.blend.calibration import calibration_error
@@ -185,6 +185,30 @@ def compared(reported):
     settings |= {"encoder": str(reported / "encoder"), "eval_every": 6}
     with tiny.compared_in_this_process():
         return folder, compare(corpus, "base;se;base[lr=1e-2,head_lr=5e-2]", settings, 2, out=folder)
+
+
+def test_the_command_of_a_comparison(tmp_path):
+    (tmp_path / "run <b>").mkdir()
+    table = write_comparison(tmp_path / "run <b>")
+    xmlkit("report", tmp_path / "run <b>", "-o", tmp_path / "page.html")
+    page = Page(tmp_path / "page.html")
+    assert [line for line in page.says if line.startswith("xmlkit compare")] == [table.command]
+    table = write_comparison(tmp_path / "run <b>", command=None)
+    xmlkit("report", tmp_path / "run <b>", "-o", tmp_path / "page.html")
+    assert "xmlkit compare" not in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.slow
+def test_what_a_comparisons_page_says_makes_the_same(compared, tmp_path):
+    """Of the same runs, none of which is trained again."""
+    folder, _ = compared
+    xmlkit("report", folder, "-o", tmp_path / "page.html")
+    (command,) = [line for line in Page(tmp_path / "page.html").says if line.startswith("xmlkit compare")]
+    weights = {path: path.stat().st_mtime_ns for path in folder.rglob(WEIGHTS)}
+    before = (folder / "validation.json").read_text()
+    xmlkit(*shlex.split(command)[1:], "--out", folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob(WEIGHTS)} == weights
+    assert json.loads((folder / "validation.json").read_text())["rows"] == json.loads(before)["rows"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from xmlkit.comparison.runs import Run, Tested, held_out, train_all
 from xmlkit.comparison.sets import NO_PLUGINS, PluginSet, parse_sets
+from xmlkit.config import SETTINGS, as_assigned
 from xmlkit.data.corpus import Corpus
 from xmlkit.errors import UserError
 from xmlkit.files import replaced
@@ -69,6 +71,7 @@ class Comparison:
     settings: dict[str, Any]  # of base, seed 0
     plugins: dict[str, str]  # versions
     at_once: int = 1  # trainings, at the most: where there were several, seconds can't be compared
+    command: str | None = None  # that makes the same once more; None for a corpus made in memory
 
     @property
     def base(self) -> str:
@@ -127,9 +130,28 @@ def compare(
         plugins = {name: version for run in runs.values() for name, version in run.plugins.items()}
         document = configs[0][2].as_document()
         at_once = max(run.at_once for run in runs.values())
-        found = Comparison(part, dates[0], len(tested.split), seeds, rows, document, plugins, at_once)
+        command = _command(corpus, sets, shared, seeds, part)
+        found = Comparison(
+            part, dates[0], len(tested.split), seeds, rows, document, plugins, at_once, command
+        )
         _write(folder, found)
         return found
+
+
+def _command(
+    corpus: Corpus, sets: Sequence[PluginSet], shared: Mapping[str, Any], seeds: int, part: Part
+) -> str | None:
+    if corpus.source is None:
+        return None
+    base, names = sets[0].name, ";".join(found.name for found in sets)
+    words = ["xmlkit", "compare", corpus.source, *corpus.dialect.words]
+    words += ["--plugin-sets", names, "--seeds", str(seeds)]
+    words += [] if base == NO_PLUGINS else ["--base", base]
+    words += ["--final", "test"] if part == "test" else []
+    for name, value in shared.items():
+        if name in SETTINGS and name != "plugins":  # of which there are none beside those of the sets
+            words += ["--set", f"{name}={as_assigned(value)}"]
+    return shlex.join(words)
 
 
 def _check_vectors(sets: Sequence[PluginSet]) -> None:

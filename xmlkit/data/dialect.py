@@ -54,6 +54,17 @@ class Dialect(BaseModel):
             raise ValueError("empty; leave it out where white space is between labels")
         return separator
 
+    @property
+    def words(self) -> list[str]:
+        """How a corpus is read, as the command line takes it."""
+        words = []
+        for name, value in self:
+            if value != getattr(PLAIN, name) and name not in ("column", "unlabelled"):
+                words.append(f"--{name.replace('_', '-').replace('columns', 'column')}")
+                if value is not True:
+                    words.append(",".join(value) if isinstance(value, tuple) else value)
+        return words
+
 
 PLAIN = Dialect()
 

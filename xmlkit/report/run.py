@@ -16,7 +16,7 @@ from xmlkit.blend.opening import load, tested_on
 from xmlkit.blend.threshold import kept
 from xmlkit.console import in_words, say
 from xmlkit.data.corpus import load_split
-from xmlkit.data.dialect import PLAIN, Dialect, Source
+from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
 from xmlkit.model.folder import WEIGHTS, Description, description_of, read_config, read_labels
 from xmlkit.report.curves import Curves
@@ -171,17 +171,7 @@ def _command(folder: Path, described: Description) -> str | None:
     """That trains the same once more; None for a corpus made in memory."""
     if described.source is None:
         return None
-    words = ["xmlkit", "train", described.source, *_words(described.dialect)]
+    words = ["xmlkit", "train", described.source, *described.dialect.words]
     words += ["--config", str(folder / "config.json")]
     words += ["--init-from", described.init_from] if described.init_from else []
     return shlex.join(words)
-
-
-def _words(dialect: Dialect) -> list[str]:
-    """How a corpus is read, as the command line takes it."""
-    words = []
-    for name, value in dialect:
-        if value != getattr(PLAIN, name) and name not in ("column", "unlabelled"):
-            option = name.replace("_", "-").replace("columns", "column")
-            words += [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]
-    return words

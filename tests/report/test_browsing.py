@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
-from pages import HOSTILE, points
+from commands import xmlkit
+from pages import HOSTILE, RUN, points, write_comparison
 from playwright.sync_api import expect as awaited
 from playwright.sync_api import sync_playwright
+
+from xmlkit.report.tested import MOST
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
@@ -24,10 +28,10 @@ def browser():
 
 @pytest.fixture
 def opened(browser, reported):
-    """Opens the page; whatever it complains of or asks the network for fails the test."""
+    """Opens the page, or another; whatever it complains of or asks the network for fails the test."""
     complaints, contexts = [], []
 
-    def open_(width=1280, scheme="light"):
+    def open_(width=1280, scheme="light", file=reported / "page.html"):
         context = browser.new_context(
             viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
         )
@@ -36,7 +40,7 @@ def opened(browser, reported):
         shown.on("console", lambda message: complaints.append(message.text))
         shown.on("pageerror", lambda error: complaints.append(str(error)))
         shown.on("request", lambda request: asked(request.url))
-        shown.goto((reported / "page.html").as_uri())
+        shown.goto(file.as_uri())
         awaited(shown.locator(".drawing:not([data-drawn])")).to_have_count(0, timeout=60_000)
         return shown
 
@@ -159,3 +163,61 @@ def test_what_a_screen_reader_is_told(opened):
     assert shown.evaluate(f"{nameless}.length") == 0
     assert shown.evaluate("[...document.querySelectorAll('table')].filter(one => !one.caption).length") == 0
     assert shown.locator("h1").count() == 1 and shown.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.slow
+def test_of_many_documents_one_page_is_in_the_table(opened, reported, tmp_path):
+    texts = [f"w{row % 10} w{row // 7 % 10} document {row}" for row in range(MOST)]
+    texts[12_345] += " zyzzyva"
+    lines = [json.dumps({"text": text, "labels": [f"w{row % 10}"]}) for row, text in enumerate(texts)]
+    (tmp_path / "test.jsonl").write_text("\n".join(lines))
+    xmlkit("report", reported / RUN, "--data", tmp_path / "test.jsonl", "-o", tmp_path / "page.html")
+    shown = opened(file=tmp_path / "page.html")
+    status, found = shown.locator(".documents [role=status]"), shown.locator(f"{ROWS} .text")
+    assert MOST == 20_000 and status.inner_text() == "1 to 10 of 20,000 documents"
+    assert found.all_inner_texts() == texts[:10] and shown.locator(ROWS).count() == 10
+    shown.get_by_role("button", name="Next page of documents").click()
+    assert found.all_inner_texts() == texts[10:20] and shown.locator(ROWS).count() == 10
+    assert status.inner_text() == "11 to 20 of 20,000 documents"
+    shown.get_by_label("Search documents").fill("Zyzzyva")
+    awaited(shown.locator(ROWS)).to_have_count(1)
+    assert found.all_inner_texts() == [texts[12_345]] and status.inner_text() == "1 to 1 of 1 documents"
+
+
+def test_a_comparison(opened, tmp_path):
+    write_comparison(tmp_path)
+    told = json.loads((tmp_path / "validation.json").read_text())
+    xmlkit("report", tmp_path, "-o", tmp_path / "page.html")
+    shown = opened(file=tmp_path / "page.html")
+    heads = shown.locator("table.figures thead th").all_inner_texts()
+    base, other = shown.locator("table.figures tbody tr").all()
+    for name, figure in told["rows"][1]["metrics"].items():
+        at = heads.index(name) - 1
+        assert base.locator("td").nth(at).inner_text() == f"{told['rows'][0]['metrics'][name]['value']:.2f}"
+        assert other.locator("td").nth(at).inner_text().split() == [
+            *(f"{figure[key]:+.2f}" for key in ("difference", "low")),
+            *("to", f"{figure['high']:+.2f}"),
+        ]
+    assert shown.locator("pre").inner_text() == told["command"]
+    assert shown.locator(".drawing svg").count() == len(told["rows"][1]["metrics"])
+
+
+def test_a_suite(opened, tmp_path):
+    results = {
+        "bag-one-1": {"seconds": 40, "P@1": 60.25, "P@5": 20.5, "PSP@5": 33.75},
+        "plt-one-1": {"seconds": 42, "P@1": 60.5, "P@5": 20.75, "PSP@5": 33.5, "peer": "plt"},  # close by
+        "tree-one-1": {"seconds": 1020.4, "P@1": 54.5, "P@5": 18.25, "PSP@5": 31.5, "peer": "tree"},
+    }
+    for name, result in results.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"corpus": "one", **result}))
+    parts = {name: {"part": name.split("-")[0], "status": 0} for name in results}
+    (tmp_path / "suite.json").write_text(json.dumps({"machine": {}, "parts": parts}))
+    xmlkit("report", tmp_path, "-o", tmp_path / "page.html")
+    shown = opened(file=tmp_path / "page.html")
+    heads = shown.locator("table.figures thead th").all_inner_texts()
+    for row, (name, told) in zip(shown.locator("table.figures tbody tr").all(), results.items(), strict=True):
+        cells = dict(zip(heads, row.locator("th, td").all_inner_texts(), strict=True))
+        assert cells["model"].startswith(name.split("-")[0])
+        assert cells["seconds"] == f"{told['seconds']:,.0f}"
+        assert all(cells[key] == f"{value:.2f}" for key, value in told.items() if "@" in key)
+    assert shown.locator(".drawing svg").count() == 1

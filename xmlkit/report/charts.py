@@ -241,7 +241,7 @@ def costs(found: Sequence[Measured]) -> Spec:
         base.encode(y=value, text="name:N")
         .transform_filter(alt.datum.is_below == is_below)
         .mark_text(align="left", dx=-4, dy=15 if is_below else -10, fontSize=11)
-        for is_below in (False, True)
+        for is_below in sorted({row["is_below"] for row in rows})  # of an empty layer Vega would warn
     ]
     chart = alt.layer(
         best.mark_line(interpolate="step-after", opacity=0.4).encode(y="best:Q"),

@@ -16,6 +16,8 @@ from benchmarks.suite.part import LEFT_OUT, Given, Part
 from xmlkit.report.suite import INDEX
 from xmlkit.training.claim import claimed
 
+LONGEST = 500  # letters of a reason
+
 
 def run(
     parts: Sequence[Part], given: Given, folder: Path, minutes: float, tell: Callable[[str], None] = print
@@ -113,7 +115,7 @@ def _outcome(told: dict[str, Any]) -> str:
 def _last_line(out: Path) -> str:
     """That a part has said, which is why it ended where it did not end well."""
     said = out.with_suffix(".log").read_text(errors="replace").strip().rpartition("\n")[2]
-    return said.removeprefix("error: ")
+    return said.removeprefix("error: ")[:LONGEST]
 
 
 def _name_of(corpus: str) -> str:

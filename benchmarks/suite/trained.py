@@ -42,7 +42,7 @@ def trained(run: Path, corpus: str, options: Sequence[str]) -> dict[str, Any]:
 def documents_per_second(run: Path, corpus: str) -> float:
     """All test documents in one call, as peers are given them, by a model that is loaded."""
     model = xmlkit.load(run)
-    texts = load_split(corpus, "test", model.labels).texts
+    texts = load_split(corpus, model.labels).texts
     begun = time.perf_counter()
     model.predict(texts, TOP)
     return round(len(texts) / (time.perf_counter() - begun), 1)

@@ -220,6 +220,21 @@ def test_what_a_part_has_started_ends_with_the_suite(tmp_path):
     assert not any(str(tmp_path / "corpus").encode() in line for line in words)
 
 
+@pytest.mark.slow
+def test_a_model_is_measured_as_peers_are(tmp_path):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for split, count in (("train", 400), ("test", 50)):
+        lines = [f"w{n % 5} w{n}\t<l{n % 5}>\n" for n in range(count)]
+        (folder / f"{split}.tsv").write_text("".join(lines))
+    process = suite("--only", "bag", "--corpora", folder, "--out", tmp_path / "out")
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, out + errors
+    found = json.loads((tmp_path / "out" / "bag-corpus-1.json").read_text())
+    assert found["P@1"] > 90 and found["lines_written"] == 1
+    assert all(found[name] > 0 for name in ("seconds", "documents_per_second", "peak_gib", "megabytes"))
+
+
 def suite(*arguments: object, **options) -> subprocess.Popen:
     words = [sys.executable, "-m", "benchmarks.suite", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -20,7 +20,7 @@ def result(seconds, p5, psp5, **more):
     return {"corpus": "one", "seconds": seconds, "P@1": 3 * p5, "P@5": p5, "PSP@5": psp5, **more}
 
 
-PLACES = [(10, 20), (15, 20.3), (15, 20.5), (17, 20), (100, 30)]  # the second alone meets the first
+PLACES = [(10, 20), (14, 20.3), (14, 20.5), (16, 20), (100, 30)]  # the second alone meets the first
 
 
 @pytest.fixture
@@ -66,6 +66,16 @@ def test_the_plot_has_every_model_twice_on_a_logarithmic_axis(folder):
     assert all(layer["encoding"]["x"]["scale"]["type"] == "log" for layer in spec["layer"])
 
 
+def test_who_has_less_than_a_third_of_the_best_is_named_and_not_drawn(folder):
+    (folder / "plt-one-1.json").write_text(json.dumps(result(60, 8, 11, peer="plt")))
+    (folder / "tree-one-1.json").write_text(json.dumps(result(20.4, 8, 13, peer="tree")))
+    measured = read_suite(folder).by_corpus["one"]
+    assert charts.far_below(measured) == ["plt"]  # 8 of 25 and 11 of 36; the tree has 13 of 36
+    assert {row["name"] for row in points(charts.costs(measured))} == {"tree", "bag", "frozen"}
+    xmlkit("report", folder, "-o", folder / "page.html")
+    assert "less than a third of the best: plt." in (folder / "page.html").read_text()
+
+
 def test_the_page_holds_them(folder, tmp_path):
     xmlkit("report", folder, "-o", tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
@@ -89,7 +99,7 @@ def test_steps_alone_are_drawn_against_labels_and_how_is_told(tmp_path):
         {"shape": "minilm", "documents": 16, "labels": labels, "ratio": [ratio, 1.0, 2.0]}
         for labels, ratio in ((131_073, 1.2), (4_000, 1.1))
     ]
-    (tmp_path / "step-1.json").write_text(json.dumps({"results": lines}))
+    (tmp_path / "step-1.json").write_text(json.dumps({"results": lines, "note": "tests beside"}))
     machine = {"date": "2026-11-28", "cpu": "a CPU", "cuda": None}
     told = {"part": "step", "status": 0, "command": "python -m benchmarks.step", "machine": machine}
     (tmp_path / "suite.json").write_text(json.dumps({"parts": {"step-1": told}}))
@@ -100,11 +110,11 @@ def test_steps_alone_are_drawn_against_labels_and_how_is_told(tmp_path):
     ]
     xmlkit("report", tmp_path, "-o", tmp_path / "page.html")
     page = Page(tmp_path / "page.html")
-    assert page.facts["step-1"] == "python -m benchmarks.step, 2026-11-28, a CPU"
+    assert page.facts["step-1"] == "python -m benchmarks.step, 2026-11-28, a CPU, tests beside"
 
 
 def test_a_name_that_would_meet_another_stands_below_its_point():
-    """Within 0.032 of the values' range, 0.32, and 1.03 to the sixteenth, 1.6, times the seconds."""
+    """Within 0.032 of the values' range, 0.32, and 60 ** (16 * 0.0058), 1.46, times the seconds."""
     rows = [{"name": 4 * "name", "seconds": seconds, "value": value} for seconds, value in PLACES]
     charts.part_names(rows)
     assert [row["is_below"] for row in rows] == [False, True, False, False, False]

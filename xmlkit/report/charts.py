@@ -26,7 +26,8 @@ COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
 HEIGHT = 220
 LEGEND = 44  # letters that are sure to fit side by side
 ABOVE, BELOW, NEAR = 0.037, -0.029, 0.032  # where names stand, and how near they meet, of the figures' range
-A_LETTER = 1.03  # times the seconds
+A_LETTER = 0.0058  # of the axis' width
+FAR_BELOW = 1 / 3  # of the best: drawn too, it would press all others together
 WHOSE = {True: "xmlkit", False: "peers"}
 SPANS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h", 360000: "100 h"}
 Spec = dict[str, Any]
@@ -205,11 +206,13 @@ def forests(found: Comparison) -> dict[str, Spec]:
 
 def costs(found: Sequence[Measured]) -> Spec:
     """Figures against seconds, xmlkit's and peers'; a line is the best that so many seconds have bought."""
-    rows = [
+    hidden = far_below(found)
+    rows: list[dict[str, Any]] = [
         {"name": one.name, "whose": WHOSE[one.is_ours], "seconds": one.seconds, "metric": metric}
         | {"value": one.figures[metric]}
         for one in found
         for metric in DRAWN
+        if one.name not in hidden
     ]
     part_names(rows)
     axis = alt.Axis(values=list(SPANS), labelExpr=f"{json.dumps(SPANS)}[datum.value]")
@@ -251,6 +254,14 @@ def costs(found: Sequence[Measured]) -> Spec:
     return _spec(chart, height=2 * HEIGHT)
 
 
+def far_below(found: Sequence[Measured]) -> list[str]:
+    """Who has less than a third of the best in all that is drawn, and so stands in the table alone."""
+    best = {metric: max(one.figures[metric] for one in found) for metric in DRAWN}
+    return [
+        one.name for one in found if all(one.figures[metric] < FAR_BELOW * best[metric] for metric in DRAWN)
+    ]
+
+
 def over_labels(found: Sequence[Step]) -> Spec:
     """What a step takes beside the encoder's own, against the number of labels."""
     rows = [{"name": one.name, "labels": one.labels, "ratio": one.ratio} for one in found]
@@ -276,6 +287,8 @@ def part_names(rows: list[dict[str, Any]]) -> None:
     """A name stands below its point where above it would meet one of those to the left, and below none."""
     values = [row["value"] for row in rows]
     unit = (max(values) - min(values)) or 1.0
+    left, right = _decades(rows)
+    a_letter = (right / left) ** A_LETTER
     placed: list[tuple[float, float]] = []
 
     def meets(seconds: float, height: float) -> bool:
@@ -284,7 +297,7 @@ def part_names(rows: list[dict[str, Any]]) -> None:
     for row in sorted(rows, key=lambda row: row["seconds"]):
         seconds, (above, below) = row["seconds"], (row["value"] + side * unit for side in (ABOVE, BELOW))
         row["is_below"] = meets(seconds, above) and not meets(seconds, below)
-        placed.append((seconds * A_LETTER ** len(row["name"]), below if row["is_below"] else above))
+        placed.append((seconds * a_letter ** len(row["name"]), below if row["is_below"] else above))
 
 
 def _decades(rows: Sequence[Mapping[str, Any]]) -> list[float]:

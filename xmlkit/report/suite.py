@@ -44,7 +44,7 @@ class OfSuite:
     folder: Path
     measured: list[Measured]
     steps: list[Step]
-    how: dict[str, str]  # the command, the day and the machine, by the name of the run
+    how: dict[str, str]  # the command, the day, the machine and what else it did, by the name of the run
     left_out: dict[str, str]  # or failed: why, likewise
 
     @property
@@ -78,7 +78,7 @@ def read_suite(folder: Path) -> OfSuite:
         raise UserError(
             f"{folder} holds no figures of models or steps; run the suite with --only quality,peers"
         )
-    how = {run: said for run in found if (said := _how(told[run]))}
+    how = {run: said for run, result in found.items() if (said := _how(told[run], result))}
     reasons = {run: str(one["left_out"]) for run, one in told.items() if "left_out" in one}
     reasons |= {run: f"failed: {one.get('why', '')}" for run, one in told.items() if one.get("status")}
     return OfSuite(folder, measured, steps, how, reasons)
@@ -94,10 +94,10 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-def _how(told: Mapping[str, Any]) -> str:
+def _how(told: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     machine = told.get("machine")
     here = machine if isinstance(machine, dict) else {}
-    said = (told.get("command"), here.get("date"), here.get("cuda") or here.get("cpu"))
+    said = (told.get("command"), here.get("date"), here.get("cuda") or here.get("cpu"), found.get("note"))
     return ", ".join(str(one) for one in said if one)
 
 

@@ -45,18 +45,15 @@ def undone(before: Path, after: Path) -> dict[str, str]:
 def unlike(before: Path, after: Path) -> list[str]:
     """What was measured with other settings, or on another machine."""
     one, other = (_index(folder)["parts"] for folder in (before, after))
-    both = [(name, told, other[name]) for name, told in one.items() if name in other]
-    of_others = {"other settings": _given, "another machine": _machine}
-    return [
-        f"{name}: {what}"
-        for name, *told in both
-        for what, of in of_others.items()
-        if all("status" in here for here in told) and of(told[0]) != of(told[1])
-    ]
-
-
-def _given(told: dict[str, Any]) -> Any:
-    return told.get("given")
+    found = []
+    for name, told in one.items():
+        theirs = other.get(name, {})
+        if "status" in told and "status" in theirs:
+            if told.get("given") != theirs.get("given"):
+                found.append(f"{name}: other settings")
+            if _machine(told) != _machine(theirs):
+                found.append(f"{name}: another machine")
+    return found
 
 
 def _machine(told: dict[str, Any]) -> list[Any]:

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,12 @@ def write(folder: Path, corpus: Corpus, url: str, id: str) -> None:
     (folder / "test.tsv").write_text("".join(f"{text}\t{ids}\n" for text, ids in zip(test.texts, true)))
 
 
-def asked(environment: Path, folder: Path, texts: list[str]) -> dict[str, Any]:
+def asked(environment: Path, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
     """What Annif says: its projects; suggestions and evaluation of `remote` and of the ensemble `both`."""
 
     def annif(*arguments: str, stdin: str = "") -> str:
         # A command of its own, with nothing of this environment's variables that concern Python.
-        command = [environment / "bin" / "annif", *arguments]
+        command: list[str | Path] = [environment / "bin" / "annif", *arguments]
         where = {"ANNIF_PROJECTS": str(folder / "projects.cfg"), "ANNIF_DATADIR": str(folder / "data")}
         env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3", **where}
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=folder, env=env)

@@ -28,6 +28,7 @@ from benchmarks.machine import in_a_process_of_its_own, machine
 from benchmarks.ranks import compare
 from benchmarks.step import HEADER, line, measure
 from benchmarks.synthetic import trainer_of
+from xmlkit.model.head import RowHead
 from xmlkit.training.trainer import Trainer
 
 SECONDS = 440
@@ -75,7 +76,8 @@ def same_as_the_cpu(num_labels: int = 3_000, documents: int = 8) -> dict[str, fl
         output = model(inputs, training)
         model.backward(output)
         gradients = {name: p.grad for name, p in model.encoder.named_parameters() if p.grad is not None}
-        (product,) = model.head.rows.weight.row_products
+        assert isinstance(model.head, RowHead)
+        (product,) = getattr(model.head.rows.weight, "row_products", [])
         rows = torch.zeros(num_labels, product.right_BE.shape[1], dtype=torch.float64, device=trainer.device)
         gradients["rows"] = rows.index_add_(0, product.rows_U, product.left_UB @ product.right_BE)
         found.append(

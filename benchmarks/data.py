@@ -38,10 +38,11 @@ def feeding(corpus: str, settings: dict[str, Any]) -> dict[str, float]:
     """Padding, waiting, and how fast batches are made."""
     trainer, steps = _begun(corpus, settings)
     lengths = trainer.data.reader.lengths
-    limits = (trainer.config.micro_batch_size, trainer.config.micro_batch_tokens)
+    most, tokens = trainer.config.micro_batch_size, trainer.config.tokens_at_once
+    assert most is not None  # the settings are resolved
     real = padded = 0
     for rows in steps:
-        for part in micro_batches(rows, lengths, *limits):
+        for part in micro_batches(rows, lengths, most, tokens):
             real += int(lengths[part].sum())
             padded += len(part) * int(lengths[part].max())
     start = time.perf_counter()

@@ -23,15 +23,16 @@ from xmlkit_plugins.neighbours import Neighbours
 from xmlkit_plugins.vector_search import INDEXED_FROM, Index
 
 from benchmarks.machine import machine, wait
-from xmlkit import Predictor, load, load_corpus, nearest_vectors
+from xmlkit import load, load_corpus, nearest_vectors
 from xmlkit.data.corpus import Split
 from xmlkit.data.tokens import token_store
+from xmlkit.inference.predict import RunPredictor
 from xmlkit.model.inputs import Reader
 from xmlkit.model.ranking import encode_documents
 
 
 @torch.no_grad()
-def measure(run: Predictor, split: Split) -> dict[str, Any]:
+def measure(run: RunPredictor, split: Split) -> dict[str, Any]:
     """Documents a second of each part, and what is found."""
     opened = run.opened
     model, config = opened.model, opened.config
@@ -71,7 +72,7 @@ def measure(run: Predictor, split: Split) -> dict[str, Any]:
     }
 
 
-def _part(run: Predictor) -> Neighbours:
+def _part(run: RunPredictor) -> Neighbours:
     return next(part for part in run.opened.model.modules() if isinstance(part, Neighbours))
 
 
@@ -88,6 +89,7 @@ def main() -> None:
     split = load_corpus(given.data).test
     assert split is not None
     run = load(given.run)
+    assert isinstance(run, RunPredictor)
     if len(_part(run).bank_ND) < INDEXED_FROM:
         parser.error(f"{given.run} keeps fewer than {INDEXED_FROM:,} documents: no index is made of them")
     result = measure(run, split.take(np.arange(min(given.documents, len(split.texts)))))

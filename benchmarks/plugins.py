@@ -35,7 +35,7 @@ def predicting(trainer: Trainer, rows: np.ndarray) -> float:
     """Seconds to rank these documents."""
     head = trainer.model.head_for_prediction()
     start = time.perf_counter()
-    rank_documents(trainer.model, head, trainer.data.reader, rows, 5, trainer.config.micro_batch_tokens)
+    rank_documents(trainer.model, head, trainer.data.reader, rows, 5, trainer.config.tokens_at_once)
     return time.perf_counter() - start
 
 

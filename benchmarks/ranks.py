@@ -220,7 +220,8 @@ def _of_rows(found: dict[str, Any]) -> float:
 
 def _line(points: list[tuple[float, float]]) -> Any:
     """Through these by least squares; never below a tenth of the lowest of them."""
-    slope, begin = np.polyfit(*np.array(points, float).T, 1)
+    x, y = np.array(points, float).T
+    slope, begin = np.polyfit(x, y, 1)
     least = min(value for _, value in points) / 10
     return lambda x: max(float(begin + slope * x), least)
 

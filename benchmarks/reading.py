@@ -68,7 +68,8 @@ def measure(corpus: str) -> dict[str, Any]:
     process = context.Process(target=stages, args=(corpus, theirs))
     process.start()
     ours.recv()
-    first, most, found = _memory(process.pid), dict.fromkeys(KINDS, 0), {}
+    first, most = _memory(process.pid), dict.fromkeys(KINDS, 0)
+    found: dict[str, Any] = {}
     begin = time.perf_counter()
     while True:
         while not ours.poll(SAMPLED_EVERY):

@@ -43,8 +43,10 @@ SETTINGS = {
 }
 SET = [f"--set={key}={value}" for key, value in SETTINGS.items()]
 TEXTS = ["Open a file.", "Return the name of the month.", "Send a request and wait for the answer."]
-OF_A_RUN = ("config.json", "labels.jsonl", "model.json", "model.safetensors", "encoder/config.json")
-OF_A_RUN += ("encoder/tokenizer.json", "encoder/tokenizer_config.json")
+OF_A_RUN = (
+    *("config.json", "labels.jsonl", "model.json", "model.safetensors", "encoder/config.json"),
+    *("encoder/tokenizer.json", "encoder/tokenizer_config.json"),
+)
 JOBS = {  # what is killed: the command, and the files that count, below a name
     "train": (["train", "corpus", "--out", "NAME", *SET], "model.safetensors"),
     "compare": (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from benchmarks.page import browser
 
@@ -20,7 +20,7 @@ WIDTH = 1280
 def picture(page_file: Path, out: Path, height: int) -> None:
     """1,280 pixels wide, its drawings done."""
     with sync_playwright() as playwright:
-        size = {"width": WIDTH, "height": height}
+        size = ViewportSize(width=WIDTH, height=height)
         page = playwright.chromium.launch(executable_path=browser()).new_page(viewport=size)
         page.goto(page_file.resolve().as_uri())
         page.locator("figure.chart svg, figure.chart canvas").first.wait_for()

@@ -50,7 +50,7 @@ def measure(shape: str, num_labels: int, documents: int, settings: dict[str, Any
     alone = EncoderAlone(shape, trainer)
     step = _pairs(trainer, rows, alone.step, trainer.step)
     parts, read_rows = _parts(trainer, rows)
-    waits = data_wait(trainer, rows)
+    waits = data_wait(trainer, list(rows))
     trainer.model.eval()
     alone.encoder.eval()
     head = trainer.model.head_for_prediction()

@@ -29,7 +29,7 @@ from xmlkit.training.feed import TrainingData
 from xmlkit.training.trainer import Trainer
 
 VOCABULARY = 30_522
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "minilm": {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536},
     "bert-base": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072},
 }
@@ -68,7 +68,7 @@ def zipf_labels(documents: int, num_labels: int, seed: int = 0) -> Ragged:
     bounds_L = (share_L / share_L.sum()).cumsum()
     name_L = rng.permutation(num_labels)
     drawn = [
-        np.unique(name_L[np.searchsorted(bounds_L, rng.random(count)).clip(max=num_labels - 1)])
+        np.unique(name_L[np.searchsorted(bounds_L, rng.random(count)).clip(max=num_labels - 1)]).tolist()
         for count in rng.poisson(LABELS_A_DOCUMENT - 1, documents) + 1
     ]
     return Ragged.of(drawn)

@@ -83,7 +83,7 @@ def of_cosines(model: RunPredictor, test: Split, encoder: str) -> dict[str, Any]
 
     asked = unseen_documents(model, test)
     rows_U = np.flatnonzero(asked.is_unseen_L)
-    names_UH = units_NH([model.labels.name(row) for row in rows_U])
+    names_UH = units_NH([model.labels.name(row) for row in rows_U.tolist()])
     best_NK = (units_NH(asked.texts) @ names_UH.T).topk(max(model.scoring.ks), 1).indices.numpy()
     return {"unseen": _rounded(asked.scored(rows_U[best_NK]))}
 

@@ -16,7 +16,7 @@ class Given:
     texts: list[str]
     labels: list[list[int]]  # the rows of each
     names: list[str]  # of all labels
-    encoder: str | None  # a folder, for peers that start from one
+    encoder: str  # a folder, for peers that start from one; empty where none is named
 
     def save(self, file: Path) -> None:
         """As JSON."""

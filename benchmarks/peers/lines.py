@@ -14,6 +14,7 @@ def lines_of(source: str) -> int:
     for node in ast.walk(tree):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_text or (node in tree.body and (isinstance(node, OURS) or _is_requirements(node))):
+            assert isinstance(node, ast.stmt) and node.end_lineno is not None
             left_out.update(range(node.lineno, node.end_lineno + 1))
     lines = enumerate(map(str.strip, source.splitlines()), 1)
     return sum(bool(line) and line[0] != "#" and number not in left_out for number, line in lines)

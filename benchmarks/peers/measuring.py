@@ -50,7 +50,7 @@ def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -
     names = [" ".join(corpus.labels.name(row).split()) for row in range(len(corpus.labels))]
     with TemporaryDirectory(prefix="xmlkit-peer-") as place:
         folder = Path(place)
-        Given(list(train.texts), rows, names, encoder).save(folder / "train.json")
+        Given(list(train.texts), rows, names, encoder or "").save(folder / "train.json")
         (folder / "test.json").write_text(json.dumps(list(corpus.test.texts)), encoding="utf-8")
         _run([python, "-m", "benchmarks.peers.there", peer.module, place, json.dumps(dict(peer.settings))])
         told = json.loads((folder / "told.json").read_text())

@@ -44,7 +44,7 @@ def grow_here() -> None:
     """The same in this process, by its arguments; Ctrl-C is for the other one to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_other, daemon=True).start()
-    import omikuji  # type: ignore[import-untyped, import-not-found]
+    import omikuji
 
     documents, tree, settings = sys.argv[1:]
     chosen = omikuji.Model.default_hyper_param()

@@ -150,7 +150,7 @@ def _key(corpus: Corpus, held_out_N: np.ndarray) -> str:
 def load_omikuji() -> Any:
     """The library. Raises UserError where it is not installed."""
     try:
-        import omikuji  # type: ignore[import-untyped, import-not-found]
+        import omikuji
     except ImportError:
         raise UserError("linear needs omikuji: pip install omikuji") from None
     return omikuji

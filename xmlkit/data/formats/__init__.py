@@ -70,8 +70,9 @@ class Format(Protocol):
     HEEDS: frozenset[OfTables]
     """What it makes of the dialect's fields for tables."""
 
-    SUFFIXES: tuple[str, ...]
-    """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""
+    @property
+    def SUFFIXES(self) -> tuple[str, ...]:
+        """How one file that holds a whole split may end (before `.gz`); none where a split takes several."""
 
     def find(self, folder: Path, split: str, dialect: Dialect) -> tuple[Path, ...] | None:
         """The files of the split ("train" or "test"); None where there are none; UserError if one lacks."""

@@ -13,7 +13,9 @@ PEERS = {
     "omikuji-parabel": Peer(f"{KINDS}.omikuji_tree"),
     "napkinxc-plt": Peer(f"{KINDS}.napkinxc_plt"),
     "pecos-xr-linear": Peer(f"{KINDS}.pecos_xr_linear"),
-    "pecos-xr-transformer": Peer(f"{KINDS}.pecos_xr_transformer", {"steps": 400, "batch": 32}),
+    "pecos-xr-transformer": Peer(
+        f"{KINDS}.pecos_xr_transformer", {"steps": 400, "batch": 32}, is_pretrained=True
+    ),
     "libmultilabel-tree": Peer(f"{KINDS}.libmultilabel_tree"),
     "annif-omikuji": Peer(
         f"{KINDS}.annif_project", {"project": "omikuji-bonsai", "trained": ["omikuji-bonsai"]}
@@ -21,5 +23,7 @@ PEERS = {
     "annif-ensemble": Peer(
         f"{KINDS}.annif_project", {"project": "ensemble", "trained": ["omikuji-bonsai", "mllm"]}
     ),
-    "transformers": Peer(f"{KINDS}.transformers_classifier", {"steps": 1250, "batch": 32, "lr": 1e-4}),
+    "transformers": Peer(
+        f"{KINDS}.transformers_classifier", {"steps": 1250, "batch": 32, "lr": 1e-4}, is_pretrained=True
+    ),
 }

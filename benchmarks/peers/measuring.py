@@ -36,10 +36,14 @@ class Peer:
 
     module: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    is_pretrained: bool = False  # it starts from an encoder
 
 
 def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -> dict[str, Any]:
-    """Raises UserError where the corpus has no test split, no environment can be made, or the peer fails."""
+    """Raises UserError where the corpus has no test split, an encoder is missing, no environment can be made,
+    or the peer fails."""
+    if peer.is_pretrained and not (encoder and Path(encoder).is_dir()):
+        raise UserError(f"--encoder: {name} starts from a pretrained encoder; name the folder of one")
     if corpus.test is None:
         raise UserError(f"{corpus.source}: no test documents to score peers on; add a test file")
     module = import_module(peer.module)

@@ -22,7 +22,7 @@ from benchmarks.peers.kinds import annif_project
 from benchmarks.peers.known import PEERS
 from benchmarks.peers.lines import lines_of
 from benchmarks.peers.measuring import Peer, measure, scored
-from benchmarks.suite.part import LEFT_OUT
+from benchmarks.suite.part import ENCODER, LEFT_OUT
 from benchmarks.suite.parts import PARTS
 from xmlkit.data.cache import cache_in
 from xmlkit.data.corpus import Corpus
@@ -128,6 +128,17 @@ def test_a_peer_that_fails_says_so(peers_folder):
         measure("broken", Peer("broken"), three_labels())
     with pytest.raises(UserError, match="no test documents"):
         measure("broken", Peer("broken"), Corpus.of(["x"], [["a"]]))
+
+
+@pytest.mark.parametrize("encoder", [None, "no-such-folder"])
+def test_a_peer_that_starts_from_an_encoder_is_given_one_before_all_else(encoder):
+    with pytest.raises(UserError, match="--encoder: mine starts from a pretrained encoder"):
+        measure("mine", Peer("not imported", is_pretrained=True), three_labels(), encoder)
+
+
+def test_the_suite_names_an_encoder_to_peers_that_start_from_one():
+    named = {part.name for part in PARTS if part.group == "peers" and ENCODER in part.words}
+    assert {name for name, peer in PEERS.items() if peer.is_pretrained} == named - {"lightxml"}
 
 
 @pytest.mark.parametrize(

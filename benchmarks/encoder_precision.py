@@ -1,12 +1,13 @@
-"""What does an encoder's precision cost and gain in prediction? One run's encoder in four, in turn.
+"""What does an encoder's precision cost and gain in prediction? One run's encoder in each, in turn.
 
     python -m benchmarks.encoder_precision RUN DATA [--documents N] [--rounds N] [--out FILE]
 
 Documents of DATA's test split, drawn by chance, are ranked as `xmlkit evaluate` ranks them, tokenised anew
 each time: in float32; under bfloat16 autocast with linear layers rounded beforehand, as `precision=bfloat16`
-has it; with all of the encoder's weights in bfloat16; and with its linear layers in int8 (PyTorch's dynamic
-quantisation). A ratio is the median of its rounds, with the least and the largest; the first round is not
-counted.
+has it; with all of the encoder's weights in bfloat16; and with its linear layers in int8, by PyTorch's own
+dynamic quantisation, and by torchao and ONNX Runtime where they are installed (see int8.py), by the last in a
+run that reads one layer alone. A ratio is the median of its rounds, with the least and the largest; the first
+round is not counted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import json
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
-from torch.ao.quantization import quantize_dynamic
 
+from benchmarks.int8 import WAYS
 from benchmarks.machine import machine, shown
 from xmlkit.data.corpus import Split, load_split
 from xmlkit.inference.predict import load_run
@@ -37,7 +38,7 @@ PRECISIONS: dict[str, tuple[Callable[[nn.Module], nn.Module], bool]] = {  # the 
     "float32": (lambda backbone: backbone, False),
     "bfloat16 autocast": (lambda backbone: _rounded(backbone), True),
     "bfloat16 weights": (lambda backbone: copy.deepcopy(backbone).bfloat16(), False),
-    "int8 linear layers": (lambda backbone: _int8(backbone), False),
+    **{f"int8 by {whose}": (make, False) for whose, make in WAYS.items()},
 }
 
 
@@ -45,12 +46,6 @@ def _rounded(backbone: nn.Module) -> nn.Module:
     backbone = copy.deepcopy(backbone)
     round_linear(backbone)
     return backbone
-
-
-def _int8(backbone: nn.Module) -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's own, that torchao is to have it
-        return quantize_dynamic(backbone, {nn.Linear}, torch.qint8)
 
 
 def measure(folder: Path, split: Split, rounds: int) -> dict[str, dict[str, Any]]:
@@ -110,6 +105,7 @@ def main() -> None:
         "documents": len(split),
         "rounds": given.rounds,
         "encoder": Path(run.config.encoder).name,
+        "libraries": {name: version(name) for name in ("torchao", "onnxruntime") if find_spec(name)},
         "precisions": results,
     }
     if given.out:

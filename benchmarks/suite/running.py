@@ -69,7 +69,7 @@ def _run(
         return told
     seconds = deadline - time.monotonic()
     if (why := part.lacks(given)) or seconds < 60 * (0 if part.goes_on else part.minutes):
-        why = why or f"takes {part.minutes:g} minutes, {max(seconds / 60, 0):.0f} are left"
+        why = why or f"takes {part.minutes:g} minutes, {max(seconds / 60, 0):.1f} are left"
         tell(f"{name}: left out: {why}")
         return {"part": part.name, "left_out": why}
     tell(f"{name}: {part.minutes:g} minutes or so")

@@ -57,7 +57,7 @@ def test_parts_run_once_and_what_is_there_stays(tmp_path):
 def test_what_does_not_fit_or_lacks_something_is_named(tmp_path):
     those = [part("long", 100), part("read", words=(ENCODER,))]
     index = run([*those, part()], Given(), tmp_path, 30, quiet)["parts"]
-    assert index["long-1"]["left_out"] == "takes 100 minutes, 30 are left"
+    assert index["long-1"]["left_out"] == "takes 100 minutes, 30.0 are left"
     assert index["read-1"]["left_out"] == "needs a pretrained encoder: --encoder FOLDER"
     assert index["quick-1"]["status"] == 0
 
@@ -90,7 +90,7 @@ def test_what_takes_longer_than_the_budget_is_ended(tmp_path):
     slow = part("slow", minutes=0.001, code=SLEEPS)
     index = run([slow, part()], Given(), tmp_path, 0.02, quiet)["parts"]
     assert index["slow-1"] == {"part": "slow", "left_out": "the budget ended before it did"}
-    assert index["quick-1"]["left_out"] == "takes 1 minutes, 0 are left"
+    assert index["quick-1"]["left_out"] == "takes 1 minutes, 0.0 are left"
 
 
 def test_what_can_go_on_is_begun_in_any_time_and_may_save_what_it_has(tmp_path):

@@ -19,15 +19,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from benchmarks.int8 import WAYS
+from benchmarks.int8 import LIBRARIES, WAYS
 from benchmarks.machine import machine, shown
 from xmlkit.data.corpus import Split, load_split
 from xmlkit.inference.predict import load_run
@@ -105,7 +103,7 @@ def main() -> None:
         "documents": len(split),
         "rounds": given.rounds,
         "encoder": Path(run.config.encoder).name,
-        "libraries": {name: version(name) for name in ("torchao", "onnxruntime") if find_spec(name)},
+        "libraries": LIBRARIES,
         "precisions": results,
     }
     if given.out:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,7 @@ class ByOnnxRuntime(nn.Module):
         return SimpleNamespace(hidden_states=(torch.from_numpy(states_BTH),))
 
 
+LIBRARIES = {name: version(name) for name in ("torchao", "onnxruntime", "onnxscript") if find_spec(name)}
 WAYS: dict[str, Callable[[nn.Module], nn.Module]] = {"PyTorch": by_pytorch}
-WAYS |= {"torchao": by_torchao} if find_spec("torchao") else {}
-WAYS |= {"ONNX Runtime": ByOnnxRuntime} if find_spec("onnxruntime") and find_spec("onnxscript") else {}
+WAYS |= {"torchao": by_torchao} if "torchao" in LIBRARIES else {}
+WAYS |= {"ONNX Runtime": ByOnnxRuntime} if {"onnxruntime", "onnxscript"} <= LIBRARIES.keys() else {}

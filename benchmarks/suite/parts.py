@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from benchmarks.peers.known import PEERS
 from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Part
 
 ROOM = {"P@1": 1.0, "P@3": 0.6, "P@5": 0.4, "PSP@5": 0.6}  # about a standard error on 4,000 documents
@@ -91,7 +92,8 @@ def _trained(name: str, minutes: float, *options: str) -> Part:
     return Part(name, "quality", minutes, words, _metrics)
 
 
-def _peer(name: str, minutes: float, *options: str) -> Part:
+def _peer(name: str, minutes: float) -> Part:
+    options = ("--encoder", ENCODER) if PEERS[name].is_pretrained else ()
     return Part(name, "peers", minutes, ("-m", "benchmarks.peers", name, OUT, CORPUS, *options), _metrics)
 
 
@@ -130,8 +132,8 @@ PARTS = (  # what is short and most asked for comes first
     Part("ranks", "speed", 4, ("-m", "benchmarks.ranks", "--out", OUT), _ranks),
     Part("data", "speed", 3, ("-m", "benchmarks.data", CORPUS, "--out", OUT), _data),
     _trained("trained", 40, "--encoder", ENCODER, "--plugin", "lexical,neighbours"),
-    _peer("transformers", 50, "--encoder", ENCODER),
-    _peer("pecos-xr-transformer", 75, "--encoder", ENCODER),
+    _peer("transformers", 50),
+    _peer("pecos-xr-transformer", 75),
     Part(
         "lightxml",
         "peers",

@@ -24,6 +24,8 @@ PEERS = {
         f"{KINDS}.annif_project", {"project": "ensemble", "trained": ["omikuji-bonsai", "mllm"]}
     ),
     "transformers": Peer(
-        f"{KINDS}.transformers_classifier", {"steps": 1250, "batch": 32, "lr": 1e-4}, is_pretrained=True
+        f"{KINDS}.transformers_classifier",
+        {"steps": 1250, "batch": 32, "lr": 1e-4, "head_lr": 0.01},
+        is_pretrained=True,
     ),
 }

@@ -131,7 +131,7 @@ PARTS = (  # what is short and most asked for comes first
     Part("reading", "speed", 2, ("-m", "benchmarks.reading", "--out", OUT), _reading),
     Part("ranks", "speed", 4, ("-m", "benchmarks.ranks", "--out", OUT), _ranks),
     Part("data", "speed", 3, ("-m", "benchmarks.data", CORPUS, "--out", OUT), _data),
-    _trained("trained", 40, "--encoder", ENCODER, "--plugin", "lexical,neighbours"),
+    _trained("trained", 25, "--encoder", ENCODER, "--plugin", "lexical,neighbours"),
     _peer("transformers", 50),
     _peer("pecos-xr-transformer", 75),
     Part(

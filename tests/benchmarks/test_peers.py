@@ -219,7 +219,7 @@ def test_omikuji_learns(tmp_path):
 @pytest.mark.slow
 def test_a_transformers_classifier_learns(tmp_path):
     corpus = tiny.learnable_corpus()
-    peer = Peer(PEERS["transformers"].module, {"steps": 300, "batch": 16, "lr": 5e-3})
+    peer = Peer(PEERS["transformers"].module, {"steps": 300, "batch": 16, "lr": 5e-3, "head_lr": 5e-3})
     found = measure("classifier", peer, corpus, tiny.save_encoder(tmp_path / "encoder", "distilbert"))
     assert found["P@1"] > 2 * scored([[0]] * len(corpus.test), corpus)["P@1"]
 

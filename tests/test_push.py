@@ -174,7 +174,14 @@ class Taken:
 
 
 def test_what_was_there_before_goes_and_the_card_stays(copied_run, monkeypatch, capsys):
-    others = ["notes.md", "notes/figures.json", "data/train.jsonl", "adapter/model.safetensors"]
+    others = [
+        "notes.md",
+        "train_data.jsonl",
+        "eval_results.json",
+        "notes/figures.json",
+        "data/train.jsonl",
+        "adapter/model.safetensors",
+    ]
     old = ["ensemble.json", "members/0/model.json", "threshold.json", "README.md", "model.json", *others]
     api = Taken(old, private=False)
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)

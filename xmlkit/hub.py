@@ -37,8 +37,12 @@ ENCODERS = {
 PATIENCE = 3.0  # seconds
 TOO_MANY_REQUESTS = 429
 ON_HUB = "hub:"
-# Of a run or an ensemble; files of other kinds are left there.
-OF_RUNS = ["*.json", "*.jsonl", "*.safetensors", "encoder/*", "members/*", "towers/*"]
+# Of a run or an ensemble; what else a repository has is left there.
+OF_RUNS = [
+    *("model.json", "config.json", "labels.jsonl", "model.safetensors", "encoder/*"),
+    *("ensemble.json", "labels.json", "fusion.safetensors", "members/*", "towers/*"),
+    *("metrics.json", "threshold.json"),
+]
 NAME = r"\w[\w.-]*/\w[\w.-]*"
 
 

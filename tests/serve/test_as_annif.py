@@ -83,6 +83,24 @@ def test_what_is_refused_is_a_bad_request(server, form):
     assert is_problem(server.post("/v1/projects/a-run/suggest", data=form), 400)
 
 
+def test_a_form_is_in_utf_8_spelt_out_or_not(server):
+    text, form = "w1 Übergröße w2", {"Content-Type": "application/x-www-form-urlencoded"}
+    path = "/v1/projects/a-run/suggest"
+    expected = server.post(path, data={"text": text}).json()
+    for body in (f"text={text}", f"text={text}".replace(" ", "+"), f"limit=3&limit=10&text={text}"):
+        assert server.post(path, content=body.encode(), headers=form).json() == expected
+    assert server.post(path, content=f"text={text}".encode()).json() == expected
+    for body in (f"text={text}".encode("latin-1"), b"text=%e4"):
+        assert is_problem(server.post(path, content=body, headers=form), 400)
+
+
+def test_what_is_no_form_says_what_is_read(server):
+    path = "/v1/projects/a-run/suggest"
+    for given in ({"json": {"text": "w1"}}, {"files": {"text": (None, "w1")}}):
+        answer = server.post(path, **given)
+        assert is_problem(answer, 415) and "application/x-www-form-urlencoded" in answer.json()["detail"]
+
+
 def test_too_large_a_form(server):
     assert is_problem(server.post("/v1/projects/a-run/suggest", data={"text": "ä" * 4_000}), 413)
 

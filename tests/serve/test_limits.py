@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
@@ -16,7 +17,11 @@ from marking import mostly_slow
 from pydantic import ValidationError
 from serving import Server, serving
 
+from xmlkit.errors import UserError
+from xmlkit.serve.limits import Limits
 from xmlkit.serve.predicting import Question
+from xmlkit.serve.served import opened
+from xmlkit.serve.server import Address, serve
 
 LINE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+ /\S* \d{3} \d+ ms"
 JSON = {"Content-Type": "application/json"}
@@ -143,6 +148,20 @@ def test_stopping_answers_what_was_taken_and_nothing_more(run, tmp_path, number)
         server.get("/healthz")
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="a running process can't be bounded here")
+def test_stopping_answers_though_the_log_takes_no_more(run, tmp_path):
+    with (
+        serving(tmp_path / "log", run, "--wait", 10_000) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        taken = pool.submit(server.post, "/predict", json={"texts": ["w1", "w2"]})
+        server.wait_for("xmlkit_queued_texts", 2)
+        full = server.log.stat().st_size
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (full, full))
+        assert server.stop() == 0 and taken.result().status_code == 200
+        assert "stopping" not in server.log.read_text()
+
+
 @pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(run, tmp_path):
     """A client that does not send what it announces would be waited for."""
@@ -192,6 +211,31 @@ def test_a_port_that_is_taken(run):
         port = other.getsockname()[1]
         _, err = xmlkit("serve", run, "--port", port, code=1)
     assert err.startswith(f"error: --port {port}: ") and err.count("\n") == 1
+
+
+def test_of_two_that_are_bound_to_a_port_the_later_is_told(run, monkeypatch):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+
+        @contextmanager
+        def meanwhile(*given):
+            with opened(*given) as models:
+                other.listen()
+                yield models
+
+        monkeypatch.setattr("xmlkit.serve.server.opened", meanwhile)
+        with pytest.raises(UserError, match=f"^--port {port}: .*choose another"):
+            serve([run], None, None, Limits(), Address(port=port))
+
+
+def test_who_looks_after_a_machine_may_ask_by_head(server):
+    with server.client() as client:
+        for path in ("/healthz", "/"):
+            answer = client.head(path)
+            assert answer.status_code == 200 and not answer.content
+            assert answer.headers["content-length"] == client.get(path).headers["content-length"]
 
 
 def test_a_vocabulary_of_something_else(run, tmp_path):

@@ -30,7 +30,7 @@ def router() -> APIRouter:
     for path, (name, kind) in FILES.items():
         content = files("xmlkit.serve").joinpath("files", name).read_bytes()
         answer = partial(_answer, content, kind)
-        routes.add_api_route(path, answer, response_class=Response)
+        routes.add_api_route(path, answer, response_class=Response, methods=["GET", "HEAD"])
     return routes
 
 

@@ -143,6 +143,7 @@ def router(models: Mapping[str, Served], limits: Limits, watch: Watch) -> APIRou
             ]
         )
 
+    @routes.head("/healthz", include_in_schema=False)
     @routes.get("/healthz", responses=described(503))
     async def healthz() -> Health:
         """503 as soon as the server stops."""

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def serve(
     ):
         app = application(models, limits, address.token, door, watch)
         workers = [one.worker for one in models.values()]
-        server = _Server(app, door, workers, told(models, address, *listener.getsockname()[:2]))
+        server = _Server(app, door, workers, address, told(models, address, *listener.getsockname()[:2]))
         server.run([listener])
         if server.force_exit:
             raise KeyboardInterrupt
@@ -95,15 +95,19 @@ def _bound(address: Address) -> Iterator[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
         except OSError as error:
-            advice = "choose another; 0 takes one that is free"
-            raise UserError(f"--port {address.port}: {error.strerror} at {address.host}; {advice}") from None
+            raise _taken(address, error) from None
         yield listener
+
+
+def _taken(address: Address, error: OSError) -> UserError:
+    advice = "choose another; 0 takes one that is free"
+    return UserError(f"--port {address.port}: {error.strerror} at {address.host}; {advice}")
 
 
 class _Server(uvicorn.Server):
     """Stops in three steps: nobody more comes in, who is in is answered, connections are closed."""
 
-    def __init__(self, app: object, door: Door, workers: list[Worker], told: str):
+    def __init__(self, app: object, door: Door, workers: list[Worker], address: Address, told: str):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
@@ -120,7 +124,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=TO_LEAVE,
             )
         )
-        self._door, self._workers, self._told = door, workers, told
+        self._door, self._workers, self._address, self._told = door, workers, address, told
         logging.getLogger("uvicorn").handlers[:] = [Log()]
 
     @contextmanager
@@ -136,13 +140,17 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """From now on requests are answered, and only now that is told."""
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # of two servers that were bound to a port the other was ready first
+            raise _taken(self._address, error) from None
         say(self._told)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """A request that comes meanwhile is told that the server stops."""
         self._door.closed = True
-        say(f"stopping: {self._door.inside} requests are answered first; Ctrl-C again stops at once")
+        with suppress(OSError):  # of a log that takes no more
+            say(f"stopping: {self._door.inside} requests are answered first; Ctrl-C again stops at once")
         for worker in self._workers:
             worker.hurry()
         while self._door.inside and not self.force_exit:

@@ -62,5 +62,4 @@ def push(folder: Path, name: str, private: bool = False) -> str:
 
 
 def _is_ours(file: str) -> bool:
-    """Of those that a run's folder has: `*.json` is no file in a folder of another name."""
-    return any(("/" in kind) == ("/" in file) and fnmatchcase(file, kind) for kind in OF_RUNS)
+    return any(fnmatchcase(file, name) for name in OF_RUNS)

@@ -195,8 +195,7 @@ def router(models: Mapping[str, Served], limits: Limits) -> APIRouter:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Of a form. Starlette's own parser takes bytes that are not spelt out for Latin-1, FastAPI's an empty text
-    for none."""
+    """Of a form. Starlette's own parser takes bytes that are not spelt out for Latin-1."""
     if request.headers.get("content-type", FORM).partition(";")[0].strip().lower() != FORM:
         raise Refused(415, f"a text is read from a form: Content-Type: {FORM}, and text=... as its body")
     try:

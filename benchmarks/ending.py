@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
 
@@ -22,7 +24,7 @@ def run_to_its_end(
     """The exit status of a command, which may save what it has where it is ended.
 
     That it is with us, and after `seconds`: then None. It hears of our end from us alone, so that a Ctrl-C
-    does not reach it twice.
+    does not reach it twice; what it has started and left behind is ended after it.
     """
     process = subprocess.Popen(command, stdout=log, stderr=log and subprocess.STDOUT, start_new_session=True)
     try:
@@ -33,3 +35,5 @@ def run_to_its_end(
         if process.poll() is None:
             process.terminate()
             process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)

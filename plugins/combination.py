@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +93,10 @@ class Weights(nn.Module):
         """relu of one."""
         return self.of[name].relu()
 
+    def means(self, of: str) -> dict[str, Tensor]:
+        """For the log: what each is on average as it is used, under the name of the vector that it makes."""
+        return {f"combination/{of}/{name}": self(name).detach().mean() for name in self.names}
+
 
 class WithTokens(Representation):
     """alpha, and beta for the tokens: of both vectors, or of the ranker's alone."""
@@ -120,6 +124,10 @@ class WithTokens(Representation):
         rank = combined(self.rank)
         recall = _same if self.classifier else combined(self.recall) if self.recall else rank
         return self.inner(states).map(recall, rank)
+
+    def report(self) -> dict[str, Tensor]:
+        """The weights too."""
+        return {**super().report(), **_means(self)}
 
     def _runs_BD(self, states: LayerStates) -> Tensor:
         mask_BT, layers = states.documents.mask_BT, len(states.layers)
@@ -177,6 +185,10 @@ class WithCooccurrence(Shortlister):
         recall = combined(self.recall) if self.recall else rank
         return self.inner(vectors.map(recall, rank), documents, training)
 
+    def report(self) -> dict[str, Tensor]:
+        """The weights too."""
+        return {**super().report(), **_means(self)}
+
     def neighbourhood_BW(self, recall_BD: Tensor) -> Tensor:
         """The mean row of the likely clusters' neighbours, weighed by how likely and how frequent."""
         z_BK = self.cluster_logits_BK(recall_BD).detach()
@@ -222,6 +234,17 @@ class CombinedLabels(Head):
             mean_UE = _weighed_rows(self.inner.label_vectors_UE, self.ids_LP[rows_U], self.shares_LP[rows_U])
             v_UE = v_UE + self.weights("gamma") * self.fit_neighbours(mean_UE)
         return v_UE
+
+    def report(self) -> dict[str, Tensor]:
+        """The weights too."""
+        return {**super().report(), **self.weights.means("label")}
+
+
+def _means(part: WithTokens | WithCooccurrence) -> dict[str, Tensor]:
+    """Of the ranker's vector, and of the shortlist's where it has weights of its own."""
+    blocks: dict[str, Any] = {"rank": part.rank, "recall": part.recall}
+    told = (block["weights"].means(of) for of, block in blocks.items() if block)
+    return {name: mean for means in told for name, mean in means.items()}
 
 
 def _same(x_BD: Tensor) -> Tensor:

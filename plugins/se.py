@@ -10,7 +10,8 @@ Layer n's states are scaled by g_BN[:, n] before the representation inside reads
 
 The squeeze is `learned`, a projection H -> 1 of its own for each layer, since the mean and the maximum of
 what a LayerNorm gives hardly vary from document to document: a gate that sees no difference makes none. How
-much it differs between documents stands in the log as `se/deviation`.
+much it differs between documents stands in the log as `se/deviation`, its mean as `se/gate/1` (of the lowest
+kept layer) to `se/gate/N`.
 
 `expand` widens the channels by one more convolution before they are narrowed (the seed: five channels reduced
 to two say little). `per_element` gates every element of every layer instead, from all of them, through
@@ -83,10 +84,13 @@ class LayerGate(Representation):
         return self.inner(states.scaled(gain_BNH))
 
     def report(self) -> dict[str, Tensor]:
-        """The gate's standard deviation over the documents of the step, averaged over the gates."""
-        gains, self._seen = self._seen, []
-        own = {"se/deviation": torch.cat(gains).std(0, correction=0).mean()} if gains else {}
-        return {**super().report(), **own}
+        """Over the documents of the step each layer's mean gate, and the gates' mean standard deviation."""
+        seen, self._seen = self._seen, []
+        if not seen:
+            return super().report()
+        gain_BNH = torch.cat(seen)
+        means = {f"se/gate/{n}": mean for n, mean in enumerate(gain_BNH.mean((0, 2)), 1)}
+        return {**super().report(), "se/deviation": gain_BNH.std(0, correction=0).mean(), **means}
 
     def _squeezed_BN(self, first_BNH: Tensor) -> Tensor:
         if self.squeeze == "max":

@@ -72,6 +72,7 @@ def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -
         "peak_gib": round(told["peak_gib"], 2),
         "megabytes": round(size / 1e6, 1),
         "lines_written": lines_of(inspect.getsource(module)),
+        "test_documents": len(corpus.test),
         **scored(predicted, corpus),
     }
 

@@ -65,7 +65,7 @@ def _run(
     if out.is_file() and told.get("status") == 0:
         if told.get("given", key) != key:
             raise ValueError(f"{out} was measured with other settings: name another --out, or remove it")
-        tell(f"{name}: is there")
+        tell(f"{name}: is there{_as_of(told)}")
         return told
     seconds = deadline - time.monotonic()
     if (why := part.lacks(given)) or seconds < 60 * (0 if part.goes_on else part.minutes):
@@ -102,6 +102,12 @@ def _measured(command: list[str], out: Path, seconds: float) -> dict[str, Any]:
         return {"left_out": _last_line(out)}
     told = {"status": status, "seconds": round(time.monotonic() - begun, 1)}
     return {**told, "why": _last_line(out)} if status else told
+
+
+def _as_of(told: dict[str, Any]) -> str:
+    """Where what is there was measured before the code was changed."""
+    then, now = told.get("machine", {}).get("commit"), machine()["commit"]
+    return "" if then == now else f", as commit {then} had it, and this is {now}; another --out measures anew"
 
 
 def _outcome(told: dict[str, Any]) -> str:

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.suite import comparing
+from benchmarks.ending import run_to_its_end
+from benchmarks.suite import comparing, trained
 from benchmarks.suite import parts as shipped
 from benchmarks.suite.__main__ import main
 from benchmarks.suite.comparing import compared, undone, unlike
-from benchmarks.suite.part import CORPUS, ENCODER, OUT, Figure, Given, Part
+from benchmarks.suite.part import CORPUS, ENCODER, LEFT_OUT, OUT, Figure, Given, Part
 from benchmarks.suite.running import INDEX, run
 from xmlkit.errors import UserError
 from xmlkit.training.claim import claimed
@@ -52,6 +53,17 @@ def test_parts_run_once_and_what_is_there_stays(tmp_path):
     run(those, given, tmp_path / "out", 60, quiet)
     assert (tmp_path / "out" / "quick-1.json").read_text() == "as it was"
     assert (tmp_path / "out" / "quick-2.json").is_file()
+
+
+def test_what_an_earlier_commit_had_is_told(tmp_path):
+    said = []
+    run([part()], Given(), tmp_path, 60, quiet)
+    run([part()], Given(), tmp_path, 60, said.append)
+    index = json.loads((tmp_path / INDEX).read_text())
+    index["parts"]["quick-1"]["machine"]["commit"] = "0ld"
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    run([part()], Given(), tmp_path, 60, said.append)
+    assert said[0] == "quick-1: is there" and said[1].startswith("quick-1: is there, as commit 0ld had it")
 
 
 def test_what_does_not_fit_or_lacks_something_is_named(tmp_path):
@@ -201,12 +213,49 @@ def test_a_model_is_worse_by_more_than_a_standard_error_and_by_what_it_takes(aft
     assert {comparing._difference(name, [one[name]], [other[name]]).verdict for name in one} == verdict
 
 
+def test_with_fewer_test_documents_more_is_chance():
+    [bag] = [one for one in shipped.PARTS if one.name == "bag"]
+    rooms = {n: bag.figures({"P@1": 50.0, "test_documents": n})["P@1"].room for n in (1_000, 4_000, 16_000)}
+    assert rooms == {1_000: 2.0, 4_000: 1.0, 16_000: 0.5}
+
+
+def test_a_corpus_without_test_documents_is_not_trained_on(tmp_path, capsys):
+    (tmp_path / "train.tsv").write_text("a text\t<a>\n" * 20)
+    with pytest.raises(SystemExit) as ended:
+        trained.main(str(tmp_path / "out.json"), str(tmp_path))
+    assert ended.value.code == LEFT_OUT and "has no test documents" in capsys.readouterr().out
+
+
+STARTS_ANOTHER = """
+import subprocess, sys, time
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_is_left_behind_is_ended_too(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        assert run_to_its_end([sys.executable, "-c", STARTS_ANOTHER], log, 5) is None
+    number = int((tmp_path / "log").read_text())
+    while is_alive(number):
+        time.sleep(0.05)
+
+
+def is_alive(number: int) -> bool:
+    """Of a process that may still wait for whoever adopted it."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.mark.slow
 def test_what_a_part_has_started_ends_with_the_suite(tmp_path):
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "train.tsv").write_text(
         "".join(f"w{n} w{n % 7}\t<l{n % 5}>\n" for n in range(4000))
     )
+    (tmp_path / "corpus" / "test.tsv").write_text("w1\t<l1>\n")
     process = suite("--only", "bag", "--corpora", tmp_path / "corpus", "--out", tmp_path / "out")
     log = tmp_path / "out" / "bag-corpus-1.log"
     while not (log.exists() and "training on" in log.read_text()):

@@ -127,6 +127,23 @@ def test_a_blind_gate_is_seen():
     assert deviations["mean"] < 1e-6 < 1e-3 < deviations["learned"]
 
 
+@pytest.mark.parametrize("per_element", [False, True])
+def test_each_layers_mean_gate_is_told(per_element):
+    states = torch.randn(16, 3, 40)
+    part = gate(3, 40, per_element=per_element)
+    part(states_of(states[:10]))
+    part(states_of(states[10:]))
+    told = part.report()
+    gates_BNH = (
+        part.gate(states.flatten(1)).view(16, 3, 40)
+        if per_element
+        else part.gate((states * part.look_NH).sum(2) + part.look_bias_N)[..., None]
+    )
+    for n in range(3):
+        assert torch.allclose(told[f"se/gate/{n + 1}"], gates_BNH[:, n].mean())
+    assert "se/gate/4" not in told and part.report() == {}
+
+
 def test_options_that_exclude_each_other():
     with pytest.raises(ValidationError, match="leave expand at 1"):
         Options(per_element=True, expand=2)

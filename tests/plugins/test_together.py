@@ -159,6 +159,8 @@ def test_figures_in_the_log_and_what_is_said_at_the_end(tmp_path, capsys):
     steps = [line for line in lines if "loss" in line]
     for line in steps:
         assert line["se/deviation"] >= 0 and line["loss-fix/norm/ranker"] >= 0
+        assert abs(line["combination/rank/alpha"] - 1) < 0.5 and line["combination/rank/gamma"] >= 0
+        assert 0 < line["se/gate/1"] < 1
         assert line["loss-fix/cosine"] is None or -1.001 <= line["loss-fix/cosine"] <= 1.001
     err = " ".join(capsys.readouterr().err.split())
     # Both optimisers of `split` step what stands before the ranker: the rates count twice there.

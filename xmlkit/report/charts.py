@@ -13,6 +13,7 @@ from typing import Any
 
 import altair as alt
 import numpy as np
+from altair.utils.schemapi import UndefinedType
 
 from xmlkit.blend.calibration import Bin
 from xmlkit.comparison.compare import SHOWN, Comparison
@@ -23,6 +24,7 @@ from xmlkit.report.tested import Tenth
 MOST_POINTS = 600  # of a curve; of more every so many-th and the last
 NOISY = 40  # points from which on a running mean is drawn over them
 COLOURS = [f"var(--series-{number})" for number in range(1, 8)]
+DASHES = [[1, 0], [6, 3], [2, 2]]  # of the first lines that have a colour, of the next, and of those behind
 HEIGHT = 220
 LEGEND = 44  # letters that are sure to fit side by side
 ABOVE, BELOW, NEAR = 0.037, -0.029, 0.032  # where names stand, and how near they meet, of the figures' range
@@ -44,6 +46,7 @@ def curves(found: Mapping[str, Curve], unit: str = "") -> Spec:
         x=alt.X("epoch:Q", title="epoch"),
         y=alt.Y("value:Q", title=unit or None, scale=alt.Scale(zero=False, nice=True)),
         color=_colour("name", list(found), len(found) > 1),
+        strokeDash=_dashes("name", list(found)),
         tooltip=[
             alt.Tooltip("name:N", title="figure"),
             alt.Tooltip("value:Q", format=".4~f"),
@@ -318,6 +321,15 @@ def _colour(field: str, names: Sequence[str], is_told: bool) -> alt.Color:
     legend = alt.Legend(orient="top", title=None, columns=columns, labelLimit=280, symbolOpacity=1)
     scale = alt.Scale(domain=list(names), range=[COLOURS[at % len(COLOURS)] for at in range(len(names))])
     return alt.Color(f"{field}:N", scale=scale, legend=legend if is_told else None)
+
+
+def _dashes(field: str, names: Sequence[str]) -> alt.StrokeDash | UndefinedType:
+    """Where there are more lines than colours."""
+    if len(names) <= len(COLOURS):
+        return alt.Undefined
+    dashes = [DASHES[at // len(COLOURS) % len(DASHES)] for at in range(len(names))]
+    scale = alt.Scale(domain=list(names), range=dashes)
+    return alt.StrokeDash(f"{field}:N", scale=scale, legend=None)
 
 
 def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: int = HEIGHT) -> Spec:

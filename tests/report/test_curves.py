@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xmlkit.report.charts import MOST_POINTS, thinned
+from xmlkit.report.charts import MOST_POINTS, curves, thinned
 from xmlkit.report.curves import Curves, Point
 
 LOG = [
@@ -70,3 +70,13 @@ def test_long_curves_are_thinned():
         and thinned(curve)[-1] == curve[-1]
         and set(thinned(curve)) <= set(curve)
     )
+
+
+def test_no_two_lines_look_alike():
+    for count, dashed in ((7, False), (13, True), (21, True)):
+        drawn = curves({f"set {n}": [Point(1, 1.0, n), Point(2, 2.0, n)] for n in range(count)})
+        line = drawn["layer"][0]["encoding"]
+        assert ("strokeDash" in line) == dashed
+        colours = line["color"]["scale"]["range"]
+        dashes = line["strokeDash"]["scale"]["range"] if dashed else [[]] * count
+        assert len({(colour, tuple(dash)) for colour, dash in zip(colours, dashes, strict=True)}) == count

@@ -81,6 +81,10 @@ def test_curves_are_those_of_the_log(page, log):
     assert [point["value"] for point in points(page.pictures["se/deviation"])] == [
         line["se/deviation"] for line in trained
     ]
+    gates = points(page.pictures["se/gate"])
+    assert [point["value"] for point in gates if point["name"] == "2"] == [
+        line["se/gate/2"] for line in trained
+    ]
     best = max(scored, key=lambda line: (line["validation/P@5"], line["validation/nDCG@5"], line["step"]))
     assert page.facts["Weights"].startswith(f"of step {best['step']},")
 

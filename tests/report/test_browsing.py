@@ -202,6 +202,17 @@ def test_a_comparison(opened, tmp_path):
     assert shown.locator(".drawing svg").count() == len(told["rows"][1]["metrics"])
 
 
+def test_a_long_name_leaves_a_picture_its_room(opened, tmp_path):
+    write_comparison(tmp_path)
+    told = json.loads((tmp_path / "validation.json").read_text())
+    told["rows"][1]["name"] = "combination[where=classifier],loss-fix[mode=gradnorm],lexical,neighbours"
+    (tmp_path / "validation.json").write_text(json.dumps(told))
+    xmlkit("report", tmp_path, "-o", tmp_path / "page.html")
+    drawing = opened(file=tmp_path / "page.html").locator(".drawing svg").first
+    axis = drawing.locator(".role-axis-domain").first.bounding_box()
+    assert axis["width"] > 0.7 * drawing.bounding_box()["width"]
+
+
 def test_a_suite(opened, tmp_path):
     results = {
         "bag-one-1": {"seconds": 40, "P@1": 60.25, "P@5": 20.5, "PSP@5": 33.75},

@@ -179,15 +179,17 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str) -> Spec:
         ],
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 4], color="var(--muted)")
-    # Names stand above their lines, so that long ones leave room for these on a narrow screen.
+    # Names stand above their lines, so that long ones leave room for these on a narrow screen; what goes
+    # beyond is cut, as Vega would else make the picture narrower by it.
     name = base.encode(x=alt.value(0), text="name:N", color=alt.value("var(--text)"))
-    halo = name.mark_text(align="left", dy=-14, fontSize=12, stroke="var(--card)", strokeWidth=4)
+    letters: Spec = {"align": "left", "dy": -14, "fontSize": 12, "limit": alt.ExprRef("width")}
+    halo = name.mark_text(**letters, stroke="var(--card)", strokeWidth=4)
     chart = alt.layer(
         zero.encode(x="zero:Q"),
         base.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(x="difference:Q"),
         halo,
-        name.mark_text(align="left", dy=-14, fontSize=12),
+        name.mark_text(**letters),
     )
     return _spec(chart, height=44 * len(names))
 

@@ -35,5 +35,5 @@ def run_to_its_end(
         if process.poll() is None:
             process.terminate()
             process.wait()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # where it has left nothing behind
+            os.killpg(process.pid, signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import multiprocessing
+import os
 import platform
 import resource
 import subprocess
@@ -46,6 +47,11 @@ def wait(device: torch.device) -> None:
     """Until the device has done all that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_gib() -> float:

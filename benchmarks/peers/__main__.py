@@ -4,8 +4,8 @@
 
 It trains on all of `train`, in an environment that has it: this one (`pip install -e ".[peers]"`), else one
 that is made in the cache. Seconds are those from texts in memory to a model on disk, size is the model's with
-all that it needs to read a text, lines are those that its user writes. Where no environment can be made it
-ends with 77 and says why.
+all that it needs to read a text, lines are those that its user writes. Where no environment can be made, or
+there are no test documents, it ends with 77 and says why.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from benchmarks.machine import machine, shown
 from benchmarks.peers.environments import CannotBeMade
 from benchmarks.peers.known import PEERS
 from benchmarks.peers.measuring import measure
+from benchmarks.suite.corpora import tested
 from benchmarks.suite.part import LEFT_OUT
-from xmlkit.data.corpus import load_corpus
 from xmlkit.errors import UserError
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     given = parser.parse_args()
     leave_on_sigterm()
     try:
-        found = measure(given.peer, PEERS[given.peer], load_corpus(given.corpus), given.encoder)
+        found = measure(given.peer, PEERS[given.peer], tested(given.corpus), given.encoder)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(LEFT_OUT if isinstance(error, CannotBeMade) else 1)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import cores
 from benchmarks.peers.environments import python_with, versions
 from benchmarks.peers.given import TOP, Given
 from benchmarks.peers.lines import lines_of
@@ -40,12 +41,11 @@ class Peer:
 
 
 def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -> dict[str, Any]:
-    """Raises UserError where the corpus has no test split, an encoder is missing, no environment can be made,
-    or the peer fails."""
+    """On a corpus with test documents. Raises UserError where an encoder is missing, no environment can be
+    made, or the peer fails."""
     if peer.is_pretrained and not (encoder and Path(encoder).is_dir()):
         raise UserError(f"--encoder: {name} starts from a pretrained encoder; name the folder of one")
-    if corpus.test is None:
-        raise UserError(f"{corpus.source}: no test documents to score peers on; add a test file")
+    assert corpus.test is not None
     module = import_module(peer.module)
     alone = getattr(module, "ALONE", ())
     python = python_with(module.REQUIREMENTS, peer.module.rpartition(".")[2], alone)
@@ -65,7 +65,7 @@ def measure(name: str, peer: Peer, corpus: Corpus, encoder: str | None = None) -
         "corpus": corpus.name,
         "settings": dict(peer.settings),
         "versions": versions(python, [*module.REQUIREMENTS, *alone]),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "seconds": round(told["train"], 1),
         "seconds_to_load": round(told["load"], 2),
         "documents_per_second": round(len(predicted) / told["predict"], 1),

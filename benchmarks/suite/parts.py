@@ -69,7 +69,9 @@ def _ranks(found: Any) -> dict[str, Figure]:
 
 def _compared(found: Any) -> dict[str, Figure]:
     return {
-        f"{row['name']}, {name}": Figure(row["metrics"][name]["value"], "more", room, noise=0)
+        f"{row['name']}, {name} of {found['part']}": Figure(
+            row["metrics"][name]["value"], "more", room, noise=0
+        )
         for row in found["rows"]
         for name, room in _room(found["documents"]).items()
     }

@@ -1,4 +1,4 @@
-"""Running parts one after the other, never two at once: within a budget, and gone on with."""
+"""Running parts one after the other, never two at once, within a budget, and going on with them."""
 
 from __future__ import annotations
 

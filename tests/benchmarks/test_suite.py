@@ -223,21 +223,23 @@ def test_a_corpus_without_test_documents_is_not_trained_on(tmp_path, capsys):
     (tmp_path / "train.tsv").write_text("a text\t<a>\n" * 20)
     with pytest.raises(SystemExit) as ended:
         trained.main(str(tmp_path / "out.json"), str(tmp_path))
-    assert ended.value.code == LEFT_OUT and "has no test documents" in capsys.readouterr().out
+    assert ended.value.code == LEFT_OUT and "has no test documents" in capsys.readouterr().err
 
 
 STARTS_ANOTHER = """
 import subprocess, sys, time
 print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid, flush=True)
-time.sleep(600)
 """
 
 
-def test_what_is_left_behind_is_ended_too(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes can't be looked at here")
+@pytest.mark.parametrize(("then", "status"), [("time.sleep(600)", None), ("sys.exit(3)", 3)])
+def test_what_is_left_behind_is_ended_too(tmp_path, then, status):
     with (tmp_path / "log").open("w") as log:
-        assert run_to_its_end([sys.executable, "-c", STARTS_ANOTHER], log, 5) is None
-    number = int((tmp_path / "log").read_text())
+        assert run_to_its_end([sys.executable, "-c", STARTS_ANOTHER + then], log, 8) == status
+    number, until = int((tmp_path / "log").read_text()), time.monotonic() + 20
     while is_alive(number):
+        assert time.monotonic() < until
         time.sleep(0.05)
 
 

@@ -16,7 +16,7 @@ AT_ONCE = 64
 def train(given: Given, folder: Path, steps: int, batch: int, lr: float, head_lr: float) -> None:
     """Rates go down to zero in a line; documents are drawn anew each time all were seen.
 
-    The new layer has a rate of its own and begins at how rare a label is (as in RetinaNet, Lin et al., ICCV
+    What is new has a rate of its own and begins at how rare a label is (as in RetinaNet, Lin et al., ICCV
     2017, section 4.1): from even odds and at the encoder's rate an epoch taught it nothing (NOTES.md).
     """
     import torch
@@ -28,9 +28,11 @@ def train(given: Given, folder: Path, steps: int, batch: int, lr: float, head_lr
         given.encoder, num_labels=len(given.names), problem_type="multi_label_classification"
     ).train()
     rate = sum(map(len, given.labels)) / (len(given.texts) * len(given.names))
-    torch.nn.init.constant_(model.classifier.bias, math.log(rate))
-    encoder, head = model.base_model.parameters(), model.classifier.parameters()
-    optimizer = torch.optim.AdamW([{"params": encoder, "lr": lr}, {"params": head, "lr": head_lr}])
+    last = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    torch.nn.init.constant_(last.bias, math.log(rate))
+    known = set(model.base_model.parameters())
+    new = [weight for weight in model.parameters() if weight not in known]
+    optimizer = torch.optim.AdamW([{"params": [*known], "lr": lr}, {"params": new, "lr": head_lr}])
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     rows: list[int] = []
     for step in range(steps):

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import machine, shown
+from xmlkit.blend.load import load
 from xmlkit.blend.member import Member
-from xmlkit.blend.opening import Ensemble, load
+from xmlkit.blend.opening import Ensemble
 from xmlkit.data.corpus import load_split
 from xmlkit.inference.predict import Predictor
 

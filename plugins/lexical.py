@@ -22,14 +22,13 @@ that are asked about.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zlib import crc32
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
-from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from xmlkit import (
@@ -44,6 +43,9 @@ from xmlkit import (
     hookimpl,
     unique_ids,
 )
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 tiny_options = {"buckets": 2**10, "width": 16}
 
@@ -235,6 +237,8 @@ class Bag(Representation):
 
 def _counts(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> csr_matrix:
     """How often each pair occurs, as a matrix."""
+    from scipy.sparse import csr_matrix  # slow to import, and whoever only predicts never comes here
+
     return csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (height, width))
 
 

@@ -10,10 +10,10 @@ from xmlkit.distribution import DISTRIBUTION
 if TYPE_CHECKING:
     from xmlkit.blend.ensemble import ensemble as ensemble
     from xmlkit.blend.lessons import lessons as lessons
+    from xmlkit.blend.load import load as load
     from xmlkit.blend.member import Candidates as Candidates
     from xmlkit.blend.member import Making as Making
     from xmlkit.blend.member import Member as Member
-    from xmlkit.blend.opening import load as load
     from xmlkit.blend.scored import read_scores as read_scores
     from xmlkit.comparison.compare import Comparison as Comparison
     from xmlkit.comparison.compare import compare as compare
@@ -62,7 +62,7 @@ _HOME = {
     "xmlkit.blend.ensemble": ["ensemble"],
     "xmlkit.blend.lessons": ["lessons"],
     "xmlkit.blend.member": ["Candidates", "Making", "Member"],
-    "xmlkit.blend.opening": ["load"],
+    "xmlkit.blend.load": ["load"],
     "xmlkit.blend.scored": ["read_scores"],
     "xmlkit.comparison.compare": ["Comparison", "compare"],
     "xmlkit.config": ["Config"],

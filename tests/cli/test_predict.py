@@ -6,13 +6,16 @@ import gzip
 import json
 import os
 import subprocess
+import sys
 import threading
 from dataclasses import fields
 
 import pytest
+import tiny
 from commands import QUICK, XMLKIT, xmlkit
 
-from xmlkit.blend.opening import load
+from xmlkit import train
+from xmlkit.blend.load import load
 from xmlkit.cli.options import Read
 from xmlkit.cli.predict import predict as predict_command
 from xmlkit.errors import UserError
@@ -39,6 +42,14 @@ def test_predict_in_three_layouts(place):
     rows = [line.split("\t") for line in out.splitlines()]
     assert [row[0] for row in rows] == ["1", "2", "3"] and rows[0][1:3] == ["w3", "word w3"]
     assert all(0 <= float(row[3]) <= 1 for row in rows)
+
+
+def test_a_run_without_an_encoder_waits_for_no_import_of_trainings(tmp_path):
+    settings = {"encoder": "none", "plugins": ["lexical"], "lexical": {"buckets": 64, "width": 8}}
+    train(tiny.learnable_corpus(), {**settings, "epochs": 1, "device": "cpu"}, tmp_path / "run")
+    code = "import sys, xmlkit; xmlkit.load(sys.argv[1]).predict(['w1']); print('scipy' in sys.modules)"
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_the_precision_can_be_chosen_anew(place):

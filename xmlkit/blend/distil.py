@@ -16,7 +16,7 @@ import numpy as np
 
 from xmlkit.blend.aim import Mean, at_five, difference
 from xmlkit.blend.folder import describe, is_ensemble
-from xmlkit.blend.opening import load
+from xmlkit.blend.load import load
 from xmlkit.config import Config, merge, resolve
 from xmlkit.data.corpus import Corpus, Split, validation_rows
 from xmlkit.errors import UserError

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from xmlkit.blend.folder import files_of
-from xmlkit.blend.opening import load
+from xmlkit.blend.load import load
 from xmlkit.console import track
 from xmlkit.data.cache import cached, digest
 from xmlkit.files import digests

@@ -1,4 +1,4 @@
-"""Opening whatever labels texts: a run or an ensemble.
+"""An ensemble as a model, and what it or a run was made from.
 
 N texts, K labels of each, V pairs of a text and a label.
 """
@@ -15,15 +15,12 @@ from xmlkit.blend.calibration import calibration_error
 from xmlkit.blend.folder import Whole, describe, is_ensemble
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED, Candidates, Member, checked
-from xmlkit.config import PRECISIONS, Precision
 from xmlkit.data.corpus import HOW_TO_TEST, Corpus, Labels, Split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
-from xmlkit.hub import local
 from xmlkit.inference.predict import (
     TEXTS_AT_ONCE,
     Predictor,
-    load_run,
 )
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.measures.scoring import Ranking, Scoring
@@ -145,18 +142,6 @@ class Ensemble(Predictor):
         before = calibration_error(1 / (1 + np.exp(-z_V)), right_V)
         after = calibration_error(self.whole.calibration(z_V), right_V)
         return Evaluated(ranking, list(zip(names, alone, strict=True)), before, after)
-
-
-def load(run: str | Path, precision: Precision | None = None) -> Predictor:
-    """Opens the folder of a run or an ensemble, or one on the Hugging Face hub, `hub:user/name`.
-
-    `precision` is that of its encoders, as in the settings: auto, float32 or bfloat16; None: as they were
-    trained. Raises UserError where it is neither, or needs a plugin that is missing.
-    """
-    if precision not in (None, *PRECISIONS):
-        raise UserError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
-    folder = local(run)
-    return Ensemble(Whole(folder, precision)) if is_ensemble(folder) else load_run(folder, precision)
 
 
 def source_of(folder: Path) -> Source:

@@ -70,8 +70,9 @@ def evaluate(
     ensemble there are its members alone, too; its figures on its own corpus stay in its metrics.json where
     there is none yet.
     """
+    from xmlkit.blend.load import load
     from xmlkit.blend.member import NAMED
-    from xmlkit.blend.opening import Ensemble, load, tested_on
+    from xmlkit.blend.opening import Ensemble, tested_on
     from xmlkit.cli.display import members_table, metric_table, unknown_labels, unseen_in_words
     from xmlkit.data.corpus import load_split
     from xmlkit.inference.predict import RunPredictor

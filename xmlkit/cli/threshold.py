@@ -35,7 +35,8 @@ def threshold(
     Each label that scores at least the threshold is assigned, up to the limit. `evaluate` then says how good
     that is on a test split.
     """
-    from xmlkit.blend.opening import Ensemble, load, source_of
+    from xmlkit.blend.load import load
+    from xmlkit.blend.opening import Ensemble, source_of
     from xmlkit.blend.threshold import FILE, fit, keep
     from xmlkit.cli.display import fitted_table
     from xmlkit.data.corpus import load_corpus

@@ -12,7 +12,8 @@ import numpy as np
 
 from xmlkit.blend.folder import DESCRIPTION, describe, documents_of_labels, is_ensemble
 from xmlkit.blend.folder import Description as WholeDescription
-from xmlkit.blend.opening import load, tested_on
+from xmlkit.blend.load import load
+from xmlkit.blend.opening import tested_on
 from xmlkit.blend.threshold import kept
 from xmlkit.console import in_words, say
 from xmlkit.data.corpus import load_split

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xmlkit.blend.opening import load
+from xmlkit.blend.load import load
 from xmlkit.config import Precision
 from xmlkit.data.dialect import Dialect
 from xmlkit.data.vocabularies import Label, vocabularies

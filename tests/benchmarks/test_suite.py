@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks.ending import run_to_its_end
+from benchmarks.peers.__main__ import main as peers
 from benchmarks.suite import comparing, trained
 from benchmarks.suite import parts as shipped
 from benchmarks.suite.__main__ import main
@@ -219,10 +220,13 @@ def test_with_fewer_test_documents_more_is_chance():
     assert rooms == {1_000: 2.0, 4_000: 1.0, 16_000: 0.5}
 
 
-def test_a_corpus_without_test_documents_is_not_trained_on(tmp_path, capsys):
+@pytest.mark.parametrize("command", ["trained", "peers"])
+def test_a_corpus_without_test_documents_is_not_trained_on(tmp_path, capsys, monkeypatch, command):
     (tmp_path / "train.tsv").write_text("a text\t<a>\n" * 20)
+    out, corpus = str(tmp_path / "out.json"), str(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["benchmarks.peers", "omikuji-bonsai", out, corpus])
     with pytest.raises(SystemExit) as ended:
-        trained.main(str(tmp_path / "out.json"), str(tmp_path))
+        trained.main(out, corpus) if command == "trained" else peers()
     assert ended.value.code == LEFT_OUT and "has no test documents" in capsys.readouterr().err
 
 

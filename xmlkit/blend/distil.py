@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xmlkit.blend.aim import Mean, at_five, difference
-from xmlkit.blend.folder import describe, is_ensemble
+from xmlkit.blend.folder import describe
 from xmlkit.blend.load import load
 from xmlkit.config import Config, merge, resolve
 from xmlkit.data.corpus import Corpus, Split, validation_rows
@@ -23,7 +23,7 @@ from xmlkit.errors import UserError
 from xmlkit.inference.predict import Predictor
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.metrics import Terms
-from xmlkit.model.folder import open_description, write_json
+from xmlkit.model.folder import is_ensemble, open_description, write_json
 from xmlkit.training.checked import check
 from xmlkit.training.once import check_same, train_once
 from xmlkit.training.train import Trained

@@ -34,7 +34,7 @@ from xmlkit.errors import UserError
 from xmlkit.files import changed, digests, errors_named, inside
 from xmlkit.measures.scoring import Scoring
 from xmlkit.model.folder import DESCRIPTION as RUN
-from xmlkit.model.folder import ENSEMBLE, files_of_run, write_json
+from xmlkit.model.folder import ENSEMBLE, files_of_run, is_ensemble, write_json
 from xmlkit.model.tensor_file import load_tensors, save_tensors
 
 DESCRIPTION = ENSEMBLE
@@ -130,11 +130,6 @@ def write(
     names = [path.relative_to(folder).as_posix() for path in kept]
     files = digests(folder, [LABELS, FUSION, *sorted(names)])
     write_json(folder / DESCRIPTION, Description(**described, files=files).model_dump())
-
-
-def is_ensemble(folder: Path) -> bool:
-    """Whether it is the folder of one."""
-    return (folder / DESCRIPTION).is_file()
 
 
 def describe(folder: Path) -> Description:

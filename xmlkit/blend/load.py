@@ -8,7 +8,7 @@ from xmlkit.config import PRECISIONS, Precision
 from xmlkit.errors import UserError
 from xmlkit.hub import local
 from xmlkit.inference.predict import Predictor, load_run
-from xmlkit.model.folder import ENSEMBLE
+from xmlkit.model.folder import is_ensemble
 
 
 def load(run: str | Path, precision: Precision | None = None) -> Predictor:
@@ -20,7 +20,7 @@ def load(run: str | Path, precision: Precision | None = None) -> Predictor:
     if precision not in (None, *PRECISIONS):
         raise UserError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
     folder = local(run)
-    if not (folder / ENSEMBLE).is_file():
+    if not is_ensemble(folder):
         return load_run(folder, precision)
     from xmlkit.blend.folder import Whole  # with SciPy, which is slow to import
     from xmlkit.blend.opening import Ensemble

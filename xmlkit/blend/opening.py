@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xmlkit.blend.calibration import calibration_error
-from xmlkit.blend.folder import Whole, describe, is_ensemble
+from xmlkit.blend.folder import Whole, describe
 from xmlkit.blend.held_out import held_out_by
 from xmlkit.blend.member import NAMED, Candidates, Member, checked
 from xmlkit.data.corpus import HOW_TO_TEST, Corpus, Labels, Split
@@ -25,7 +25,7 @@ from xmlkit.inference.predict import (
 from xmlkit.measures.left_out import depth_for, without
 from xmlkit.measures.scoring import Ranking, Scoring
 from xmlkit.metrics import hits
-from xmlkit.model.folder import run_source, source_there
+from xmlkit.model.folder import is_ensemble, run_source, source_there
 
 
 @dataclass(frozen=True)

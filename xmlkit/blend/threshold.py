@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xmlkit.blend.folder import DESCRIPTION, is_ensemble
+from xmlkit.blend.folder import DESCRIPTION
 from xmlkit.data.corpus import Split
 from xmlkit.errors import UserError
 from xmlkit.files import digests
 from xmlkit.inference.predict import Predictor
 from xmlkit.measures.assigned import Assigned
 from xmlkit.measures.cut import DEEPEST, FITTED_FOR, Cut, best_cut
-from xmlkit.model.folder import WEIGHTS, check_is_run, write_json
+from xmlkit.model.folder import WEIGHTS, check_is_run, is_ensemble, write_json
 from xmlkit.model.tensor_file import load_digest
 
 FILE = "threshold.json"

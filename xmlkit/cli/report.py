@@ -75,8 +75,7 @@ def report(
 
 
 def _read(folder: Path, data: Source | None) -> OfRun | OfComparison | OfSuite:
-    from xmlkit.blend.folder import is_ensemble
-    from xmlkit.model.folder import DESCRIPTION
+    from xmlkit.model.folder import DESCRIPTION, is_ensemble
     from xmlkit.report.comparison import read_comparison
     from xmlkit.report.run import read_run
     from xmlkit.report.suite import is_suite, read_suite

@@ -274,11 +274,10 @@ def _train_ensemble(
 ) -> None:
     """Of these names with one document of settings, or of a model for each document."""
     from xmlkit.blend.costs import milliseconds_in
-    from xmlkit.blend.folder import is_ensemble
     from xmlkit.blend.recipes import names_of
     from xmlkit.blend.training import train_ensemble, train_sum
     from xmlkit.cli.display import ensemble_table
-    from xmlkit.model.folder import write_json
+    from xmlkit.model.folder import is_ensemble, write_json
     from xmlkit.training.budget import Budget
     from xmlkit.training.train import METRICS
 

@@ -314,6 +314,11 @@ def read_labels(folder: Path) -> tuple[Labels, np.ndarray, ClusterTable | None]:
     return labels, counts_L, clusters
 
 
+def is_ensemble(folder: Path) -> bool:
+    """Whether it is the folder of one, and so no run's."""
+    return (folder / ENSEMBLE).is_file()
+
+
 def files_of_run(folder: Path) -> list[str]:
     """The names of all files that opening a run needs. Raises UserError where one is not as it wrote it."""
     described = list(description_of(folder).files)
@@ -376,7 +381,7 @@ def check_is_run(folder: Path) -> None:
 
 def check_no_ensemble(folder: Path) -> None:
     """Raises UserError where it is the folder of one."""
-    if (folder / ENSEMBLE).is_file():
+    if is_ensemble(folder):
         raise UserError(f"{folder} is an ensemble, where a single run is asked for")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xmlkit.blend.folder import DESCRIPTION, describe, documents_of_labels, is_ensemble
+from xmlkit.blend.folder import DESCRIPTION, describe, documents_of_labels
 from xmlkit.blend.folder import Description as WholeDescription
 from xmlkit.blend.load import load
 from xmlkit.blend.opening import tested_on
@@ -19,7 +19,7 @@ from xmlkit.console import in_words, say
 from xmlkit.data.corpus import load_split
 from xmlkit.data.dialect import Source
 from xmlkit.errors import UserError
-from xmlkit.model.folder import WEIGHTS, Description, description_of, read_config, read_labels
+from xmlkit.model.folder import WEIGHTS, Description, description_of, is_ensemble, read_config, read_labels
 from xmlkit.report.curves import Curves
 from xmlkit.report.tested import Tested
 from xmlkit.training.claim import LOG

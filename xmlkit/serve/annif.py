@@ -43,7 +43,7 @@ class TextForm(Choice):
 
 
 FORM = "application/x-www-form-urlencoded"
-FIELDS = 1_000
+FIELDS = 1_000  # of a form, at most
 
 
 class Document(BaseModel):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from xmlkit.blend.folder import LABELS, describe, is_ensemble
+from xmlkit.blend.folder import LABELS, describe
 from xmlkit.blend.member import kind, kinds, parted
 from xmlkit.console import visible
 from xmlkit.discovery import OF_A_FILE
@@ -18,7 +18,7 @@ from xmlkit.distribution import DISTRIBUTION, FORMER
 from xmlkit.errors import UserError
 from xmlkit.metrics import METRICS as KINDS
 from xmlkit.model.encoder import NONE, SCRATCH
-from xmlkit.model.folder import DESCRIPTION, description_of, read_config
+from xmlkit.model.folder import DESCRIPTION, description_of, is_ensemble, read_config
 from xmlkit.sharing.parcel import members_with_texts
 from xmlkit.training.train import metrics_of
 
